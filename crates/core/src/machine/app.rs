@@ -29,15 +29,15 @@ pub(super) struct Decision {
     /// How many there are to be.
     pub(super) count: u32,
     /// What it was scaled to is forgotten.
-    pub(super) forgets_scale: bool,
+    pub(super) resets_scale: bool,
     /// The numbers of those that run anew.
-    pub(super) anew: BTreeSet<u32>,
+    pub(super) restarting: BTreeSet<u32>,
     /// The tasks that run to their end, and then once more.
-    pub(super) later: Vec<InstanceId>,
+    pub(super) reruns: Vec<InstanceId>,
     /// One after the other.
-    pub(super) in_turn: bool,
+    pub(super) one_by_one: bool,
     /// An old and a new process of it can serve side by side.
-    pub(super) rolls: bool,
+    pub(super) can_roll: bool,
 }
 
 /// Why an application cannot get another name.
@@ -65,7 +65,7 @@ impl Machine {
         // Before the first of them is done.
         for (ticket, app) in tickets.iter().flat_map(|ticket| plan.apps.iter().map(move |app| (ticket, app)))
         {
-            self.pending_operations.job(*ticket, &app.name);
+            self.pending_operations.add_job(*ticket, &app.name);
         }
         let old = std::mem::replace(&mut self.plan, plan);
         let of = |plan: &Plan, name: &str| plan.apps.iter().find(|app| app.name == name).cloned();
@@ -75,17 +75,17 @@ impl Machine {
         for file in self.plan.apps.clone() {
             match of(&old, &file.name) {
                 None => {
-                    self.joins(now, &file, file.instances.resolve(cpus), false, out);
-                    self.over(&tickets, &file.name);
+                    self.add_app(now, &file, file.instances.resolve(cpus), false, out);
+                    self.await_app(&tickets, &file.name);
                 }
                 Some(was) => {
                     // Until it is as it reads now.
                     self.set_plan(was.clone());
                     let tickets = tickets.clone();
-                    self.update_version(
+                    self.update_or_queue(
                         now,
                         &was,
-                        ResolvedUpdate { tickets, ..ResolvedUpdate::of_file(file, cpus) },
+                        ResolvedUpdate { tickets, ..ResolvedUpdate::from_file(file, cpus) },
                         out,
                     );
                 }
@@ -111,58 +111,65 @@ impl Machine {
             if is_empty {
                 self.scaled.insert(file.name.clone(), 0);
             }
-            self.joins(now, &file, count, initial_state == InitialState::Stopped, out);
-            self.over(&[ticket], &file.name);
+            self.add_app(now, &file, count, initial_state == InitialState::Stopped, out);
+            self.await_app(&[ticket], &file.name);
             return;
         };
-        let version = self.version(update, cpus, scope, vec![ticket]);
-        self.update_version(now, &was, version, out);
+        let update = self.resolve_update(update, cpus, scope, vec![ticket]);
+        self.update_or_queue(now, &was, update, out);
     }
 
     /// An application is new in the plan.
-    fn joins(&mut self, now: Time, spec: &Arc<AppSpec>, count: u32, rests: bool, out: &mut Vec<Effect>) {
+    fn add_app(
+        &mut self,
+        now: Time,
+        spec: &Arc<AppSpec>,
+        count: u32,
+        is_stopped: bool,
+        out: &mut Vec<Effect>,
+    ) {
         let all = self.staying(&spec.name).iter().map(|id| self.instances[id].number).collect();
-        self.converge(now, count, spec, &all, StopReason::Changed, out);
-        self.resize(now, count, spec, rests, StopReason::Removed, out);
+        self.apply_spec(now, count, spec, &all, StopReason::Changed, out);
+        self.resize(now, count, spec, is_stopped, StopReason::Removed, out);
     }
 
     /// Brings an application to a new version, now or after its reload.
-    fn update_version(
+    fn update_or_queue(
         &mut self,
         now: Time,
         was: &Arc<AppSpec>,
-        version: ResolvedUpdate,
+        update: ResolvedUpdate,
         out: &mut Vec<Effect>,
     ) {
-        let name = version.file.name.clone();
-        let Some(is_given_up) = self.reloads.is_given_up(&name) else {
-            return self.apply_version(now, version, out);
+        let name = update.file.name.clone();
+        let Some(is_aborted) = self.reloads.is_aborted(&name) else {
+            return self.apply_update(now, update, out);
         };
         let (reached, queued) = self.reloads.goals(&name);
         let reached = reached.unwrap_or_else(|| was.clone());
-        let is_more = is_given_up || version.is_more();
-        if *queued.as_ref().unwrap_or(&reached) == version.file && !is_more {
-            if *was != version.file {
+        let has_requests = is_aborted || update.has_requests();
+        if *queued.as_ref().unwrap_or(&reached) == update.file && !has_requests {
+            if *was != update.file {
                 out.push(Notice::of_app(&name, EventData::ReloadUnderWay {}).into());
             }
-            self.reloads.join(&name, version.tickets);
+            self.reloads.join(&name, update.tickets);
             return;
         }
         // One that has not begun yet is as good as not asked for.
-        let version = self.reloads.instead_of_queued(&name, version);
-        if reached == version.file && !is_given_up && !version.is_more() {
-            self.reloads.join(&name, version.tickets);
+        let update = self.reloads.merge_queued(&name, update);
+        if reached == update.file && !is_aborted && !update.has_requests() {
+            self.reloads.join(&name, update.tickets);
         } else {
-            self.queue(&name, Job::Read(version), out);
+            self.enqueue(&name, Job::Update(update), out);
         }
     }
 
     /// Lets an application that is not being reloaded be like this.
-    pub(super) fn apply_version(&mut self, now: Time, version: ResolvedUpdate, out: &mut Vec<Effect>) {
-        let name = version.file.name.clone();
+    pub(super) fn apply_update(&mut self, now: Time, update: ResolvedUpdate, out: &mut Vec<Effect>) {
+        let name = update.file.name.clone();
         let Some(was) = self.planned(&name) else {
-            for ticket in version.tickets {
-                self.pending_operations.job_over(
+            for ticket in update.tickets {
+                self.pending_operations.finish_job(
                     ticket,
                     &name,
                     Some(format!("{name} has left the list meanwhile")),
@@ -170,63 +177,63 @@ impl Machine {
             }
             return;
         };
-        let Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: _ } =
-            self.decide(&was, &version);
-        let ResolvedUpdate { file, cpus: _, scope, selected, reruns_tasks: _, sets_count, tickets } = version;
-        if forgets_scale {
+        let Decision { spec, count, resets_scale, restarting, reruns, one_by_one, can_roll: _ } =
+            self.decide(&was, &update);
+        let ResolvedUpdate { file, cpus: _, scope, selected, reruns_tasks: _, sets_count, tickets } = update;
+        if resets_scale {
             self.scaled.remove(&name);
         }
-        if in_turn {
-            let numbers = anew.into_iter().collect();
+        if one_by_one {
+            let numbers = restarting.into_iter().collect();
             let reason = match scope {
                 RestartScope::Changed => ExitReason::Configuration,
                 RestartScope::Reload => ExitReason::Command(Command::Reload),
                 RestartScope::Restart => ExitReason::Command(Command::Restart),
             };
             let goal = Goal { file, spec, count: Some(count) };
-            return self.reload(now, goal, numbers, reason, tickets, out);
+            return self.begin_reload(now, goal, numbers, reason, tickets, out);
         }
         let is_new = was != file;
         self.set_plan(file);
-        if is_new || sets_count || !anew.is_empty() {
+        if is_new || sets_count || !restarting.is_empty() {
             let cause =
                 if scope == RestartScope::Restart { StopReason::Restarted } else { StopReason::Changed };
-            self.converge(now, count, &spec, &anew, cause, out);
+            self.apply_spec(now, count, &spec, &restarting, cause, out);
             self.resize(now, count, &spec, false, StopReason::Removed, out);
         }
-        for id in later {
+        for id in reruns {
             self.with_instance(id, now, out, |instance, step| {
-                instance.run_again(step);
+                instance.rerun_task(step);
                 StepOutcome::Nothing
             });
         }
         if scope == RestartScope::Changed {
             for id in self.staying(&name) {
                 if selected.contains(&self.instances[&id].number) {
-                    self.start_asked(now, id, out);
+                    self.start_requested(now, id, out);
                 }
             }
         }
-        self.over(&tickets, &name);
+        self.await_app(&tickets, &name);
     }
 
     /// What is to be done so that an application that is not being reloaded is like this.
-    pub(super) fn decide(&self, was: &Arc<AppSpec>, version: &ResolvedUpdate) -> Decision {
-        let ResolvedUpdate { file, cpus, scope, selected, reruns_tasks, sets_count, tickets: _ } = version;
+    pub(super) fn decide(&self, was: &Arc<AppSpec>, update: &ResolvedUpdate) -> Decision {
+        let ResolvedUpdate { file, cpus, scope, selected, reruns_tasks, sets_count, tickets: _ } = update;
         // The file says another number: that is the last word.
-        let forgets_scale = *sets_count || was.instances != file.instances;
-        let (spec, count) = if forgets_scale {
+        let resets_scale = *sets_count || was.instances != file.instances;
+        let (spec, count) = if resets_scale {
             (file.clone(), file.instances.resolve(*cpus))
         } else {
             self.as_scaled(file, *cpus)
         };
         let staying = self.staying(&file.name);
         let is_same = staying.iter().all(|id| same_but_instances(&self.instances[id].spec, &spec));
-        let is_other_task = |instance: &Instance| !same_work(&instance.spec, &spec);
-        let runs_anew = |instance: &&Instance| match scope {
-            _ if instance.is_at_work() && !selected.contains(&instance.number) => false,
+        let is_changed_task = |instance: &Instance| !same_work(&instance.spec, &spec);
+        let restarts = |instance: &&Instance| match scope {
+            _ if instance.is_running_task() && !selected.contains(&instance.number) => false,
             _ if instance.is_complete() && !selected.contains(&instance.number) => {
-                *reruns_tasks && spec.autostart && is_other_task(instance)
+                *reruns_tasks && spec.autostart && is_changed_task(instance)
             }
             RestartScope::Changed => !is_same && (instance.is_alive() || spec.autostart),
             RestartScope::Reload | RestartScope::Restart => {
@@ -234,24 +241,24 @@ impl Machine {
             }
         };
         let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
-        let anew: BTreeSet<u32> = kept().filter(runs_anew).map(|instance| instance.number).collect();
+        let restarting: BTreeSet<u32> = kept().filter(restarts).map(|instance| instance.number).collect();
         // A task is not interrupted by a change: it runs again as it reads now.
-        let runs_again = |it: &&Instance| it.is_at_work() && *reruns_tasks && is_other_task(it);
-        let later =
-            kept().filter(runs_again).filter(|it| !anew.contains(&it.number)).map(|it| it.id).collect();
+        let runs_again = |it: &&Instance| it.is_running_task() && *reruns_tasks && is_changed_task(it);
+        let reruns =
+            kept().filter(runs_again).filter(|it| !restarting.contains(&it.number)).map(|it| it.id).collect();
         let can_roll = spec.can_overlap() && self.can_roll(&staying);
-        let rolls = !is_same && can_roll;
-        let in_turn = match scope {
-            RestartScope::Restart => rolls,
+        let must_roll = !is_same && can_roll;
+        let one_by_one = match scope {
+            RestartScope::Restart => must_roll,
             // A single one does not wait for others, and its failure affects no others.
-            RestartScope::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
-            RestartScope::Reload => !anew.is_empty(),
+            RestartScope::Changed => must_roll || restarting.len() > 1 && kept().any(Instance::is_online),
+            RestartScope::Reload => !restarting.is_empty(),
         };
-        Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: can_roll }
+        Decision { spec, count, resets_scale, restarting, reruns, one_by_one, can_roll }
     }
 
     /// What is asked for one application that is there.
-    pub(super) fn version(
+    pub(super) fn resolve_update(
         &self,
         update: AppUpdate,
         cpus: u32,
@@ -278,12 +285,12 @@ impl Machine {
 
     /// What was asked for an application is on its way: done when each instance that should run does, and each
     /// is to go is gone.
-    pub(super) fn over(&mut self, tickets: &[Ticket], app: &str) {
+    pub(super) fn await_app(&mut self, tickets: &[Ticket], app: &str) {
         for ticket in tickets {
-            self.pending_operations.job_over(*ticket, app, None);
+            self.pending_operations.finish_job(*ticket, app, None);
             for instance in self.instances.values().filter(|it| it.is_current() && it.spec.name == app) {
-                if let Some(awaits) = Awaited::of(instance) {
-                    self.pending_operations.awaits(*ticket, instance.id, awaits);
+                if let Some(awaited) = Awaited::of(instance) {
+                    self.pending_operations.await_instance(*ticket, instance.id, awaited);
                 }
             }
         }
@@ -291,26 +298,26 @@ impl Machine {
 
     /// Gives this spec to the remaining instances of an application, the first ones of this number. Those of
     /// these numbers run anew.
-    pub(super) fn converge(
+    pub(super) fn apply_spec(
         &mut self,
         now: Time,
         count: u32,
         spec: &Arc<AppSpec>,
-        anew: &BTreeSet<u32>,
+        restarting: &BTreeSet<u32>,
         cause: StopReason,
         out: &mut Vec<Effect>,
     ) {
         for id in self.staying(&spec.name).iter().take(count as usize) {
             self.with_instance(*id, now, out, |instance, step| {
                 let stop = stop(instance, cause, AfterStop::Restart);
-                let again = anew.contains(&instance.number);
+                let restarts = restarting.contains(&instance.number);
                 if !instance.is_alive() {
                     // What it waits for now counts.
                     instance.spec = spec.clone();
                 }
-                let verdict = if again { instance.stop(step, stop) } else { StepOutcome::Nothing };
+                let step_outcome = if restarts { instance.stop(step, stop) } else { StepOutcome::Nothing };
                 instance.spec = spec.clone();
-                verdict
+                step_outcome
             });
         }
     }
@@ -322,34 +329,41 @@ impl Machine {
         now: Time,
         count: u32,
         spec: &Arc<AppSpec>,
-        rests: bool,
+        is_stopped: bool,
         cause: StopReason,
         out: &mut Vec<Effect>,
     ) {
         let staying = self.staying(&spec.name);
         for id in staying.iter().skip(count as usize) {
-            self.end(now, *id, cause, AfterStop::Remove, out);
+            self.stop_instance(now, *id, cause, AfterStop::Remove, out);
         }
         let kept = &staying[..staying.len().min(count as usize)];
         for number in self.missing(kept, count) {
-            self.fill(now, number, spec, rests, out);
+            self.fill_slot(now, number, spec, is_stopped, out);
         }
     }
 
     /// Gives a place that nobody stays in to a new instance, or back to the one that leaves it.
-    fn fill(&mut self, now: Time, number: u32, spec: &Arc<AppSpec>, rests: bool, out: &mut Vec<Effect>) {
+    fn fill_slot(
+        &mut self,
+        now: Time,
+        number: u32,
+        spec: &Arc<AppSpec>,
+        is_stopped: bool,
+        out: &mut Vec<Effect>,
+    ) {
         if let Some(leaving) = self.current(&spec.name, number) {
             // What it has begun to finish it may finish.
             self.with_instance(leaving, now, out, |instance, step| {
                 instance.spec = spec.clone();
-                instance.revive(step);
+                instance.start_on_request(step);
                 StepOutcome::Nothing
             });
             return;
         }
         let id = self.add(number, spec.clone(), now);
         self.with_instance(id, now, out, |instance, step| {
-            if instance.spec.autostart && !rests {
+            if instance.spec.autostart && !is_stopped {
                 instance.start(step);
             }
             StepOutcome::Nothing
@@ -358,14 +372,14 @@ impl Machine {
 
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, tickets: &[Ticket], out: &mut Vec<Effect>) {
-        self.unqueue(name, |_| true);
-        self.give_up(now, name, ReloadAbortReason::Removed, StopReason::ReloadAborted, None, out);
+        self.drop_queued(name, |_| true);
+        self.abort_reload(now, name, ReloadAbortReason::Removed, StopReason::ReloadAborted, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             for ticket in tickets {
-                self.pending_operations.awaits(*ticket, id, Awaited::Removal);
+                self.pending_operations.await_instance(*ticket, id, Awaited::Removal);
             }
-            self.end(now, id, StopReason::Removed, AfterStop::Remove, out);
+            self.stop_instance(now, id, StopReason::Removed, AfterStop::Remove, out);
         }
     }
 
@@ -392,11 +406,11 @@ impl Machine {
         if let Some(count) = self.scaled.remove(from) {
             self.scaled.insert(to.to_owned(), count);
         }
-        self.changes.rename(from, to);
+        self.watch_changes.rename(from, to);
     }
 
     /// Asks one instance to end.
-    pub(super) fn end(
+    pub(super) fn stop_instance(
         &mut self,
         now: Time,
         id: InstanceId,

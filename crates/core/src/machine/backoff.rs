@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_stable_run_sets_it_back() {
+    fn only_a_stable_run_resets_the_backoff() {
         let (_, once) = Progress::default().next(Backoff::DEFAULT, Duration::ZERO);
         let (_, twice) = once.next(Backoff::DEFAULT, STABLE.checked_sub(Duration::from_millis(1)).unwrap());
         assert_eq!(twice.next(Backoff::DEFAULT, STABLE).0, Duration::ZERO);

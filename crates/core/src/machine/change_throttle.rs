@@ -29,14 +29,14 @@ pub(super) struct ChangeBackoff {
     /// Changes in a row that came soon after a start.
     pub(super) in_a_row: u32,
     /// A delayed change: when it restarts the application, and one of its files.
-    pub(super) waiting: Option<(Time, String)>,
+    pub(super) delayed: Option<(Time, String)>,
 }
 
 impl WatchChanges {
     /// An application has another name.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
-        if let Some(pace) = self.apps.remove(from) {
-            self.apps.insert(to.to_owned(), pace);
+        if let Some(backoff) = self.apps.remove(from) {
+            self.apps.insert(to.to_owned(), backoff);
         }
     }
 }

@@ -75,14 +75,14 @@ impl Machine {
         });
         let others = plan.apps.iter().map(|app| match self.planned(&app.name) {
             None => self.forecast_addition(app, app.instances.resolve(cpus), false),
-            Some(was) => self.forecast_version(&was, &ResolvedUpdate::of_file(app.clone(), cpus)),
+            Some(was) => self.forecast_update(&was, &ResolvedUpdate::from_file(app.clone(), cpus)),
         });
         gone.chain(others).collect()
     }
 
     /// What [`Operation::UpdateApps`](super::Operation::UpdateApps) would do.
     pub fn forecast_change(&self, update: &[AppUpdate], cpus: u32, scope: RestartScope) -> Vec<Forecast> {
-        let of_wanted = |update: &AppUpdate| match self.planned(&update.app.name) {
+        let of_update = |update: &AppUpdate| match self.planned(&update.app.name) {
             None => {
                 let count = match update.initial_state {
                     InitialState::ScaledToZero => 0,
@@ -90,43 +90,45 @@ impl Machine {
                 };
                 self.forecast_addition(&update.app, count, update.initial_state == InitialState::Stopped)
             }
-            Some(was) => self.forecast_version(&was, &self.version(update.clone(), cpus, scope, Vec::new())),
+            Some(was) => {
+                self.forecast_update(&was, &self.resolve_update(update.clone(), cpus, scope, Vec::new()))
+            }
         };
-        update.iter().map(of_wanted).collect()
+        update.iter().map(of_update).collect()
     }
 
-    fn forecast_addition(&self, new: &Arc<AppSpec>, count: u32, rests: bool) -> Forecast {
+    fn forecast_addition(&self, new: &Arc<AppSpec>, count: u32, is_stopped: bool) -> Forecast {
         let mut forecast = Forecast::new(None, Some(new.clone()));
         let staying = self.staying(&new.name);
         for instance in staying.iter().take(count as usize).map(|id| &self.instances[id]) {
-            forecast.runs_anew(instance);
+            forecast.add_restart(instance);
         }
-        self.forecast_count(&mut forecast, new, count, rests);
+        self.forecast_count(&mut forecast, new, count, is_stopped);
         forecast
     }
 
-    fn forecast_version(&self, was: &Arc<AppSpec>, version: &ResolvedUpdate) -> Forecast {
-        let new = version.file.clone();
+    fn forecast_update(&self, was: &Arc<AppSpec>, update: &ResolvedUpdate) -> Forecast {
+        let new = update.file.clone();
         let mut forecast = Forecast::new(Some(was.clone()), Some(new.clone()));
         if self.reloads.is_active(&new.name) {
             let (reached, queued) = self.reloads.goals(&new.name);
-            let coming = queued.or(reached).unwrap_or_else(|| was.clone());
-            forecast.waits = coming != new || version.is_more();
+            let next = queued.or(reached).unwrap_or_else(|| was.clone());
+            forecast.waits = next != new || update.has_requests();
             return forecast;
         }
-        let Decision { spec, count, anew, later, in_turn, rolls, .. } = self.decide(was, version);
+        let Decision { spec, count, restarting, reruns, one_by_one, can_roll, .. } = self.decide(was, update);
         for id in self.staying(&new.name).iter().take(count as usize) {
             let instance = &self.instances[id];
-            let is_started = version.scope == RestartScope::Changed
-                && version.selected.contains(&instance.number)
+            let is_started = update.scope == RestartScope::Changed
+                && update.selected.contains(&instance.number)
                 && !instance.is_alive();
-            if anew.contains(&instance.number) || is_started {
-                forecast.runs_anew(instance);
+            if restarting.contains(&instance.number) || is_started {
+                forecast.add_restart(instance);
             }
         }
-        forecast.rolling = in_turn && rolls;
-        forecast.rerun_later = later.iter().map(|id| self.instances[id].number).collect();
-        let is_resized = in_turn || *was != new || version.sets_count || !anew.is_empty();
+        forecast.rolling = one_by_one && can_roll;
+        forecast.rerun_later = reruns.iter().map(|id| self.instances[id].number).collect();
+        let is_resized = one_by_one || *was != new || update.sets_count || !restarting.is_empty();
         if is_resized {
             self.forecast_count(&mut forecast, &spec, count, false);
         }
@@ -134,13 +136,13 @@ impl Machine {
     }
 
     /// Those that are one too many, and those that are missing.
-    fn forecast_count(&self, forecast: &mut Forecast, spec: &Arc<AppSpec>, count: u32, rests: bool) {
+    fn forecast_count(&self, forecast: &mut Forecast, spec: &Arc<AppSpec>, count: u32, is_stopped: bool) {
         let staying = self.staying(&spec.name);
         let (kept, surplus) = staying.split_at(staying.len().min(count as usize));
         forecast.removed = self.numbers(surplus);
         for number in self.missing(kept, count) {
-            let is_leaving = self.current(&spec.name, number).is_some_and(|id| !surplus.contains(&id));
-            if is_leaving || spec.autostart && !rests {
+            let is_being_removed = self.current(&spec.name, number).is_some_and(|id| !surplus.contains(&id));
+            if is_being_removed || spec.autostart && !is_stopped {
                 forecast.started.insert(number);
             }
         }
@@ -148,7 +150,7 @@ impl Machine {
 }
 
 impl Forecast {
-    fn runs_anew(&mut self, instance: &Instance) {
+    fn add_restart(&mut self, instance: &Instance) {
         let numbers = if instance.run().is_some() { &mut self.replaced } else { &mut self.started };
         numbers.insert(instance.number);
     }

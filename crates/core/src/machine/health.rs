@@ -74,7 +74,7 @@ pub(super) struct ProbeState {
     /// All timers but the last one armed are stale, also those of earlier runs.
     pub(super) epoch: u64,
     /// It has been asked and has not answered.
-    pub(super) under_way: bool,
+    pub(super) is_running: bool,
     /// It has succeeded once.
     pub(super) passed: bool,
     /// Failures in a row that count.
@@ -88,7 +88,7 @@ impl ProbeState {
         *self = Self { epoch: self.epoch, ..Self::default() };
     }
 
-    pub(super) fn is_well(&self, probe: &Probe) -> bool {
+    pub(super) fn is_passing(&self, probe: &Probe) -> bool {
         self.passed && self.failures < probe.retries
     }
 }
@@ -99,16 +99,16 @@ pub(super) struct HealthState {
     pub(super) liveness: ProbeState,
     pub(super) readiness: ProbeState,
     /// When it last said that its loop turns.
-    pub(super) beat: Option<Time>,
+    pub(super) last_heartbeat: Option<Time>,
     /// When that is looked at next.
-    pub(super) beat_due: Time,
-    pub(super) beat_epoch: u64,
+    pub(super) heartbeat_check_at: Time,
+    pub(super) heartbeat_epoch: u64,
     /// It said itself how often it will say so.
-    pub(super) every: Option<Duration>,
+    pub(super) announced_interval: Option<Duration>,
     /// When it was last seen well.
-    pub(super) last_well: Option<Time>,
+    pub(super) last_healthy: Option<Time>,
     /// It says that it is about to end.
-    pub(super) is_leaving: bool,
+    pub(super) is_stopping: bool,
     /// What it says of itself.
     pub(super) status: Option<String>,
     /// Whether it could not listen.
@@ -120,11 +120,11 @@ pub(super) struct HealthState {
 impl HealthState {
     /// A new run begins: nothing is known of it. The epochs go on.
     pub(super) fn begin(&mut self) {
-        let Self { mut liveness, mut readiness, mut listening, beat_epoch, .. } = std::mem::take(self);
+        let Self { mut liveness, mut readiness, mut listening, heartbeat_epoch, .. } = std::mem::take(self);
         liveness.begin();
         readiness.begin();
         listening.begin();
-        *self = Self { liveness, readiness, beat_epoch, listening, ..Self::default() };
+        *self = Self { liveness, readiness, heartbeat_epoch, listening, ..Self::default() };
     }
 
     pub(super) fn of(&mut self, kind: ProbeKind) -> &mut ProbeState {

@@ -12,13 +12,13 @@ use super::{
 use crate::spec::{Backoff, ExitCode, RestartPolicy};
 
 /// Number of endings that are remembered.
-const ENDINGS: usize = 5;
+const MAX_PAST_RUNS: usize = 5;
 
 /// The least delay before another attempt to start what could not be started.
-pub(super) const SPAWN_RETRY: Duration = Duration::from_millis(100);
+pub(super) const MIN_START_RETRY: Duration = Duration::from_millis(100);
 
 /// The delays between attempts to start during a shortage of the system.
-const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_at_once: false };
+const START_RETRY: Backoff = Backoff::Exponential { initial: MIN_START_RETRY, first_at_once: false };
 
 /// How a run of an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct History {
     /// The number of the last run that has completed its task (`oneshot`); 0: none.
     pub(super) completed: u64,
     /// The number of the last run during which the task was changed; 0: none.
-    pub(super) outdated: u64,
+    pub(super) changed_during: u64,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
     /// It failed because it is errored, and not by an exit that is final.
@@ -88,7 +88,7 @@ impl History {
         policy: &RestartPolicy,
         is_unstable: bool,
         uptime: Duration,
-        least_wait: Duration,
+        min_delay: Duration,
     ) -> FollowUp {
         self.unstable_runs = if is_unstable { self.unstable_runs + 1 } else { 0 };
         if self.unstable_runs >= policy.max_restarts.max(1) {
@@ -96,7 +96,7 @@ impl History {
         }
         let (wait, progress) = self.backoff.next(policy.backoff, uptime);
         self.backoff = progress;
-        FollowUp::Restart(wait.max(least_wait))
+        FollowUp::Restart(wait.max(min_delay))
     }
 
     /// The next attempt after a start that failed by a shortage of the system. The delay grows also where the
@@ -120,7 +120,7 @@ pub(super) struct Record {
     /// The last few endings, the oldest first.
     pub(super) past_runs: Vec<PastRun>,
     /// How often it had too much memory.
-    pub(super) pace: MemoryBackoff,
+    pub(super) memory_backoff: MemoryBackoff,
 }
 
 impl Record {
@@ -128,8 +128,8 @@ impl Record {
         Self { created_at: now, ..Self::default() }
     }
 
-    pub(super) fn ended(&mut self, past: PastRun) {
-        if self.past_runs.len() >= ENDINGS {
+    pub(super) fn add(&mut self, past: PastRun) {
+        if self.past_runs.len() >= MAX_PAST_RUNS {
             self.past_runs.remove(0);
         }
         self.past_runs.push(past);

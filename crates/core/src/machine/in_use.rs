@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_and_runtimes_write_is_understood() {
+    fn messages_of_servers_and_runtimes_are_recognised() {
         for (lines, port) in [
             ("OSError: [Errno 98] Address already in use", None),
             (
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_none() {
+    fn other_messages_are_not_recognised() {
         for lines in [
             "",
             "memory in use: 300 MB",
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_port_is_none() {
+    fn a_number_that_is_no_port_is_not_a_port() {
         for line in [
             "12:30:01 address already in use",
             "2026-11-30T12:30:01.5Z address already in use",

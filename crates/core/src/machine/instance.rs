@@ -70,7 +70,7 @@ impl Instance {
     pub(super) fn status(&self) -> Status {
         match &self.lifecycle.state {
             State::Stopped => Status::Stopped,
-            State::WaitingForDependencies(turn) if turn.is_blocked() => Status::Stopped,
+            State::WaitingForDependencies(wait) if wait.is_blocked() => Status::Stopped,
             State::WaitingForDependencies(_) => Status::WaitingForDependencies,
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
@@ -91,7 +91,7 @@ impl Instance {
 
     /// Whether a run that has begun has nothing to show any more; that it has ended since is no matter
     /// where nothing had to be shown.
-    pub(super) fn is_up(&self) -> bool {
+    pub(super) fn counts_as_started(&self) -> bool {
         !self.spec.reload.wait_ready || self.status() == Status::Online
     }
 
@@ -99,7 +99,7 @@ impl Instance {
     pub(super) fn is_alive(&self) -> bool {
         match &self.lifecycle.state {
             State::Stopped | State::Errored => false,
-            State::WaitingForDependencies(turn) => !turn.is_blocked(),
+            State::WaitingForDependencies(wait) => !wait.is_blocked(),
             State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
@@ -115,7 +115,7 @@ impl Instance {
 
     /// Whether it is the one of its place, and is to stay it.
     pub(super) fn is_staying(&self) -> bool {
-        self.is_current() && !self.is_leaving()
+        self.is_current() && !self.is_being_removed()
     }
 
     /// Whether its process runs and is to go on.
@@ -124,7 +124,7 @@ impl Instance {
     }
 
     /// Whether it runs or has run, and was not stopped by a request.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(super) fn should_run(&self) -> bool {
         let is_to_stay = |then: &AfterStop| matches!(then, AfterStop::StayStopped | AfterStop::Remove);
         match &self.lifecycle.state {
             State::Stopped | State::Errored => {
@@ -137,7 +137,7 @@ impl Instance {
     }
 
     /// Whether it is a task (`oneshot`) whose process runs and is to go on.
-    pub(super) fn is_at_work(&self) -> bool {
+    pub(super) fn is_running_task(&self) -> bool {
         match &self.lifecycle.state {
             State::Launching { stop: None, .. } | State::Online { .. } => self.spec.order.oneshot,
             State::Launching { stop: Some(_), .. }
@@ -156,8 +156,8 @@ impl Instance {
             State::Launching { since, .. }
             | State::Online { since, .. }
             | State::Draining { since, .. }
-            | State::Stopping { since, ended: false, .. } => Some(since),
-            State::Stopping { ended: true, .. }
+            | State::Stopping { since, main_exited: false, .. } => Some(since),
+            State::Stopping { main_exited: true, .. }
             | State::Stopped
             | State::WaitingForDependencies(_)
             | State::BackingOff
@@ -171,7 +171,7 @@ impl Instance {
     }
 
     /// Whether its process is asked to end by a message (`shutdown_with_message`).
-    pub(super) fn is_asked_by_message(&self) -> bool {
+    pub(super) fn stops_by_message(&self) -> bool {
         self.spec.stop.with_message
             && self.spec.has_channel()
             && self.kind.is_some_and(ProgramKind::may_take_messages)
@@ -192,7 +192,7 @@ impl Instance {
     }
 
     /// Whether it will be forgotten as soon as its tree is gone.
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(super) fn is_being_removed(&self) -> bool {
         match &self.lifecycle.state {
             State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, AfterStop::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, AfterStop::Remove)),
@@ -207,10 +207,10 @@ impl Instance {
     /// The run whose main process is there to get a signal.
     pub(super) fn main_process(&self) -> Option<Run> {
         match self.lifecycle.state {
-            State::Online { .. } | State::Draining { .. } | State::Stopping { ended: false, .. } => {
+            State::Online { .. } | State::Draining { .. } | State::Stopping { main_exited: false, .. } => {
                 self.run()
             }
-            State::Stopping { ended: true, .. }
+            State::Stopping { main_exited: true, .. }
             | State::Launching { .. }
             | State::Stopped
             | State::WaitingForDependencies(_)

@@ -28,14 +28,14 @@ pub(super) struct ResolvedUpdate {
 
 impl ResolvedUpdate {
     /// As the file says, which was read again.
-    pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
+    pub(super) fn from_file(file: Arc<AppSpec>, cpus: u32) -> Self {
         let scope = RestartScope::Changed;
         let (selected, tickets) = (BTreeSet::new(), Vec::new());
         Self { file, cpus, scope, selected, reruns_tasks: true, sets_count: false, tickets }
     }
 
     /// Whether something is to be done for it although the application reads like this already.
-    pub(super) fn is_more(&self) -> bool {
+    pub(super) fn has_requests(&self) -> bool {
         self.sets_count || !self.selected.is_empty()
     }
 }
@@ -44,7 +44,7 @@ impl ResolvedUpdate {
 #[derive(Debug)]
 pub(super) enum Job {
     /// It is to read otherwise.
-    Read(ResolvedUpdate),
+    Update(ResolvedUpdate),
     /// A request to reload these numbers.
     Reload { numbers: BTreeSet<u32>, reason: ExitReason, tickets: Vec<Ticket> },
     /// A request to restart these numbers.
@@ -57,8 +57,8 @@ impl Job {
     /// What the people who wait read.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Read(version) if version.tickets.is_empty() => "what the file says now",
-            Self::Read(_) => "the change",
+            Self::Update(update) if update.tickets.is_empty() => "what the file says now",
+            Self::Update(_) => "the change",
             Self::Reload { .. } => "another reload",
             Self::Restart { .. } => "a restart",
             Self::Scale { .. } => "the new number of instances",
@@ -68,7 +68,7 @@ impl Job {
     /// Who waits for it.
     pub(super) fn tickets(&self) -> &[Ticket] {
         match self {
-            Self::Read(ResolvedUpdate { tickets, .. }) | Self::Reload { tickets, .. } => tickets,
+            Self::Update(ResolvedUpdate { tickets, .. }) | Self::Reload { tickets, .. } => tickets,
             Self::Restart { ticket, .. } | Self::Scale { ticket, .. } => std::slice::from_ref(ticket),
         }
     }

@@ -8,8 +8,8 @@ pub(in crate::machine) struct ListenState {
     /// It could not, and has not listened since.
     pub(super) failure: Option<ListenFailure>,
     /// When it counts as one that goes on without that server; `None`: only when it listens.
-    pub(super) goes_on_at: Option<Time>,
-    pub(super) goes_on: bool,
+    pub(super) tolerated_at: Option<Time>,
+    pub(super) is_tolerated: bool,
     pub(super) is_timer_armed: bool,
     pub(super) epoch: u64,
 }
@@ -22,7 +22,7 @@ impl ListenState {
 
     /// It could not listen, has not listened since, and does not go on without that.
     pub(in crate::machine) fn has_failed(&self) -> bool {
-        self.failure.is_some() && !self.goes_on
+        self.failure.is_some() && !self.is_tolerated
     }
 
     pub(in crate::machine) fn failure(&self) -> Option<&ListenFailure> {
@@ -31,7 +31,7 @@ impl ListenState {
 
     /// The failure that explains why the run ends now.
     pub(in crate::machine) fn take_failure(&mut self) -> Option<ListenFailure> {
-        let goes_on = self.goes_on;
-        self.failure.take().filter(|_| !goes_on)
+        let is_tolerated = self.is_tolerated;
+        self.failure.take().filter(|_| !is_tolerated)
     }
 }

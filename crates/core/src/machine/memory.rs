@@ -95,22 +95,22 @@ pub struct MemoryShortage {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MemoryBackoff {
     pub(super) in_a_row: u32,
-    pub(super) at: Time,
+    pub(super) last_restart: Time,
     /// The run that was told that it is left alone; 0 is none.
-    pub(super) told: u64,
+    pub(super) reported_run: u64,
 }
 
 impl MemoryBackoff {
-    /// The least time between the last restart, or a start, and the next restart; `over` of it has passed.
-    pub(super) fn gap(&mut self, over: Duration) -> Duration {
-        if over >= backoff::STABLE {
+    /// The least time between the last restart, or a start, and the next restart; `elapsed` of it has passed.
+    pub(super) fn min_interval(&mut self, elapsed: Duration) -> Duration {
+        if elapsed >= backoff::STABLE {
             self.in_a_row = 0;
         }
         backoff::delay_after(self.in_a_row, INITIAL_DELAY)
     }
 
     pub(super) fn count(&mut self, now: Time) -> u32 {
-        (self.in_a_row, self.at) = (self.in_a_row.saturating_add(1), now);
+        (self.in_a_row, self.last_restart) = (self.in_a_row.saturating_add(1), now);
         self.in_a_row
     }
 }
@@ -118,9 +118,9 @@ impl MemoryBackoff {
 /// What is done when the container's memory is short.
 #[derive(Debug, Default)]
 pub(super) struct OomGuard {
-    pub(super) pace: MemoryBackoff,
+    pub(super) backoff: MemoryBackoff,
     /// Who is on its way out.
-    pub(super) retiring: Option<Run>,
+    pub(super) stopping: Option<Run>,
     /// The time of the last report that no restart would help.
-    pub(super) helpless: Option<Time>,
+    pub(super) reported_at: Option<Time>,
 }

@@ -26,10 +26,10 @@ use super::{
 use crate::spec::MemoryLimit;
 
 /// Who has this part of its limit on top of it is not left alone any longer: a quarter.
-const FAR_BEYOND: u64 = 4;
+const GROWTH_PART: u64 = 4;
 
 /// Minimum interval of the report that no restart would help.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// The runs that may have only so much memory, and are to go on.
@@ -41,7 +41,7 @@ impl Machine {
     /// Whether a worker is on its way out because the container's memory is short: until it is gone
     /// nothing else is done about that.
     pub fn is_oom_guard_stopping(&self) -> bool {
-        self.guard.retiring.is_some_and(|run| self.has_run(run))
+        self.oom_guard.stopping.is_some_and(|run| self.has_run(run))
     }
 
     fn has_run(&self, run: Run) -> bool {
@@ -69,14 +69,14 @@ impl Machine {
             return;
         }
         let excess = MemoryExcess::OverLimit { used, limit };
-        let who = instance.subject();
-        let pace = &mut instance.history.record.pace;
-        let over = now.since(pace.at.max(started));
-        let wait = pace.gap(over).saturating_sub(over);
+        let subject = instance.subject();
+        let backoff = &mut instance.history.record.memory_backoff;
+        let elapsed = now.since(backoff.last_restart.max(started));
+        let wait = backoff.min_interval(elapsed).saturating_sub(elapsed);
         let report =
-            |action| out.push(Notice::of(who, EventData::MemoryExceeded { used, limit, action }).into());
+            |action| out.push(Notice::of(subject, EventData::MemoryExceeded { used, limit, action }).into());
         if wait.is_zero() {
-            pace.count(now);
+            backoff.count(now);
             let staying = self.staying(&app);
             let overlaps = self.planned(&app).is_some_and(|spec| spec.can_overlap());
             if overlaps && self.can_roll(&staying) {
@@ -85,15 +85,15 @@ impl Machine {
                 self.reload_numbers(now, &app, &number, ExitReason::Memory(excess), Vec::new(), out);
             } else {
                 report(MemoryAction::Restart);
-                self.run_anew(now, id, excess, Duration::ZERO, out);
+                self.restart_for_memory(now, id, excess, Duration::ZERO, out);
             }
-        } else if used.saturating_sub(limit) >= limit / FAR_BEYOND {
-            let times = pace.count(now);
+        } else if used.saturating_sub(limit) >= limit / GROWTH_PART {
+            let times = backoff.count(now);
             report(MemoryAction::RestartLater { times, wait });
-            self.run_anew(now, id, excess, wait, out);
-        } else if pace.told != run.number {
-            pace.told = run.number;
-            let times = pace.in_a_row;
+            self.restart_for_memory(now, id, excess, wait, out);
+        } else if backoff.reported_run != run.number {
+            backoff.reported_run = run.number;
+            let times = backoff.in_a_row;
             report(MemoryAction::Postpone { times, wait });
         }
     }
@@ -113,8 +113,8 @@ impl Machine {
         let workers: u64 = sizes.iter().map(|(_, size)| size).sum();
         let largest = sizes.iter().find(|(run, _)| self.has_run(*run));
         let Some(&(run, size)) = largest.filter(|_| used.saturating_sub(workers) < threshold) else {
-            if self.guard.helpless.is_none_or(|at| now.since(at) >= SAID_AGAIN) {
-                self.guard.helpless = Some(now);
+            if self.oom_guard.reported_at.is_none_or(|at| now.since(at) >= REPORT_INTERVAL) {
+                self.oom_guard.reported_at = Some(now);
                 let data = EventData::MemoryElsewhere { used, limit, instances: workers };
                 out.push(Notice::of_runtime(data).into());
             }
@@ -127,31 +127,32 @@ impl Machine {
         let cause = StopReason::Memory(excess);
         // Old and new ones side by side are what there is no memory for.
         let is_rolling = self.reloads.is_rolling(&app);
-        self.give_up(now, &app, ReloadAbortReason::MemoryShort, cause, None, out);
+        self.abort_reload(now, &app, ReloadAbortReason::MemoryShort, cause, None, out);
         if is_rolling || generation != Generation::Current {
             return;
         }
         let instance = &self.instances[&id];
         if instance.is_online() {
             let Some(started) = instance.started_at() else { return };
-            let who = instance.subject();
+            let subject = instance.subject();
             // It waits before its start, not before its end: the kernel would not.
-            let pace = &mut self.guard.pace;
-            let wait = pace.gap(now.since(pace.at)).saturating_sub(now.since(started));
-            let times = pace.count(now);
-            self.guard.retiring = Some(run);
-            self.guard.helpless = None;
+            let backoff = &mut self.oom_guard.backoff;
+            let wait =
+                backoff.min_interval(now.since(backoff.last_restart)).saturating_sub(now.since(started));
+            let times = backoff.count(now);
+            self.oom_guard.stopping = Some(run);
+            self.oom_guard.reported_at = None;
             let data = EventData::OomGuardStop { size, used, limit, instances: workers, times, wait };
-            out.push(Notice::of(who, data).into());
-            self.run_anew(now, id, excess, wait, out);
-        } else if instance.status() == Status::Stopping && instance.is_leaving() {
+            out.push(Notice::of(subject, data).into());
+            self.restart_for_memory(now, id, excess, wait, out);
+        } else if instance.status() == Status::Stopping && instance.is_being_removed() {
             // It may not finish its connections, if that is what it does.
-            self.end(now, id, cause, AfterStop::Remove, out);
+            self.stop_instance(now, id, cause, AfterStop::Remove, out);
         }
     }
 
     /// Ends an instance and starts it when it is gone, after this wait.
-    fn run_anew(
+    fn restart_for_memory(
         &mut self,
         now: Time,
         id: InstanceId,
@@ -159,6 +160,12 @@ impl Machine {
         wait: Duration,
         out: &mut Vec<Effect>,
     ) {
-        self.end(now, id, StopReason::Memory(excess), AfterStop::Follow(FollowUp::Restart(wait)), out);
+        self.stop_instance(
+            now,
+            id,
+            StopReason::Memory(excess),
+            AfterStop::Follow(FollowUp::Restart(wait)),
+            out,
+        );
     }
 }

@@ -29,43 +29,43 @@ impl Machine {
                 Some("everything is being stopped")
             }
         };
-        if let Some(why) = refusal {
-            out.push(Effect::Reply(ticket, Reply::Failed(why.to_owned())));
+        if let Some(error) = refusal {
+            out.push(Effect::Reply(ticket, Reply::Failed(error.to_owned())));
             return;
         }
         self.pending_operations.begin(ticket);
-        self.held |= matches!(
+        self.is_idle_by_request |= matches!(
             operation,
             Operation::Act(Action::Stop | Action::Delete, _) | Operation::Scale { count: Count::To(0), .. }
         );
         match operation {
             Operation::Act(Action::Start, ids) => self.for_each(ticket, &ids, |machine, id| {
-                let begun = machine.start_asked(now, id, out);
-                if let Some(awaits) = begun {
-                    machine.pending_operations.awaits(ticket, id, awaits);
+                let awaited = machine.start_requested(now, id, out);
+                if let Some(awaited) = awaited {
+                    machine.pending_operations.await_instance(ticket, id, awaited);
                 }
             }),
             Operation::Act(Action::Stop, ids) => {
-                for (app, numbers) in self.places(ticket, &ids) {
+                for (app, numbers) in self.slots(ticket, &ids) {
                     self.stop(now, &app, &numbers, ticket, out);
                 }
             }
             Operation::Act(Action::Restart, ids) => {
-                for (app, numbers) in self.places(ticket, &ids) {
+                for (app, numbers) in self.slots(ticket, &ids) {
                     if self.reloads.is_active(&app) {
-                        self.pending_operations.job(ticket, &app);
-                        self.queue(&app, Job::Restart { numbers, ticket }, out);
+                        self.pending_operations.add_job(ticket, &app);
+                        self.enqueue(&app, Job::Restart { numbers, ticket }, out);
                     } else {
                         self.restart_numbers(now, &app, &numbers, ticket, out);
                     }
                 }
             }
             Operation::Act(Action::Reload, ids) => {
-                for (app, numbers) in self.places(ticket, &ids) {
-                    self.pending_operations.job(ticket, &app);
+                for (app, numbers) in self.slots(ticket, &ids) {
+                    self.pending_operations.add_job(ticket, &app);
                     if self.reloads.is_active(&app) {
                         let reason = ExitReason::Command(Command::Reload);
-                        self.queue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
+                        self.enqueue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
                     } else {
                         let reason = ExitReason::Command(Command::Reload);
                         self.reload_numbers(now, &app, &numbers, reason, vec![ticket], out);
@@ -74,8 +74,8 @@ impl Machine {
             }
             Operation::Scale { app, count } => {
                 if self.reloads.is_active(&app) {
-                    self.pending_operations.job(ticket, &app);
-                    self.queue(&app, Job::Scale { count, ticket }, out);
+                    self.pending_operations.add_job(ticket, &app);
+                    self.enqueue(&app, Job::Scale { count, ticket }, out);
                 } else {
                     self.scale(now, &app, count, ticket, out);
                 }
@@ -83,7 +83,7 @@ impl Machine {
             Operation::UpdateApps { apps, cpus, scope } => {
                 // Before the first of them is done.
                 for update in &apps {
-                    self.pending_operations.job(ticket, &update.app.name);
+                    self.pending_operations.add_job(ticket, &update.app.name);
                 }
                 for update in apps {
                     self.update_app(now, update, cpus, scope, ticket, out);
@@ -91,7 +91,7 @@ impl Machine {
             }
             Operation::Apply { plan, cpus } => self.apply(now, plan, cpus, Some(ticket), out),
             Operation::Act(Action::Delete, ids) => {
-                for (app, numbers) in self.places(ticket, &ids) {
+                for (app, numbers) in self.slots(ticket, &ids) {
                     self.delete(now, &app, &numbers, ticket, out);
                 }
             }
@@ -101,8 +101,8 @@ impl Machine {
             Operation::Act(Action::Signal(signal), ids) => self.for_each(ticket, &ids, |machine, id| {
                 let Some(instance) = machine.instances.get_mut(&id) else { return };
                 if !instance.forward(signal, out) {
-                    let why = format!("{} has no process that could get {signal}", instance.subject());
-                    machine.pending_operations.fail(ticket, why);
+                    let error = format!("{} has no process that could get {signal}", instance.subject());
+                    machine.pending_operations.fail(ticket, error);
                 }
             }),
         }
@@ -110,12 +110,12 @@ impl Machine {
 
     /// The places in the list that are meant. Who has left it meanwhile is an error of the
     /// operation, which goes on with the others.
-    fn places(&mut self, ticket: Ticket, ids: &[InstanceId]) -> SlotNumbers {
-        let mut places = SlotNumbers::new();
+    fn slots(&mut self, ticket: Ticket, ids: &[InstanceId]) -> SlotNumbers {
+        let mut slots = SlotNumbers::new();
         for id in ids {
             match self.instances.get(id) {
                 Some(instance) => {
-                    places.entry(instance.spec.name.clone()).or_default().insert(instance.number);
+                    slots.entry(instance.spec.name.clone()).or_default().insert(instance.number);
                 }
                 None => {
                     self.pending_operations
@@ -123,7 +123,7 @@ impl Machine {
                 }
             }
         }
-        places
+        slots
     }
 
     fn current_of(&self, app: &str, numbers: &BTreeSet<u32>) -> Vec<InstanceId> {
@@ -132,7 +132,7 @@ impl Machine {
 
     /// Does something to each instance that is meant.
     fn for_each(&mut self, ticket: Ticket, ids: &[InstanceId], mut act: impl FnMut(&mut Self, InstanceId)) {
-        for (app, numbers) in self.places(ticket, ids) {
+        for (app, numbers) in self.slots(ticket, ids) {
             for id in self.current_of(&app, &numbers) {
                 act(self, id);
             }
@@ -140,14 +140,14 @@ impl Machine {
     }
 
     /// Starts an instance, unless it runs and is to go on. Says what to wait for.
-    pub(super) fn start_asked(
+    pub(super) fn start_requested(
         &mut self,
         now: Time,
         id: InstanceId,
         out: &mut Vec<Effect>,
     ) -> Option<Awaited> {
         let instance = self.instances.get(&id)?;
-        let awaits = match instance.status() {
+        let awaited = match instance.status() {
             Status::Online => return None,
             // Its present run is the one.
             Status::Launching if instance.lifecycle.executed == instance.lifecycle.attempted => {
@@ -155,7 +155,7 @@ impl Machine {
             }
             Status::Launching => Awaited::Start(instance.lifecycle.executed),
             // Who is being removed does not begin again, and is found gone.
-            Status::Stopping if instance.is_leaving() => {
+            Status::Stopping if instance.is_being_removed() => {
                 return Some(Awaited::Start(instance.lifecycle.attempted));
             }
             Status::Stopping
@@ -165,10 +165,10 @@ impl Machine {
             | Status::Errored => Awaited::Start(instance.lifecycle.attempted),
         };
         self.with_instance(id, now, out, |instance, step| {
-            instance.revive(step);
+            instance.start_on_request(step);
             StepOutcome::Nothing
         });
-        Some(awaits)
+        Some(awaited)
     }
 
     /// Lets these numbers of an application that is not being reloaded run anew.
@@ -182,9 +182,9 @@ impl Machine {
     ) {
         for id in self.current_of(app, numbers) {
             let instance = &self.instances[&id];
-            self.pending_operations.awaits(ticket, id, Awaited::Start(instance.lifecycle.attempted));
-            if !instance.is_leaving() {
-                self.end(now, id, StopReason::Restarted, AfterStop::Restart, out);
+            self.pending_operations.await_instance(ticket, id, Awaited::Start(instance.lifecycle.attempted));
+            if !instance.is_being_removed() {
+                self.stop_instance(now, id, StopReason::Restarted, AfterStop::Restart, out);
             }
         }
     }
@@ -201,7 +201,7 @@ impl Machine {
     ) {
         let Some(file) = self.planned(app) else {
             for ticket in tickets {
-                self.pending_operations.job_over(
+                self.pending_operations.finish_job(
                     ticket,
                     app,
                     Some(format!("{app} has left the list meanwhile")),
@@ -217,7 +217,7 @@ impl Machine {
             .collect();
         // What is to change is the code: how many there are does not.
         let (spec, _) = self.as_scaled(&file, 1);
-        self.reload(now, Goal { file, spec, count: None }, numbers, reason, tickets, out);
+        self.begin_reload(now, Goal { file, spec, count: None }, numbers, reason, tickets, out);
     }
 
     /// Lets an application that is not being reloaded have another number of instances. That
@@ -250,16 +250,16 @@ impl Machine {
         self.scaled.insert(app.to_owned(), count);
         let (spec, _) = self.as_scaled(&file, 1);
         for id in before.iter().skip(count as usize) {
-            self.pending_operations.awaits(ticket, *id, Awaited::Removal);
+            self.pending_operations.await_instance(ticket, *id, Awaited::Removal);
         }
         // Those that stay go on with what they run: after a reload that was given up that may not
         // be what the plan says.
         self.resize(now, count, &spec, false, StopReason::ScaledDown, out);
         for id in self.staying(app) {
             if !before.contains(&id)
-                && let Some(awaits) = self.start_asked(now, id, out)
+                && let Some(awaited) = self.start_requested(now, id, out)
             {
-                self.pending_operations.awaits(ticket, id, awaits);
+                self.pending_operations.await_instance(ticket, id, awaited);
             }
         }
     }
@@ -267,15 +267,15 @@ impl Machine {
     /// Stops these numbers. They stay in the list.
     fn stop(&mut self, now: Time, app: &str, numbers: &BTreeSet<u32>, ticket: Ticket, out: &mut Vec<Effect>) {
         self.drop_queued_starts(app, numbers);
-        self.give_up(now, app, ReloadAbortReason::Stopped, StopReason::Stopped, Some(numbers), out);
+        self.abort_reload(now, app, ReloadAbortReason::Stopped, StopReason::Stopped, Some(numbers), out);
         for id in self.current_of(app, numbers) {
             let instance = &self.instances[&id];
-            let (run, leaving) = (instance.run(), instance.is_leaving());
+            let (run, is_being_removed) = (instance.run(), instance.is_being_removed());
             if let Some(run) = run {
-                self.pending_operations.awaits(ticket, id, Awaited::Exit(run));
+                self.pending_operations.await_instance(ticket, id, Awaited::Exit(run));
             }
-            let then = if leaving { AfterStop::Remove } else { AfterStop::StayStopped };
-            self.end(now, id, StopReason::Stopped, then, out);
+            let then = if is_being_removed { AfterStop::Remove } else { AfterStop::StayStopped };
+            self.stop_instance(now, id, StopReason::Stopped, then, out);
         }
     }
 
@@ -291,13 +291,13 @@ impl Machine {
     ) {
         let is_all = self.staying(app).iter().all(|id| numbers.contains(&self.instances[id].number));
         if is_all {
-            self.unqueue(app, |_| true);
+            self.drop_queued(app, |_| true);
         }
         self.drop_queued_starts(app, numbers);
-        self.give_up(now, app, ReloadAbortReason::Stopped, StopReason::Deleted, Some(numbers), out);
+        self.abort_reload(now, app, ReloadAbortReason::Stopped, StopReason::Deleted, Some(numbers), out);
         for id in self.current_of(app, numbers) {
-            self.pending_operations.awaits(ticket, id, Awaited::Removal);
-            self.end(now, id, StopReason::Deleted, AfterStop::Remove, out);
+            self.pending_operations.await_instance(ticket, id, Awaited::Removal);
+            self.stop_instance(now, id, StopReason::Deleted, AfterStop::Remove, out);
         }
         let left = self.staying(app).len();
         if left == 0 {

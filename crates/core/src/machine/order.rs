@@ -16,51 +16,57 @@ use crate::spec::{Dependency, OnErrored};
 /// How a dependency stands.
 enum DependencyState {
     /// It is what is waited for.
-    Holds,
+    Satisfied,
     /// It may become that by itself.
-    Comes,
+    Pending,
     /// It does not.
-    Fails(Obstacle),
+    Blocked(Obstacle),
 }
 
 impl Machine {
     /// Starts all that wait and whose turn has come.
-    pub(super) fn turns(&mut self, now: Time, out: &mut Vec<Effect>) {
+    pub(super) fn start_satisfied(&mut self, now: Time, out: &mut Vec<Effect>) {
         if self.phase != Phase::Running {
             return;
         }
-        let mut is_news = !self.waiting.is_empty();
-        while std::mem::take(&mut is_news) {
-            for id in self.waiting.clone() {
+        let mut has_changed = !self.waiting_instances.is_empty();
+        while std::mem::take(&mut has_changed) {
+            for id in self.waiting_instances.clone() {
                 if self.phase != Phase::Running {
                     return;
                 }
-                let Some(turn) = self.instances.get(&id).and_then(Instance::turn) else {
-                    self.waiting.remove(&id);
+                let Some(wait) = self.instances.get(&id).and_then(Instance::dependency_wait) else {
+                    self.waiting_instances.remove(&id);
                     continue;
                 };
-                let wakes = turn.wakes;
-                if wakes != StartDependencies::Started {
-                    self.wake(now, id, wakes, out);
-                    is_news = true;
+                let starts = wait.starts;
+                if starts != StartDependencies::Started {
+                    self.start_dependencies(now, id, starts, out);
+                    has_changed = true;
                 }
-                is_news |= self.look_at_turn(now, id, out);
+                has_changed |= self.check_dependencies(now, id, out);
             }
         }
     }
 
     /// Starts whom this one depends on.
-    fn wake(&mut self, now: Time, id: InstanceId, wakes: StartDependencies, out: &mut Vec<Effect>) {
+    fn start_dependencies(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        starts: StartDependencies,
+        out: &mut Vec<Effect>,
+    ) {
         let depends_on = self.instances[&id].spec.order.depends_on.clone();
         self.with_instance(id, now, out, |instance, _| {
-            instance.has_woken();
+            instance.dependencies_started();
             StepOutcome::Nothing
         });
         for Dependency { app, condition } in depends_on {
             for other in self.staying(&app) {
-                if !self.instances[&other].fulfils(condition) {
+                if !self.instances[&other].satisfies(condition) {
                     self.with_instance(other, now, out, |instance, step| {
-                        instance.wake(step, wakes);
+                        instance.start_as_dependency(step, starts);
                         StepOutcome::Nothing
                     });
                 }
@@ -69,16 +75,16 @@ impl Machine {
     }
 
     /// Whether that changes anything for others.
-    fn look_at_turn(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> bool {
+    fn check_dependencies(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> bool {
         let spec = self.instances[&id].spec.clone();
-        let mut comes = false;
+        let mut is_pending = false;
         let mut obstacle = None;
         for dependency in &spec.order.depends_on {
-            match self.standing(dependency) {
-                DependencyState::Holds => {}
-                DependencyState::Comes => comes = true,
-                DependencyState::Fails(what) => {
-                    obstacle.get_or_insert(what);
+            match self.dependency_state(dependency) {
+                DependencyState::Satisfied => {}
+                DependencyState::Pending => is_pending = true,
+                DependencyState::Blocked(blocked) => {
+                    obstacle.get_or_insert(blocked);
                 }
             }
         }
@@ -86,7 +92,7 @@ impl Machine {
         if let Some(obstacle) = obstacle {
             let is_failure = obstacle.is_failure;
             self.with_instance(id, now, out, |instance, step| {
-                instance.is_in_the_way(step, obstacle);
+                instance.block(step, obstacle);
                 StepOutcome::Nothing
             });
             if !was_blocked
@@ -94,56 +100,59 @@ impl Machine {
                 && let Some(instance) = self.instances.get_mut(&id)
             {
                 // Who ends before its turn has come has not done what it is there for.
-                self.failures += 1;
-                instance.history.failure.get_or_insert((self.failures, 1));
+                self.failure_count += 1;
+                instance.history.failure.get_or_insert((self.failure_count, 1));
                 if instance.spec.restart.on_errored == OnErrored::Exit {
                     let code = self.first_failure();
-                    self.end_because_of(now, id, code, out);
+                    self.shut_down_because_of(now, id, code, out);
                 }
             }
             return !was_blocked;
         }
-        if comes {
-            let what = self.awaited(id).join(", ");
+        if is_pending {
+            let dependencies = self.awaited(id).join(", ");
             self.with_instance(id, now, out, |instance, step| {
-                instance.waits_for(step, || what);
+                instance.report_wait(step, || dependencies);
                 StepOutcome::Nothing
             });
             return was_blocked;
         }
         self.with_instance(id, now, out, |instance, step| {
-            instance.turn_has_come(step);
+            instance.dependencies_satisfied(step);
             StepOutcome::Nothing
         });
         true
     }
 
-    fn standing(&self, Dependency { app, condition }: &Dependency) -> DependencyState {
+    fn dependency_state(&self, Dependency { app, condition }: &Dependency) -> DependencyState {
         let instances = self.staying(app);
         if instances.is_empty() {
-            let what = format!("there is no {app}");
-            return DependencyState::Fails(Obstacle { what, is_failure: false });
+            let message = format!("there is no {app}");
+            return DependencyState::Blocked(Obstacle { message, is_failure: false });
         }
-        let mut standing = DependencyState::Holds;
+        let mut dependency_state = DependencyState::Satisfied;
         for id in instances {
             let instance = &self.instances[&id];
-            if instance.fulfils(*condition) {
+            if instance.satisfies(*condition) {
                 continue;
             }
             if !instance.is_alive() {
-                return DependencyState::Fails(instance.as_obstacle());
+                return DependencyState::Blocked(instance.as_obstacle());
             }
-            standing = DependencyState::Comes;
+            dependency_state = DependencyState::Pending;
         }
-        standing
+        dependency_state
     }
 
     /// What an instance still waits for: `db (ready)`; nothing if it does not wait.
     pub(super) fn awaited(&self, id: InstanceId) -> Vec<String> {
-        let Some(instance) = self.instances.get(&id).filter(|instance| instance.turn().is_some()) else {
+        let Some(instance) = self.instances.get(&id).filter(|instance| instance.dependency_wait().is_some())
+        else {
             return Vec::new();
         };
-        let open = |dependency: &&Dependency| !matches!(self.standing(dependency), DependencyState::Holds);
+        let open = |dependency: &&Dependency| {
+            !matches!(self.dependency_state(dependency), DependencyState::Satisfied)
+        };
         instance.spec.order.depends_on.iter().filter(open).map(ToString::to_string).collect()
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Awaited {
 impl Awaited {
     /// What is to come of an instance by itself, if anything is.
     pub(super) fn of(instance: &Instance) -> Option<Self> {
-        if instance.is_leaving() {
+        if instance.is_being_removed() {
             return Some(Self::Removal);
         }
         match instance.status() {
@@ -37,7 +37,7 @@ impl Awaited {
             }
             // It runs, and has to say that it is ready.
             Status::Launching => Some(Self::Start(instance.lifecycle.executed.saturating_sub(1))),
-            Status::Stopping if instance.is_wanted() => Some(Self::Start(instance.lifecycle.attempted)),
+            Status::Stopping if instance.should_run() => Some(Self::Start(instance.lifecycle.attempted)),
             Status::WaitingForDependencies => Some(Self::Start(instance.lifecycle.attempted)),
             Status::Online | Status::Stopping | Status::Stopped | Status::BackingOff | Status::Errored => {
                 None
@@ -46,19 +46,22 @@ impl Awaited {
     }
 
     /// Whether it has come to pass, or cannot any more.
-    pub(super) fn look_at(self, instance: Option<&Instance>) -> Option<Result<(), String>> {
-        let fail = |instance: &Instance, what: &str| Some(Err(format!("{} {what}", instance.subject())));
+    pub(super) fn check(self, instance: Option<&Instance>) -> Option<Result<(), String>> {
+        let fail =
+            |instance: &Instance, message: &str| Some(Err(format!("{} {message}", instance.subject())));
         match (self, instance) {
             (Self::Start(_), None) => Some(Err("an instance was removed before it could start".to_owned())),
             (Self::Exit(_) | Self::Removal, None) => Some(Ok(())),
-            (Self::Start(run), Some(instance)) if instance.lifecycle.executed > run && instance.is_up() => {
+            (Self::Start(run), Some(instance))
+                if instance.lifecycle.executed > run && instance.counts_as_started() =>
+            {
                 Some(Ok(()))
             }
             (Self::Start(_), Some(instance)) if instance.is_late() => {
                 fail(instance, "still waits for others and starts as soon as they are there")
             }
             (Self::Start(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
-                (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.what)),
+                (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.message)),
                 (Status::Stopped | Status::Errored | Status::BackingOff, None) => {
                     let ending = instance.history.record.past_runs.last().map(|past| past.ending.to_string());
                     let ending = ending.unwrap_or_else(|| "it was stopped before".to_owned());
@@ -70,7 +73,7 @@ impl Awaited {
                 ) => None,
             },
             (Self::Exit(run), Some(instance)) => (instance.run() != Some(run)).then_some(Ok(())),
-            (Self::Removal, Some(instance)) if instance.is_leaving() => None,
+            (Self::Removal, Some(instance)) if instance.is_being_removed() => None,
             (Self::Removal, Some(instance)) => fail(instance, "was asked for again before it was gone"),
         }
     }
@@ -94,7 +97,7 @@ impl Pending {
             || subject.app.as_ref().is_some_and(|app| self.apps.contains(app))
     }
 
-    pub(super) fn note(&mut self, notice: &Notice) {
+    pub(super) fn record_failure(&mut self, notice: &Notice) {
         if let EventData::Unkillable {} = notice.data
             && notice.subject.instance.is_some_and(|id| self.instances.contains_key(&id))
         {
@@ -132,17 +135,17 @@ impl PendingOperations {
             for (ticket, pending) in &mut self.0 {
                 if pending.concerns(notice) {
                     tickets.push(*ticket);
-                    pending.note(notice);
+                    pending.record_failure(notice);
                 }
             }
         }
         self.0.retain(|ticket, pending| {
             let Pending { instances: waiting, jobs, failures, .. } = pending;
-            waiting.retain(|id, awaits| match awaits.look_at(instances.get(id)) {
+            waiting.retain(|id, awaited| match awaited.check(instances.get(id)) {
                 None => true,
                 Some(Ok(())) => false,
-                Some(Err(why)) => {
-                    failures.push(why);
+                Some(Err(error)) => {
+                    failures.push(error);
                     false
                 }
             });
@@ -156,29 +159,29 @@ impl PendingOperations {
     }
 
     /// An application's job is over; with an error if it was not done.
-    pub(super) fn job_over(&mut self, ticket: Ticket, app: &str, failure: Option<String>) {
+    pub(super) fn finish_job(&mut self, ticket: Ticket, app: &str, failure: Option<String>) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.jobs.remove(app);
             pending.failures.extend(failure);
         }
     }
 
-    pub(super) fn awaits(&mut self, ticket: Ticket, id: InstanceId, what: Awaited) {
+    pub(super) fn await_instance(&mut self, ticket: Ticket, id: InstanceId, awaited: Awaited) {
         if let Some(pending) = self.0.get_mut(&ticket) {
-            pending.instances.insert(id, what);
+            pending.instances.insert(id, awaited);
         }
     }
 
-    pub(super) fn job(&mut self, ticket: Ticket, app: &str) {
+    pub(super) fn add_job(&mut self, ticket: Ticket, app: &str) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.jobs.insert(app.to_owned());
             pending.apps.insert(app.to_owned());
         }
     }
 
-    pub(super) fn fail(&mut self, ticket: Ticket, why: String) {
+    pub(super) fn fail(&mut self, ticket: Ticket, error: String) {
         if let Some(pending) = self.0.get_mut(&ticket) {
-            pending.failures.push(why);
+            pending.failures.push(error);
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Readiness {
 
 impl Readiness {
     /// The first sign that is wanted here and not given there.
-    pub(super) fn lacks(self, given: Self) -> Option<ReadinessSource> {
+    pub(super) fn missing(self, given: Self) -> Option<ReadinessSource> {
         let Self { listening, message, probe } = self;
         [
             (message && !given.message, ReadinessSource::Message),
@@ -48,7 +48,7 @@ impl Readiness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadyWhen {
     /// These signs, within `listen_timeout`.
-    Signs(Readiness),
+    Shown(Readiness),
     /// That it lives for `min_uptime`, or listens before.
     Uptime,
 }
@@ -66,7 +66,7 @@ pub(super) enum GateStage {
 #[derive(Debug, Default)]
 pub(super) struct ReadinessGate {
     /// The signs that the present run has given.
-    pub(super) signs: Readiness,
+    pub(super) shown: Readiness,
     /// `None`: the present run has passed, or has nothing to show.
     pub(super) stage: Option<GateStage>,
     /// The result, until the root takes it after the step.
@@ -88,14 +88,14 @@ impl ReadinessGate {
             Some(GateStage::Running(_)) | None => default(),
         };
         self.stage = requirement.map(GateStage::Running);
-        self.signs = Readiness::default();
+        self.shown = Readiness::default();
     }
 
     /// Whether the signs are what the present run must show.
     pub(super) fn is_satisfied(&self) -> bool {
         match self.stage {
-            Some(GateStage::Running(ReadyWhen::Signs(wanted))) => wanted.lacks(self.signs).is_none(),
-            Some(GateStage::Running(ReadyWhen::Uptime)) => self.signs.listening,
+            Some(GateStage::Running(ReadyWhen::Shown(wanted))) => wanted.missing(self.shown).is_none(),
+            Some(GateStage::Running(ReadyWhen::Uptime)) => self.shown.listening,
             Some(GateStage::Ahead(_)) | None => false,
         }
     }

@@ -30,43 +30,43 @@ use crate::spec::AppSpec;
 
 impl Machine {
     /// Drops what waits for the end of an application's reload.
-    pub(super) fn unqueue(&mut self, app: &str, is_dropped: impl Fn(&Job) -> bool) {
-        let Some(jobs) = self.reloads.waiting.get_mut(app) else { return };
+    pub(super) fn drop_queued(&mut self, app: &str, is_dropped: impl Fn(&Job) -> bool) {
+        let Some(jobs) = self.reloads.queued.get_mut(app) else { return };
         let (dropped, kept): (VecDeque<Job>, VecDeque<Job>) =
             std::mem::take(jobs).into_iter().partition(is_dropped);
         *jobs = kept;
         for job in dropped {
             for ticket in job.tickets() {
-                let why = format!("{app} was stopped or removed before {} had its turn", job.name());
-                self.pending_operations.job_over(*ticket, app, Some(why));
+                let error = format!("{app} was stopped or removed before {} had its turn", job.name());
+                self.pending_operations.finish_job(*ticket, app, Some(error));
             }
         }
     }
 
     /// These numbers are stopped on request: pending jobs do not start them again.
     pub(super) fn drop_queued_starts(&mut self, app: &str, numbers: &BTreeSet<u32>) {
-        self.unqueue(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
-        for job in self.reloads.waiting.get_mut(app).into_iter().flatten() {
-            let why = format!("{app} was stopped or removed before {} had its turn", job.name());
+        self.drop_queued(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
+        for job in self.reloads.queued.get_mut(app).into_iter().flatten() {
+            let error = format!("{app} was stopped or removed before {} had its turn", job.name());
             match job {
-                Job::Read(version) if !version.selected.is_disjoint(numbers) => {
-                    version.selected.retain(|number| !numbers.contains(number));
-                    for ticket in &version.tickets {
-                        self.pending_operations.fail(*ticket, why.clone());
+                Job::Update(update) if !update.selected.is_disjoint(numbers) => {
+                    update.selected.retain(|number| !numbers.contains(number));
+                    for ticket in &update.tickets {
+                        self.pending_operations.fail(*ticket, error.clone());
                     }
                 }
-                Job::Read(_) | Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => {}
+                Job::Update(_) | Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => {}
             }
         }
     }
 
     /// Puts a job in the queue of an application that is being reloaded.
-    pub(super) fn queue(&mut self, app: &str, job: Job, out: &mut Vec<Effect>) {
+    pub(super) fn enqueue(&mut self, app: &str, job: Job, out: &mut Vec<Effect>) {
         out.push(Notice::of_app(app, EventData::ReloadQueued { job: job.name().into() }).into());
-        let jobs = self.reloads.waiting.entry(app.to_owned()).or_default();
+        let jobs = self.reloads.queued.entry(app.to_owned()).or_default();
         let same = jobs.iter_mut().find_map(|job| match job {
             Job::Reload { numbers, reason: _, tickets } => Some((numbers, tickets)),
-            Job::Read(_) | Job::Restart { .. } | Job::Scale { .. } => None,
+            Job::Update(_) | Job::Restart { .. } | Job::Scale { .. } => None,
         });
         match (job, same) {
             // One reload is as good as two: it runs after both were asked for.
@@ -79,7 +79,7 @@ impl Machine {
     }
 
     /// Begins to reload these numbers of an application that is not being reloaded.
-    pub(super) fn reload(
+    pub(super) fn begin_reload(
         &mut self,
         now: Time,
         goal: Goal,
@@ -95,13 +95,13 @@ impl Machine {
             goal,
             reason,
             rolling,
-            began: now,
-            todo: numbers.into(),
-            coming: BTreeSet::new(),
-            leaving: BTreeSet::new(),
+            started_at: now,
+            remaining: numbers.into(),
+            starting: BTreeSet::new(),
+            stopping: BTreeSet::new(),
             replaced: BTreeSet::new(),
             total,
-            given_up: None,
+            aborted: None,
             tickets,
         };
         out.push(Notice::of_app(&app, EventData::ReloadStarted { total, rolling }).into());
@@ -113,28 +113,28 @@ impl Machine {
     fn advance(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
         while let Some(reload) = self.reloads.active.get_mut(app) {
             // Who leaves counts: there are never more processes than that many too many.
-            let busy = reload.coming.len() + reload.leaving.len();
+            let busy = reload.starting.len() + reload.stopping.len();
             let limit = reload.goal.spec.reload.max_parallel.max(1) as usize;
-            match reload.todo.front().copied() {
+            match reload.remaining.front().copied() {
                 Some(number) if busy < limit => {
-                    reload.todo.pop_front();
-                    self.replace(now, app, number, out);
+                    reload.remaining.pop_front();
+                    self.replace_instance(now, app, number, out);
                 }
-                None if busy == 0 => return self.finish(now, app, out),
+                None if busy == 0 => return self.finish_reload(now, app, out),
                 Some(_) | None => return,
             }
         }
     }
 
     /// Begins to replace one instance.
-    fn replace(&mut self, now: Time, app: &str, number: u32, out: &mut Vec<Effect>) {
+    fn replace_instance(&mut self, now: Time, app: &str, number: u32, out: &mut Vec<Effect>) {
         let Some(reload) = self.reloads.active.get(app) else { return };
         let (rolling, spec, reason) = (reload.rolling, reload.goal.spec.clone(), reload.reason.clone());
         // It may have been scaled away while its turn had not come.
         let Some(id) = self.current(app, number).filter(|id| self.instances[id].is_staying()) else { return };
-        let gate = self.gate(now, id, &spec);
-        let coming = if rolling {
-            let successor = self.add_called(self.instances[&id].pm_id, number, spec.clone(), now);
+        let gate = self.gate_for(now, id, &spec);
+        let starting = if rolling {
+            let successor = self.add_with_pm_id(self.instances[&id].pm_id, number, spec.clone(), now);
             self.with_instance(successor, now, out, |instance, step| {
                 instance.generation = Generation::Successor;
                 instance.gate.expect_of_next(gate);
@@ -146,7 +146,7 @@ impl Machine {
             id
         };
         if let Some(reload) = self.reloads.active.get_mut(app) {
-            reload.coming.insert(coming);
+            reload.starting.insert(starting);
         }
         if !rolling {
             self.with_instance(id, now, out, |instance, _| {
@@ -155,56 +155,62 @@ impl Machine {
                 instance.gate.expect_of_next(gate);
                 StepOutcome::Nothing
             });
-            self.end(now, id, StopReason::Reloaded, AfterStop::Restart, out);
+            self.stop_instance(now, id, StopReason::Reloaded, AfterStop::Restart, out);
         }
     }
 
     /// What the successor of this instance has to show: what the instance itself has shown.
-    fn gate(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> ReadyWhen {
+    fn gate_for(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> ReadyWhen {
         let (message, probe) = (spec.reload.wait_ready, spec.health.gate().is_some());
-        let wanted = Readiness { message, probe, listening: false };
+        let required = Readiness { message, probe, listening: false };
         if message {
-            return ReadyWhen::Signs(wanted);
+            return ReadyWhen::Shown(required);
         }
         if !spec.can_overlap() {
-            return if probe { ReadyWhen::Signs(wanted) } else { ReadyWhen::Uptime };
+            return if probe { ReadyWhen::Shown(required) } else { ReadyWhen::Uptime };
         }
         let instance = &self.instances[&id];
-        let is_grown = instance
+        let is_stable = instance
             .started_at()
             .is_some_and(|at| instance.is_online() && now.since(at) >= instance.spec.restart.min_uptime);
         let of_app =
             |other: &&Instance| other.spec.name == spec.name && other.generation != Generation::Successor;
         // Who has just begun may be about to listen as its siblings do.
         let listens = instance.gate.has_listened
-            || !is_grown && self.instances.values().filter(of_app).any(|other| other.gate.has_listened);
+            || !is_stable && self.instances.values().filter(of_app).any(|other| other.gate.has_listened);
         if listens || probe {
-            ReadyWhen::Signs(Readiness { listening: listens, ..wanted })
+            ReadyWhen::Shown(Readiness { listening: listens, ..required })
         } else {
             ReadyWhen::Uptime
         }
     }
 
     /// The trial of an instance is over.
-    pub(super) fn tried(&mut self, now: Time, id: InstanceId, outcome: GateOutcome, out: &mut Vec<Effect>) {
+    pub(super) fn handle_gate_outcome(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        outcome: GateOutcome,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(instance) = self.instances.get(&id) else { return };
-        let (app, number, who) = (instance.spec.name.clone(), instance.number, instance.subject());
-        let (spec, readiness) = (instance.spec.clone(), instance.gate.signs);
-        let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
+        let (app, number, subject) = (instance.spec.name.clone(), instance.number, instance.subject());
+        let (spec, readiness) = (instance.spec.clone(), instance.gate.shown);
+        let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.starting.contains(&id))
         else {
             match outcome {
                 GateOutcome::Failed(
                     failure @ (ReadinessFailure::TimedOut { .. } | ReadinessFailure::ProbeFailed { .. }),
                 ) => {
-                    out.push(Notice::of(who, EventData::NotReady { failure }).into());
+                    out.push(Notice::of(subject, EventData::NotReady { failure }).into());
                 }
                 GateOutcome::Failed(
                     failure @ (ReadinessFailure::Ended { .. } | ReadinessFailure::Unhealthy(_)),
-                ) if self.spares_by_giving_up(&app, id) => {
-                    self.give_up(
+                ) if self.spares_others_by_abort(&app, id) => {
+                    self.abort_reload(
                         now,
                         &app,
-                        ReloadAbortReason::NotReady { instance: who.into(), failure },
+                        ReloadAbortReason::NotReady { instance: subject.into(), failure },
                         StopReason::ReloadAborted,
                         None,
                         out,
@@ -225,13 +231,13 @@ impl Machine {
             GateOutcome::Passed => {
                 let predecessor = self.current(&app, number);
                 // It may have begun to listen meanwhile: then so must this one.
-                let gate =
-                    predecessor.map_or(ReadyWhen::Uptime, |predecessor| self.gate(now, predecessor, &spec));
-                let lacks = match gate {
-                    ReadyWhen::Signs(wanted) => wanted.lacks(readiness).is_some(),
+                let gate = predecessor
+                    .map_or(ReadyWhen::Uptime, |predecessor| self.gate_for(now, predecessor, &spec));
+                let is_missing = match gate {
+                    ReadyWhen::Shown(required) => required.missing(readiness).is_some(),
                     ReadyWhen::Uptime => false,
                 };
-                if rolling && lacks {
+                if rolling && is_missing {
                     self.with_instance(id, now, out, |instance, step| {
                         instance.extend_gate(step, gate);
                         StepOutcome::Nothing
@@ -239,7 +245,7 @@ impl Machine {
                     return;
                 }
                 if let Some(reload) = self.reloads.active.get_mut(&app) {
-                    reload.coming.remove(&id);
+                    reload.starting.remove(&id);
                     reload.replaced.insert(id);
                 }
                 if rolling {
@@ -248,22 +254,22 @@ impl Machine {
                 self.advance(now, &app, out);
             }
             GateOutcome::Failed(failure) => {
-                reload.coming.remove(&id);
+                reload.starting.remove(&id);
                 if rolling {
-                    reload.leaving.insert(id);
+                    reload.stopping.insert(id);
                     if matches!(
                         failure,
                         ReadinessFailure::TimedOut { .. }
                             | ReadinessFailure::ProbeFailed { .. }
                             | ReadinessFailure::Unhealthy(_)
                     ) {
-                        self.end(now, id, StopReason::ReloadAborted, AfterStop::Remove, out);
+                        self.stop_instance(now, id, StopReason::ReloadAborted, AfterStop::Remove, out);
                     }
                 }
-                self.give_up(
+                self.abort_reload(
                     now,
                     &app,
-                    ReloadAbortReason::NotReady { instance: who.into(), failure },
+                    ReloadAbortReason::NotReady { instance: subject.into(), failure },
                     StopReason::ReloadAborted,
                     None,
                     out,
@@ -274,9 +280,9 @@ impl Machine {
 
     /// Whether this one was ready for a moment only, and there are others that its reload has not
     /// replaced.
-    fn spares_by_giving_up(&self, app: &str, id: InstanceId) -> bool {
+    fn spares_others_by_abort(&self, app: &str, id: InstanceId) -> bool {
         self.reloads.active.get(app).is_some_and(|reload| {
-            reload.replaced.contains(&id) && !(reload.todo.is_empty() && reload.coming.is_empty())
+            reload.replaced.contains(&id) && !(reload.remaining.is_empty() && reload.starting.is_empty())
         })
     }
 
@@ -303,18 +309,18 @@ impl Machine {
         }
         let Some(predecessor) = predecessor else { return };
         if let Some(reload) = self.reloads.active.get_mut(app) {
-            reload.leaving.insert(predecessor);
+            reload.stopping.insert(predecessor);
             if let Some(predecessor) = self.instances.get_mut(&predecessor) {
                 predecessor.reason.get_or_insert_with(|| reload.reason.clone());
             }
         }
-        self.end(now, predecessor, StopReason::Replaced, AfterStop::Remove, out);
+        self.stop_instance(now, predecessor, StopReason::Replaced, AfterStop::Remove, out);
     }
 
     /// An instance has been forgotten.
-    pub(super) fn is_gone(&mut self, now: Time, app: &str, id: InstanceId, out: &mut Vec<Effect>) {
+    pub(super) fn instance_removed(&mut self, now: Time, app: &str, id: InstanceId, out: &mut Vec<Effect>) {
         if let Some(reload) = self.reloads.active.get_mut(app)
-            && reload.coming.remove(&id) | reload.leaving.remove(&id)
+            && reload.starting.remove(&id) | reload.stopping.remove(&id)
         {
             self.advance(now, app, out);
         }
@@ -323,31 +329,31 @@ impl Machine {
     /// Ends a reload before it is done, if there is one: who is coming ends, the others stay as
     /// they are. `cause` says whether who ends may finish its connections; with `numbers` it is about
     /// those alone, and all others may.
-    pub(super) fn give_up(
+    pub(super) fn abort_reload(
         &mut self,
         now: Time,
         app: &str,
-        why: ReloadAbortReason,
+        reason: ReloadAbortReason,
         cause: StopReason,
         numbers: Option<&BTreeSet<u32>>,
         out: &mut Vec<Effect>,
     ) {
         let Some(reload) = self.reloads.active.get_mut(app) else { return };
-        if reload.given_up.is_none() {
-            let failure = reload.failure(why);
+        if reload.aborted.is_none() {
+            let failure = reload.abort_notice(reason);
             out.push(failure.clone().into());
-            reload.given_up = Some(failure);
-            reload.todo.clear();
+            reload.aborted = Some(failure);
+            reload.remaining.clear();
         }
-        let coming = std::mem::take(&mut reload.coming);
+        let starting = std::mem::take(&mut reload.starting);
         if reload.rolling {
-            reload.leaving.extend(&coming);
-            for id in reload.leaving.clone() {
+            reload.stopping.extend(&starting);
+            for id in reload.stopping.clone() {
                 let number = self.instances.get(&id).map_or(0, |instance| instance.number);
                 let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
-                if coming.contains(&id) || is_meant && !cause.drains() {
+                if starting.contains(&id) || is_meant && !cause.drains() {
                     let cause = if is_meant { cause } else { StopReason::ReloadAborted };
-                    self.end(now, id, cause, AfterStop::Remove, out);
+                    self.stop_instance(now, id, cause, AfterStop::Remove, out);
                 }
             }
         }
@@ -355,67 +361,67 @@ impl Machine {
     }
 
     /// A reload is over, and nobody comes or leaves any more.
-    fn finish(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
+    fn finish_reload(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
         let Some(reload) = self.reloads.active.remove(app) else { return };
-        let Reload { goal, began, total, given_up, tickets, .. } = reload;
-        let failure = given_up.map(|failure| failure.to_string());
+        let Reload { goal, started_at, total, aborted, tickets, .. } = reload;
+        let failure = aborted.map(|failure| failure.to_string());
         if failure.is_none() {
             if let Some(count) = goal.count {
                 self.set_plan(goal.file);
-                self.converge(now, count, &goal.spec, &BTreeSet::new(), StopReason::Changed, out);
+                self.apply_spec(now, count, &goal.spec, &BTreeSet::new(), StopReason::Changed, out);
                 self.resize(now, count, &goal.spec, false, StopReason::Removed, out);
             }
-            let data = EventData::ReloadCompleted { total, took: now.since(began) };
+            let data = EventData::ReloadCompleted { total, took: now.since(started_at) };
             out.push(Notice::of_app(app, data).into());
         }
         if failure.is_none() && goal.count.is_some() {
-            self.over(&tickets, app);
+            self.await_app(&tickets, app);
         }
         for ticket in tickets {
-            self.pending_operations.job_over(ticket, app, failure.clone());
+            self.pending_operations.finish_job(ticket, app, failure.clone());
         }
         while !self.reloads.is_active(app)
-            && let Some(job) = self.reloads.waiting.get_mut(app).and_then(VecDeque::pop_front)
+            && let Some(job) = self.reloads.queued.get_mut(app).and_then(VecDeque::pop_front)
         {
-            self.run_job(now, app, job, out);
+            self.begin_job(now, app, job, out);
         }
         if !self.reloads.is_active(app) {
-            self.reloads.waiting.remove(app);
+            self.reloads.queued.remove(app);
         }
     }
 
-    fn run_job(&mut self, now: Time, app: &str, job: Job, out: &mut Vec<Effect>) {
+    fn begin_job(&mut self, now: Time, app: &str, job: Job, out: &mut Vec<Effect>) {
         match job {
-            Job::Read(version) => self.apply_version(now, version, out),
+            Job::Update(update) => self.apply_update(now, update, out),
             Job::Reload { numbers, reason, tickets } => {
                 self.reload_numbers(now, app, &numbers, reason, tickets, out);
             }
             Job::Restart { numbers, ticket } => {
-                self.pending_operations.job_over(ticket, app, None);
+                self.pending_operations.finish_job(ticket, app, None);
                 self.restart_numbers(now, app, &numbers, ticket, out);
             }
             Job::Scale { count, ticket } => {
-                self.pending_operations.job_over(ticket, app, None);
+                self.pending_operations.finish_job(ticket, app, None);
                 self.scale(now, app, count, ticket, out);
             }
         }
     }
 
     /// Everything stops: no reload goes on.
-    pub(super) fn end_reloads(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn abort_all_reloads(&mut self, out: &mut Vec<Effect>) {
         for (app, reload) in std::mem::take(&mut self.reloads.active) {
-            let failure = reload.given_up.clone().unwrap_or_else(|| {
-                let failure = reload.failure(ReloadAbortReason::Shutdown);
+            let failure = reload.aborted.clone().unwrap_or_else(|| {
+                let failure = reload.abort_notice(ReloadAbortReason::Shutdown);
                 out.push(failure.clone().into());
                 failure
             });
             for ticket in reload.tickets {
-                self.pending_operations.job_over(ticket, &app, Some(failure.to_string()));
+                self.pending_operations.finish_job(ticket, &app, Some(failure.to_string()));
             }
         }
-        for (app, jobs) in std::mem::take(&mut self.reloads.waiting) {
+        for (app, jobs) in std::mem::take(&mut self.reloads.queued) {
             for ticket in jobs.iter().flat_map(Job::tickets) {
-                self.pending_operations.job_over(*ticket, &app, Some(format!("{app}: everything stops")));
+                self.pending_operations.finish_job(*ticket, &app, Some(format!("{app}: everything stops")));
             }
         }
     }
@@ -425,21 +431,27 @@ impl Machine {
     pub(super) fn check_reloads(&self) {
         for (app, reload) in &self.reloads.active {
             let limit = reload.goal.spec.reload.max_parallel.max(1) as usize;
-            assert!(reload.coming.len() <= limit, "{app}: too many at a time");
-            assert!(!reload.coming.is_empty() || !reload.leaving.is_empty(), "{app}: nothing moves it on");
-            assert!(reload.given_up.is_none() || reload.coming.is_empty(), "{app}: given up and coming");
-            let mut all = reload.coming.iter().chain(&reload.leaving);
-            assert!(all.all(|id| self.instances.contains_key(id)), "{app}: waits for nobody");
+            assert!(reload.starting.len() <= limit, "{app}: more replacements at a time than max_parallel");
+            assert!(
+                !reload.starting.is_empty() || !reload.stopping.is_empty(),
+                "{app}: a reload waits for no instance"
+            );
+            assert!(reload.aborted.is_none() || reload.starting.is_empty(), "{app}: aborted and starting");
+            let mut all = reload.starting.iter().chain(&reload.stopping);
+            assert!(
+                all.all(|id| self.instances.contains_key(id)),
+                "{app}: waits for an instance that is gone"
+            );
         }
         for instance in self.instances.values().filter(|instance| !instance.is_current()) {
             let reload = self.reloads.active.get(&instance.spec.name);
             let is_known = reload
-                .is_some_and(|it| it.coming.contains(&instance.id) || it.leaving.contains(&instance.id));
-            assert!(is_known, "no reload knows {}", instance.subject());
+                .is_some_and(|it| it.starting.contains(&instance.id) || it.stopping.contains(&instance.id));
+            assert!(is_known, "no reload has {}", instance.subject());
         }
         assert!(
-            self.reloads.waiting.iter().all(|(app, jobs)| jobs.is_empty() || self.reloads.is_active(app)),
-            "something waits for nothing"
+            self.reloads.queued.iter().all(|(app, jobs)| jobs.is_empty() || self.reloads.is_active(app)),
+            "a job is queued without a reload"
         );
     }
 }

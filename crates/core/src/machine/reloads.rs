@@ -33,22 +33,22 @@ pub(super) struct Reload {
     pub(super) reason: ExitReason,
     /// Old and new serve side by side.
     pub(super) rolling: bool,
-    pub(super) began: Time,
+    pub(super) started_at: Time,
     /// The numbers whose turn has not come.
-    pub(super) todo: VecDeque<u32>,
+    pub(super) remaining: VecDeque<u32>,
     /// Who is to be ready: successors, or in a reload that does not roll those that run anew.
-    pub(super) coming: BTreeSet<InstanceId>,
+    pub(super) starting: BTreeSet<InstanceId>,
     /// Who is to end: predecessors, and successors that failed.
-    pub(super) leaving: BTreeSet<InstanceId>,
+    pub(super) stopping: BTreeSet<InstanceId>,
     /// Who has taken the place that it was to take.
     pub(super) replaced: BTreeSet<InstanceId>,
     pub(super) total: u32,
-    pub(super) given_up: Option<Notice>,
+    pub(super) aborted: Option<Notice>,
     pub(super) tickets: Vec<Ticket>,
 }
 
 impl Reload {
-    pub(super) fn failure(&self, reason: ReloadAbortReason) -> Notice {
+    pub(super) fn abort_notice(&self, reason: ReloadAbortReason) -> Notice {
         let data = EventData::ReloadAborted {
             reason,
             replaced: u32::try_from(self.replaced.len()).unwrap_or(u32::MAX),
@@ -63,7 +63,7 @@ impl Reload {
 #[derive(Debug, Default)]
 pub(super) struct Reloads {
     pub(super) active: BTreeMap<String, Reload>,
-    pub(super) waiting: BTreeMap<String, VecDeque<Job>>,
+    pub(super) queued: BTreeMap<String, VecDeque<Job>>,
 }
 
 impl Reloads {
@@ -82,10 +82,10 @@ impl Reloads {
 
     /// What an application is on its way to, and what it is to be after that.
     pub(super) fn goals(&self, app: &str) -> (Option<Arc<AppSpec>>, Option<Arc<AppSpec>>) {
-        let active = self.active.get(app).filter(|reload| reload.given_up.is_none());
-        let queued = self.waiting.get(app).and_then(|jobs| {
+        let active = self.active.get(app).filter(|reload| reload.aborted.is_none());
+        let queued = self.queued.get(app).and_then(|jobs| {
             jobs.iter().rev().find_map(|job| match job {
-                Job::Read(version) => Some(version.file.clone()),
+                Job::Update(update) => Some(update.file.clone()),
                 Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
             })
         });
@@ -93,15 +93,15 @@ impl Reloads {
     }
 
     /// Whether an application's reload is given up; `None` if there is none.
-    pub(super) fn is_given_up(&self, app: &str) -> Option<bool> {
-        self.active.get(app).map(|reload| reload.given_up.is_some())
+    pub(super) fn is_aborted(&self, app: &str) -> Option<bool> {
+        self.active.get(app).map(|reload| reload.aborted.is_some())
     }
 
     /// A request for the change that is already in progress waits for it, too.
     pub(super) fn join(&mut self, app: &str, tickets: Vec<Ticket>) {
-        let queued = self.waiting.get_mut(app).and_then(|jobs| {
+        let queued = self.queued.get_mut(app).and_then(|jobs| {
             jobs.iter_mut().rev().find_map(|job| match job {
-                Job::Read(version) => Some(&mut version.tickets),
+                Job::Update(update) => Some(&mut update.tickets),
                 Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
             })
         });
@@ -112,11 +112,11 @@ impl Reloads {
     }
 
     /// This version with what was asked for of those that wait: it comes in their place.
-    pub(super) fn instead_of_queued(&mut self, app: &str, mut version: ResolvedUpdate) -> ResolvedUpdate {
-        let Some(jobs) = self.waiting.get_mut(app) else { return version };
+    pub(super) fn merge_queued(&mut self, app: &str, mut update: ResolvedUpdate) -> ResolvedUpdate {
+        let Some(jobs) = self.queued.get_mut(app) else { return update };
         for job in std::mem::take(jobs) {
             match job {
-                Job::Read(ResolvedUpdate {
+                Job::Update(ResolvedUpdate {
                     file: _,
                     cpus: _,
                     scope,
@@ -125,15 +125,15 @@ impl Reloads {
                     sets_count,
                     tickets,
                 }) => {
-                    version.scope = version.scope.max(scope);
-                    version.selected.extend(selected);
-                    version.reruns_tasks |= reruns_tasks;
-                    version.sets_count |= sets_count;
-                    version.tickets.extend(tickets);
+                    update.scope = update.scope.max(scope);
+                    update.selected.extend(selected);
+                    update.reruns_tasks |= reruns_tasks;
+                    update.sets_count |= sets_count;
+                    update.tickets.extend(tickets);
                 }
                 Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => jobs.push_back(job),
             }
         }
-        version
+        update
     }
 }

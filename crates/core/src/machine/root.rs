@@ -33,17 +33,17 @@ pub struct Machine {
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) reloads: Reloads,
     pub(super) pending_operations: PendingOperations,
-    pub(super) changes: WatchChanges,
+    pub(super) watch_changes: WatchChanges,
     /// Who waits for others, or cannot start because of them.
-    pub(super) waiting: BTreeSet<InstanceId>,
+    pub(super) waiting_instances: BTreeSet<InstanceId>,
     pub(super) shutdown: Shutdown,
-    pub(super) guard: OomGuard,
+    pub(super) oom_guard: OomGuard,
     pub(super) phase: Phase,
     /// A request has ended instances, and nothing has ended by itself since: procrun does
     /// not end because of it.
-    pub(super) held: bool,
+    pub(super) is_idle_by_request: bool,
     /// Counts the instances that failed for good.
-    pub(super) failures: u64,
+    pub(super) failure_count: u64,
     next_id: u32,
     next_pm_id: u32,
     runs: u64,
@@ -56,13 +56,13 @@ pub(super) enum Phase {
     Running,
     /// Asked to stop, everything still serves for `pre_stop_delay`.
     Closing {
-        asked: Time,
+        requested_at: Time,
         signal: Signal,
     },
     Stopping {
         /// The time of the request; none yet, if an `errored` application began it.
-        asked: Option<Time>,
-        killed: bool,
+        requested_at: Option<Time>,
+        is_killing: bool,
         code: ExitCode,
     },
     Ended,
@@ -77,13 +77,13 @@ impl Machine {
             instances: BTreeMap::new(),
             reloads: Reloads::default(),
             pending_operations: PendingOperations::default(),
-            changes: WatchChanges::default(),
-            waiting: BTreeSet::new(),
+            watch_changes: WatchChanges::default(),
+            waiting_instances: BTreeSet::new(),
             shutdown: Shutdown::default(),
-            guard: OomGuard::default(),
+            oom_guard: OomGuard::default(),
             phase: Phase::NotBooted,
-            held: false,
-            failures: 0,
+            is_idle_by_request: false,
+            failure_count: 0,
             next_id: 0,
             next_pm_id: 0,
             runs: 0,
@@ -102,64 +102,64 @@ impl Machine {
     }
 
     /// Takes in one event and appends to `out` what is to be done.
-    pub fn step(&mut self, now: Time, event: Input, out: &mut Vec<Effect>) {
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
         if self.phase == Phase::Ended {
-            if let Input::Operate(ticket, _) = event {
+            if let Input::Operate(ticket, _) = input {
                 out.push(Effect::Reply(ticket, Reply::Failed("procrun is about to end".to_owned())));
             }
             return;
         }
         let begin = out.len();
-        match event {
+        match input {
             Input::Boot => self.boot(now, out),
-            Input::Started(run, kind, pid) => self.with(run, now, out, |instance, step| {
+            Input::Started(run, kind, pid) => self.with_run(run, now, out, |instance, step| {
                 instance.started(step, kind, pid);
                 StepOutcome::Nothing
             }),
             Input::SpawnFailed(run, failure) => {
-                self.with(run, now, out, |instance, step| instance.spawn_failed(step, failure));
+                self.with_run(run, now, out, |instance, step| instance.spawn_failed(step, failure));
             }
-            Input::Ready(run, sign) => self.with(run, now, out, |instance, step| {
-                instance.ready(step, sign);
+            Input::Ready(run, source) => self.with_run(run, now, out, |instance, step| {
+                instance.ready(step, source);
                 StepOutcome::Nothing
             }),
             Input::Exited { run, ending, leftovers } => {
-                self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
+                self.with_run(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
-            Input::Drained(run) => self.with(run, now, out, |instance, step| {
+            Input::Drained(run) => self.with_run(run, now, out, |instance, step| {
                 instance.drained(step, StopReason::Drained);
                 StepOutcome::Nothing
             }),
-            Input::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
+            Input::TreeGone(run) => self.with_run(run, now, out, Instance::tree_gone),
             Input::Probed { run, kind, result } => {
-                self.with(run, now, out, |instance, step| instance.probed(step, kind, result));
+                self.with_run(run, now, out, |instance, step| instance.probed(step, kind, result));
             }
-            Input::Notified(run, word) => {
-                self.with(run, now, out, |instance, step| instance.spoke(step, word));
+            Input::Notified(run, message) => {
+                self.with_run(run, now, out, |instance, step| instance.notified(step, message));
             }
             Input::TimerFired(Timer { instance: InstanceId::ROOT, .. }) => {
-                self.changes_due(now, out);
-                self.closing_due(now, out);
+                self.delayed_changes_due(now, out);
+                self.closing_timer_fired(now, out);
             }
             Input::FilesChanged { app, path } => self.files_changed(now, &app, path, out),
             Input::TimerFired(Timer { instance, kind, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| match kind {
                     TimerKind::State => instance.timer_fired(step, epoch),
                     TimerKind::Probe(kind) => {
-                        instance.check_due(step, kind, epoch);
+                        instance.probe_due(step, kind, epoch);
                         StepOutcome::Nothing
                     }
-                    TimerKind::Heartbeat => instance.beat_due(step, epoch),
+                    TimerKind::Heartbeat => instance.heartbeat_timer_fired(step, epoch),
                     TimerKind::Listening => {
-                        instance.listening_due(step, epoch);
+                        instance.listen_timer_fired(step, epoch);
                         StepOutcome::Nothing
                     }
                 });
             }
-            Input::ScheduleDue { app } => self.due(now, &app, out),
+            Input::ScheduleDue { app } => self.schedule_due(now, &app, out),
             Input::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
             Input::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
-            Input::Shutdown(request) => self.stop_requested(now, request, out),
+            Input::Shutdown(request) => self.shutdown_requested(now, request, out),
             Input::ForwardSignal(signal) => {
                 for instance in self.instances.values_mut() {
                     instance.forward(signal, out);
@@ -177,10 +177,10 @@ impl Machine {
             },
             Input::Operate(ticket, operation) => self.operate(now, ticket, operation, out),
         }
-        self.turns(now, out);
+        self.start_satisfied(now, out);
         self.next_stage(now, out);
         self.pending_operations.answer(&self.instances, begin, out);
-        self.settle(out);
+        self.exit_if_idle(out);
         #[cfg(debug_assertions)]
         self.check();
     }
@@ -207,11 +207,11 @@ impl Machine {
         }
         let pm_id = self.next_pm_id;
         self.next_pm_id += 1;
-        self.add_called(pm_id, number, spec, now)
+        self.add_with_pm_id(pm_id, number, spec, now)
     }
 
     /// A new instance, called like this.
-    pub(super) fn add_called(
+    pub(super) fn add_with_pm_id(
         &mut self,
         pm_id: u32,
         number: u32,
@@ -229,7 +229,7 @@ impl Machine {
     }
 
     /// Lets the instance of `run` take a step, unless the news is of an earlier run.
-    fn with(
+    fn with_run(
         &mut self,
         run: Run,
         now: Time,
@@ -249,56 +249,62 @@ impl Machine {
         act: impl FnOnce(&mut Instance, &mut Step<'_>) -> StepOutcome,
     ) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        let verdict = act(instance, &mut Step { now, out, runs: &mut self.runs });
-        let outcome = instance.gate.outcome.take();
-        if instance.turn().is_some() {
-            self.waiting.insert(id);
+        let step_outcome = act(instance, &mut Step { now, out, runs: &mut self.runs });
+        let gate_outcome = instance.gate.outcome.take();
+        if instance.dependency_wait().is_some() {
+            self.waiting_instances.insert(id);
         }
-        self.judge(now, id, verdict, out);
-        if let Some(outcome) = outcome {
-            self.tried(now, id, outcome, out);
+        self.handle_step_outcome(now, id, step_outcome, out);
+        if let Some(outcome) = gate_outcome {
+            self.handle_gate_outcome(now, id, outcome, out);
         }
-        if verdict == StepOutcome::Removed
+        if step_outcome == StepOutcome::Removed
             && let Some(instance) = self.instances.remove(&id)
         {
             out.push(Effect::Remove(id));
             self.transfer_history(&instance);
-            self.is_gone(now, &instance.spec.name, id, out);
+            self.instance_removed(now, &instance.spec.name, id, out);
         }
     }
 
     /// Why a predecessor had to go is a part of the record that its successor already has.
     fn transfer_history(&mut self, gone: &Instance) {
         if gone.generation == Generation::Predecessor
-            && let Some(heir) = self.current(&gone.spec.name, gone.number)
-            && let Some(heir) = self.instances.get_mut(&heir)
+            && let Some(successor) = self.current(&gone.spec.name, gone.number)
+            && let Some(successor) = self.instances.get_mut(&successor)
         {
             let with_reason = gone.history.record.past_runs.iter().filter(|past| past.reason.is_some());
-            with_reason.for_each(|past| heir.history.record.ended(past.clone()));
+            with_reason.for_each(|past| successor.history.record.add(past.clone()));
         }
     }
 
-    fn judge(&mut self, now: Time, id: InstanceId, verdict: StepOutcome, out: &mut Vec<Effect>) {
+    fn handle_step_outcome(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        step_outcome: StepOutcome,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        match verdict {
+        match step_outcome {
             StepOutcome::Nothing | StepOutcome::Removed => {}
             StepOutcome::Ended(0) => {
-                self.held = false;
+                self.is_idle_by_request = false;
                 if self.phase == Phase::Running && self.ends_with_success(id) {
-                    self.end_because_of(now, id, 0, out);
+                    self.shut_down_because_of(now, id, 0, out);
                 }
             }
             StepOutcome::Ended(code) => {
-                self.held = false;
-                self.failures += 1;
-                let (_, code) = *instance.history.failure.get_or_insert((self.failures, code));
+                self.is_idle_by_request = false;
+                self.failure_count += 1;
+                let (_, code) = *instance.history.failure.get_or_insert((self.failure_count, code));
                 self.failed(now, id, code, out);
             }
             StepOutcome::Errored(code) => {
-                self.held = false;
+                self.is_idle_by_request = false;
                 instance.history.has_errored = true;
-                self.failures += 1;
-                let (_, code) = *instance.history.failure.get_or_insert((self.failures, code.max(1)));
+                self.failure_count += 1;
+                let (_, code) = *instance.history.failure.get_or_insert((self.failure_count, code.max(1)));
                 self.failed(now, id, code, out);
             }
         }
@@ -308,7 +314,7 @@ impl Machine {
     fn failed(&mut self, now: Time, id: InstanceId, code: ExitCode, out: &mut Vec<Effect>) {
         let ends = self.instances[&id].spec.restart.on_errored == OnErrored::Exit;
         if ends && matches!(self.phase, Phase::Running | Phase::Closing { .. }) {
-            self.end_because_of(now, id, code, out);
+            self.shut_down_because_of(now, id, code, out);
         }
     }
 
@@ -320,15 +326,15 @@ impl Machine {
     }
 
     /// Stops everything because this instance has ended.
-    pub(super) fn end_because_of(
+    pub(super) fn shut_down_because_of(
         &mut self,
         now: Time,
         id: InstanceId,
         code: ExitCode,
         out: &mut Vec<Effect>,
     ) {
-        let who = self.instances[&id].subject();
-        out.push(Notice::of(who, EventData::EndedContainer { code }).into());
+        let subject = self.instances[&id].subject();
+        out.push(Notice::of(subject, EventData::EndedContainer { code }).into());
         self.shut_down(now, None, code, out);
     }
 
@@ -339,13 +345,13 @@ impl Machine {
     }
 
     /// Ends the whole when nothing is alive any more.
-    fn settle(&mut self, out: &mut Vec<Effect>) {
+    fn exit_if_idle(&mut self, out: &mut Vec<Effect>) {
         if self.instances.values().any(Instance::is_alive) {
             return;
         }
         let code = match self.phase {
             Phase::Running if self.has_schedule() => return,
-            Phase::Running if self.plan.runtime.auto_exit && !self.held => self.first_failure(),
+            Phase::Running if self.plan.runtime.auto_exit && !self.is_idle_by_request => self.first_failure(),
             Phase::Stopping { code, .. } => code,
             Phase::Closing { .. } => 0,
             Phase::NotBooted | Phase::Running | Phase::Ended => return,
@@ -357,20 +363,20 @@ impl Machine {
     /// The slow truth, recomputed after each step of a debug build.
     #[cfg(debug_assertions)]
     fn check(&self) {
-        let mut places: Vec<_> = self
+        let mut slots: Vec<_> = self
             .instances
             .values()
             .map(|instance| {
                 (&instance.spec.name, instance.number, instance.generation == Generation::Current)
             })
             .collect();
-        let all = places.len();
-        places.sort_unstable();
-        places.dedup();
-        assert!(places.len() == all, "two instances of one generation have one place");
+        let all = slots.len();
+        slots.sort_unstable();
+        slots.dedup();
+        assert!(slots.len() == all, "two instances of one generation have one slot");
         if self.phase == Phase::Ended {
-            assert!(!self.instances.values().any(Instance::is_alive), "ended with something alive");
-            assert!(self.pending_operations.is_empty(), "ended without an answer");
+            assert!(!self.instances.values().any(Instance::is_alive), "ended with an instance alive");
+            assert!(self.pending_operations.is_empty(), "ended with an unanswered operation");
         }
         if matches!(self.phase, Phase::Stopping { .. }) {
             assert!(
@@ -380,15 +386,15 @@ impl Machine {
                         super::instance::Status::BackingOff | super::instance::Status::WaitingForDependencies
                     )
                 }),
-                "something waits to start during a stop"
+                "an instance waits to start during a shutdown"
             );
         } else {
             self.check_reloads();
         }
-        for instance in self.instances.values().filter(|instance| instance.turn().is_some()) {
+        for instance in self.instances.values().filter(|instance| instance.dependency_wait().is_some()) {
             assert!(
-                self.waiting.contains(&instance.id),
-                "nobody looks whether it is time for {}",
+                self.waiting_instances.contains(&instance.id),
+                "the dependencies of {} are not checked",
                 instance.subject()
             );
         }

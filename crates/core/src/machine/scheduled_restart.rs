@@ -17,33 +17,33 @@ use super::{
 impl Machine {
     /// It is time for an application: what rests is started, what runs runs anew, without a gap if it
     /// can. What is on its way to either is left alone, so that no run is doubled.
-    pub(super) fn due(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
+    pub(super) fn schedule_due(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
         if self.phase != Phase::Running || self.reloads.is_active(app) {
             return;
         }
         let staying = self.staying(app);
-        let (mut running, mut resting): (Vec<InstanceId>, Vec<InstanceId>) = Default::default();
+        let (mut running, mut stopped): (Vec<InstanceId>, Vec<InstanceId>) = Default::default();
         for id in &staying {
             match self.instances[id].status() {
                 Status::Online => running.push(*id),
                 Status::Launching if self.instances[id].cannot_listen() => running.push(*id),
-                Status::Stopped | Status::Errored => resting.push(*id),
+                Status::Stopped | Status::Errored => stopped.push(*id),
                 Status::WaitingForDependencies
                 | Status::Launching
                 | Status::Stopping
                 | Status::BackingOff => {}
             }
         }
-        let Some(first) = running.first().or(resting.first()) else { return };
+        let Some(first) = running.first().or(stopped.first()) else { return };
         let pattern = self.instances[first].spec.schedule.as_ref().map(|it| it.pattern.as_str());
         let data = EventData::ScheduleDue { schedule: pattern.unwrap_or_default().to_owned() };
         out.push(Notice::of_app(app, data).into());
-        let rolls = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
-        let at_once = if rolls { &[] } else { &running[..] };
-        for id in resting.iter().chain(at_once) {
-            self.end(now, *id, StopReason::Schedule, AfterStop::Restart, out);
+        let can_roll = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
+        let at_once = if can_roll { &[] } else { &running[..] };
+        for id in stopped.iter().chain(at_once) {
+            self.stop_instance(now, *id, StopReason::Schedule, AfterStop::Restart, out);
         }
-        if rolls {
+        if can_roll {
             let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();
             self.reload_numbers(now, app, &numbers, ExitReason::Schedule, Vec::new(), out);
         }

@@ -17,7 +17,7 @@ use super::{
     instance::{AfterStop, Instance, StepOutcome, Stop},
     reason::StopReason,
     root::{Machine, Phase},
-    shutdown_budget::{MIN_STOP_TIME, StopPath, longest_way, share},
+    shutdown_budget::{MIN_STOP_TIME, StopPath, fair_share, longest_path},
     subject::Generation,
     time::Time,
 };
@@ -28,28 +28,30 @@ use crate::spec::{
 
 /// A second request to stop counts as "now!" only after this: terminals and wrappers such as npm
 /// deliver one Ctrl-C twice.
-const IMPATIENCE: Duration = Duration::from_millis(500);
+const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 
 /// How long a stop may take if nobody says anything: Docker's 10 s less a reserve.
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Machine {
-    pub(super) fn stop_requested(&mut self, now: Time, request: ShutdownRequest, out: &mut Vec<Effect>) {
+    pub(super) fn shutdown_requested(&mut self, now: Time, request: ShutdownRequest, out: &mut Vec<Effect>) {
         match self.phase {
             Phase::NotBooted => self.shut_down(now, Some(request.signal), 0, out),
-            Phase::Running => self.close(now, request.signal, out),
-            Phase::Closing { asked, signal } if now.since(asked) > IMPATIENCE => {
-                self.phase = Phase::Closing { asked: now, signal };
+            Phase::Running => self.begin_closing(now, request.signal, out),
+            Phase::Closing { requested_at, signal } if now.since(requested_at) > REPEAT_WINDOW => {
+                self.phase = Phase::Closing { requested_at: now, signal };
                 self.shut_down(now, Some(signal), 0, out);
             }
-            Phase::Stopping { asked: None, killed, code } => {
-                self.phase = Phase::Stopping { asked: Some(now), killed, code };
+            Phase::Stopping { requested_at: None, is_killing, code } => {
+                self.phase = Phase::Stopping { requested_at: Some(now), is_killing, code };
             }
-            Phase::Stopping { asked: Some(asked), killed: false, code } if now.since(asked) > IMPATIENCE => {
-                self.phase = Phase::Stopping { asked: Some(asked), killed: true, code };
+            Phase::Stopping { requested_at: Some(requested_at), is_killing: false, code }
+                if now.since(requested_at) > REPEAT_WINDOW =>
+            {
+                self.phase = Phase::Stopping { requested_at: Some(requested_at), is_killing: true, code };
                 out.push(Notice::of_runtime(EventData::KillingAll {}).into());
-                for id in std::mem::take(&mut self.shutdown.waiting) {
-                    self.end_in_turn(now, id, now, out);
+                for id in std::mem::take(&mut self.shutdown.pending) {
+                    self.stop_in_order(now, id, now, out);
                 }
                 for id in self.ids() {
                     self.with_instance(id, now, out, |instance, step| {
@@ -63,19 +65,19 @@ impl Machine {
     }
 
     /// Begins the shutdown on request, after `pre_stop_delay`.
-    fn close(&mut self, now: Time, signal: Signal, out: &mut Vec<Effect>) {
-        self.shutdown.ends = now + self.budget();
+    fn begin_closing(&mut self, now: Time, signal: Signal, out: &mut Vec<Effect>) {
+        self.shutdown.deadline = now + self.budget();
         let delay = self.pre_stop_delay();
         if delay.is_zero() || !self.instances.values().any(|instance| instance.run().is_some()) {
             self.shut_down(now, Some(signal), 0, out);
             return;
         }
-        self.phase = Phase::Closing { asked: now, signal };
+        self.phase = Phase::Closing { requested_at: now, signal };
         // What the plan says may change meanwhile: a reload comes to its end.
-        self.shutdown.begins = now + delay;
+        self.shutdown.closing_ends = now + delay;
         out.push(Notice::of_runtime(EventData::Closing { delay }).into());
         let timer = Timer { instance: InstanceId::ROOT, kind: TimerKind::State, epoch: 0 };
-        out.push(Effect::ArmTimer(timer, self.shutdown.begins));
+        out.push(Effect::ArmTimer(timer, self.shutdown.closing_ends));
     }
 
     /// How long a stop of everything may take.
@@ -97,9 +99,9 @@ impl Machine {
     }
 
     /// The time of serving may be over.
-    pub(super) fn closing_due(&mut self, now: Time, out: &mut Vec<Effect>) {
+    pub(super) fn closing_timer_fired(&mut self, now: Time, out: &mut Vec<Effect>) {
         if let Phase::Closing { signal, .. } = self.phase
-            && now >= self.shutdown.begins
+            && now >= self.shutdown.closing_ends
         {
             self.shut_down(now, Some(signal), 0, out);
         }
@@ -113,33 +115,33 @@ impl Machine {
         code: ExitCode,
         out: &mut Vec<Effect>,
     ) {
-        let asked = match self.phase {
-            Phase::Closing { asked, .. } => Some(asked),
+        let requested_at = match self.phase {
+            Phase::Closing { requested_at, .. } => Some(requested_at),
             Phase::NotBooted | Phase::Running | Phase::Ended => signal.map(|_| now),
-            Phase::Stopping { asked, .. } => asked,
+            Phase::Stopping { requested_at, .. } => requested_at,
         };
         if !matches!(self.phase, Phase::Closing { .. }) {
-            self.shutdown.ends = now + self.budget();
+            self.shutdown.deadline = now + self.budget();
         }
-        self.phase = Phase::Stopping { asked, killed: false, code };
+        self.phase = Phase::Stopping { requested_at, is_killing: false, code };
         self.shutdown.signal = signal;
         let alive = self.instances.values().filter(|instance| instance.run().is_some()).count();
         out.push(Notice::of_runtime(EventData::ShuttingDown { processes: alive }).into());
-        self.end_reloads(out);
-        self.waiting.clear();
-        let limits = self.limits(now);
-        let ends = self.shutdown.ends;
+        self.abort_all_reloads(out);
+        self.waiting_instances.clear();
+        let limits = self.kill_times(now);
+        let ends = self.shutdown.deadline;
         for id in self.ids() {
             self.with_instance(id, now, out, |instance, step| {
-                instance.limit_patience(step, ends);
+                instance.limit_grace_period(step, ends);
                 StepOutcome::Nothing
             });
             let Some(instance) = self.instances.get(&id) else { continue };
-            if instance.has_a_turn_to_end() {
-                self.shutdown.waiting.insert(id);
+            if instance.stops_in_order() {
+                self.shutdown.pending.insert(id);
             } else {
-                let limit = limits.get(&instance.spec.name).copied().unwrap_or(self.shutdown.ends);
-                self.end_in_turn(now, id, limit, out);
+                let limit = limits.get(&instance.spec.name).copied().unwrap_or(self.shutdown.deadline);
+                self.stop_in_order(now, id, limit, out);
             }
         }
         self.next_stage(now, out);
@@ -147,58 +149,58 @@ impl Machine {
 
     /// Stops all that no other running application depends on.
     pub(super) fn next_stage(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if self.shutdown.waiting.is_empty() || !matches!(self.phase, Phase::Stopping { .. }) {
+        if self.shutdown.pending.is_empty() || !matches!(self.phase, Phase::Stopping { .. }) {
             return;
         }
         let instances = &self.instances;
-        self.shutdown.waiting.retain(|id| instances.get(id).is_some_and(|it| it.run().is_some()));
-        let order = self.order_of_ends();
-        let alive = self.alive_apps();
+        self.shutdown.pending.retain(|id| instances.get(id).is_some_and(|it| it.run().is_some()));
+        let order = self.stop_order();
+        let alive = self.running_apps();
         let needed = needed_by(&order, alive.iter().copied());
-        let mut turn: Vec<InstanceId> = Vec::new();
+        let mut stage: Vec<InstanceId> = Vec::new();
         let is_free = |id: &InstanceId| !needed.contains(self.instances[id].spec.name.as_str());
-        turn.extend(self.shutdown.waiting.iter().filter(|id| is_free(id)));
-        if turn.is_empty() && self.shutdown.waiting.len() == self.living() {
+        stage.extend(self.shutdown.pending.iter().filter(|id| is_free(id)));
+        if stage.is_empty() && self.shutdown.pending.len() == self.running_count() {
             // Each waits for another: the present and the earlier dependencies form a cycle.
-            turn.extend(&self.shutdown.waiting);
+            stage.extend(&self.shutdown.pending);
         }
-        if turn.is_empty() {
+        if stage.is_empty() {
             return;
         }
-        let limits = self.limits(now);
-        for id in turn {
-            self.shutdown.waiting.remove(&id);
-            let limit = limits.get(&self.instances[&id].spec.name).copied().unwrap_or(self.shutdown.ends);
-            self.end_in_turn(now, id, limit, out);
+        let limits = self.kill_times(now);
+        for id in stage {
+            self.shutdown.pending.remove(&id);
+            let limit = limits.get(&self.instances[&id].spec.name).copied().unwrap_or(self.shutdown.deadline);
+            self.stop_in_order(now, id, limit, out);
         }
     }
 
     /// Asks one to end as everything else does, with SIGKILL at this time at the latest.
-    fn end_in_turn(&mut self, now: Time, id: InstanceId, limit: Time, out: &mut Vec<Effect>) {
-        let asked_with = self.shutdown.signal;
+    fn stop_in_order(&mut self, now: Time, id: InstanceId, limit: Time, out: &mut Vec<Effect>) {
+        let requested_signal = self.shutdown.signal;
         self.with_instance(id, now, out, |instance, step| {
-            let kill_signal = instance.spec.stop.kill_signal.or(asked_with);
+            let kill_signal = instance.spec.stop.kill_signal.or(requested_signal);
             let signal = kill_signal.unwrap_or_else(|| instance.stop_signal());
             let then = match instance.generation {
                 Generation::Current => AfterStop::StayStopped,
                 Generation::Successor | Generation::Predecessor => AfterStop::Remove,
             };
-            instance.limit_patience(step, limit);
+            instance.limit_grace_period(step, limit);
             instance.stop(step, Stop { signal, cause: StopReason::Shutdown, then })
         });
     }
 
-    fn living(&self) -> usize {
+    fn running_count(&self) -> usize {
         self.instances.values().filter(|instance| instance.run().is_some()).count()
     }
 
-    fn alive_apps(&self) -> BTreeSet<&str> {
+    fn running_apps(&self) -> BTreeSet<&str> {
         let alive = self.instances.values().filter(|instance| instance.run().is_some());
         alive.map(|instance| instance.spec.name.as_str()).collect()
     }
 
     /// Who needs whom: as the plan says it, and for those that it does not know as they read.
-    fn order_of_ends(&self) -> Graph<'_> {
+    fn stop_order(&self) -> Graph<'_> {
         let mut order = graph(self.instances.values().map(|instance: &Instance| &*instance.spec));
         order.extend(graph(self.plan.apps.iter().map(AsRef::as_ref)));
         order
@@ -206,21 +208,21 @@ impl Machine {
 
     /// When SIGKILL is due for each application that lives, if it is asked to end now. What is left of the
     /// time is shared with those that come after it, as far as it does not do for all.
-    fn limits(&self, now: Time) -> BTreeMap<String, Time> {
-        let order = self.order_of_ends();
+    fn kill_times(&self, now: Time) -> BTreeMap<String, Time> {
+        let order = self.stop_order();
         let mut own: BTreeMap<&str, Duration> = BTreeMap::new();
         for instance in self.instances.values().filter(|instance| instance.run().is_some()) {
             let longest = own.entry(&instance.spec.name).or_default();
             *longest = (*longest).max(instance.spec.stop.kill_timeout);
         }
-        let left = self.shutdown.ends.since(now);
+        let left = self.shutdown.deadline.since(now);
         let mut known = BTreeMap::new();
         own.iter()
             .map(|(name, own_time)| {
-                longest_way(&order, &own, name, &mut known);
-                let next = |name: &&str| known.get(name).and_then(|way: &StopPath<'_>| way.next);
-                let stages = std::iter::successors(Some(*name), next);
-                let share = share(left, stages.filter_map(|stage| own.get(stage).copied()).collect());
+                longest_path(&order, &own, name, &mut known);
+                let next = |name: &&str| known.get(name).and_then(|path: &StopPath<'_>| path.next);
+                let path = std::iter::successors(Some(*name), next);
+                let share = fair_share(left, path.filter_map(|stage| own.get(stage).copied()).collect());
                 ((*name).to_owned(), now + share.min(*own_time).max(MIN_STOP_TIME))
             })
             .collect()

@@ -17,24 +17,24 @@ pub(super) struct Shutdown {
     /// The signal that asked for it.
     pub(super) signal: Option<Signal>,
     /// When everything has served on for long enough.
-    pub(super) begins: Time,
+    pub(super) closing_ends: Time,
     /// When the last SIGKILL is due.
-    pub(super) ends: Time,
+    pub(super) deadline: Time,
     /// Who has not been asked to end yet.
-    pub(super) waiting: BTreeSet<InstanceId>,
+    pub(super) pending: BTreeSet<InstanceId>,
 }
 
 /// How much each of these gets at most, so that all together have no more than is left: who wants less
 /// than an equal part leaves the rest to the others.
-pub(super) fn share(mut left: Duration, mut wants: Vec<Duration>) -> Duration {
-    wants.sort_unstable();
-    let mut others = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-    for want in wants {
+pub(super) fn fair_share(mut left: Duration, mut needs: Vec<Duration>) -> Duration {
+    needs.sort_unstable();
+    let mut others = u32::try_from(needs.len()).unwrap_or(u32::MAX);
+    for need in needs {
         let equal = left / others;
-        if want > equal {
+        if need > equal {
             return equal;
         }
-        left -= want;
+        left -= need;
         others -= 1;
     }
     Duration::MAX
@@ -49,20 +49,20 @@ pub(super) struct StopPath<'a> {
     pub(super) next: Option<&'a str>,
 }
 
-pub(super) fn longest_way<'a>(
+pub(super) fn longest_path<'a>(
     order: &Graph<'a>,
     own: &BTreeMap<&str, Duration>,
     name: &'a str,
     known: &mut BTreeMap<&'a str, StopPath<'a>>,
 ) -> Duration {
-    if let Some(way) = known.get(name) {
-        return way.time;
+    if let Some(path) = known.get(name) {
+        return path.time;
     }
     // In a circle it counts for nothing the second time, and nobody's way leads there.
     known.insert(name, StopPath::default());
     let needs = order.get(name).into_iter().flatten();
-    let ways = needs.map(|needed| (longest_way(order, own, needed, known), *needed));
-    let (after, next) = ways.filter(|(time, _)| !time.is_zero()).max().unzip();
+    let paths = needs.map(|needed| (longest_path(order, own, needed, known), *needed));
+    let (after, next) = paths.filter(|(time, _)| !time.is_zero()).max().unzip();
     let time = after.unwrap_or_default() + own.get(name).copied().unwrap_or_default();
     known.insert(name, StopPath { time, next });
     time

@@ -265,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_gets_it_before_what_it_runs_in_the_foreground() {
+    fn a_shell_gets_the_signal_before_its_foreground_process() {
         let shell = member(1, Role::Shell, vec![in_background(app(2)), app(3), app(4)]);
         assert_eq!(direct(&shell), [1, 3, 4]);
         assert_eq!(direct(&member(1, Role::Shell, Vec::new())), [1]);
     }
 
     #[test]
-    fn of_a_runner_only_what_it_runs_gets_it() {
+    fn the_program_of_a_runner_gets_the_signal_and_the_runner_does_not() {
         assert_eq!(direct(&member(1, Role::Runner, vec![app(2), app(3)])), [2, 3]);
         assert_eq!(direct(&member(1, Role::Runner, Vec::new())), [1]);
         let nothing_below = member(2, Role::Runner, Vec::new());
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_group_runner_runs_gets_it_from_there() {
+    fn the_program_of_a_group_runner_gets_the_signal_from_it() {
         let shell =
             member(3, Role::Shell, vec![app(4), in_background(member(5, Role::Application, vec![app(6)]))]);
         let all = member(1, Role::Runner, vec![member(2, Role::GroupRunner, vec![shell])]);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_left_the_group_of_a_group_runner_does_not_get_it_from_there() {
+    fn a_process_outside_of_the_group_does_not_get_the_signal_from_the_group_runner() {
         let with_group = |group, member: Member<u32>| Member { group, ..member };
         let in_own_session =
             with_group(4, member(4, Role::Shell, vec![with_group(3, app(5)), with_group(4, app(6))]));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_role_is_that_of_what_is_executed() {
+    fn the_role_is_that_of_the_executed_program() {
         let cases: [(Role, &[&str]); 46] = [
             (Role::Shell, &["bash", "start.sh"]),
             (Role::Shell, &["-bash"]),
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_read_only_where_the_program_does_not_tell() {
+    fn arguments_are_read_only_if_the_name_of_the_program_is_not_enough() {
         for program in ["bash", "npm", "python3", "postgres", "su"] {
             role(program, || panic!("{program} tells by itself"));
         }

@@ -80,8 +80,8 @@ impl Machine {
         let mut plan = self.plan.clone();
         for app in &mut plan.apps {
             let (reached, queued) = self.reloads.goals(&app.name);
-            if let Some(coming) = queued.or(reached) {
-                *app = coming;
+            if let Some(goal) = queued.or(reached) {
+                *app = goal;
             }
         }
         plan
@@ -90,7 +90,7 @@ impl Machine {
     /// Whether an application would restart if its files changed: it has `watch`, and something of it runs or
     /// has ended by itself. What a command has stopped does not.
     pub fn is_watching(&self, app: &AppSpec) -> bool {
-        app.watch.is_some() && !self.to_run_anew(&app.name).is_empty()
+        app.watch.is_some() && !self.restartable(&app.name).is_empty()
     }
 
     /// Whether an application was scaled to another number of instances than its file says.
@@ -173,7 +173,7 @@ impl Machine {
             spec: &instance.spec,
             kind: instance.kind,
             status: instance.status(),
-            readiness: instance.gate.signs,
+            readiness: instance.gate.shown,
             ready: instance.is_ready() && !self.is_stopping(),
             healthy: instance.spec.health.liveness.is_some().then(|| instance.is_healthy()),
             last_failure: instance.last_failure(),

@@ -251,7 +251,7 @@ fn each_fact_has_one_wording() {
 }
 
 #[test]
-fn no_message_has_an_empty_part_and_what_failed_is_no_info() {
+fn no_message_has_an_empty_part_and_a_failure_is_at_least_a_warning() {
     for data in samples() {
         let notice = Notice { subject: instance(), data };
         let text = notice.to_string();

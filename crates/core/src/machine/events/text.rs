@@ -23,10 +23,12 @@ use crate::{
 impl Display for Notice {
     #[expect(clippy::too_many_lines, reason = "a table: a row for each event")]
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { subject: who, data } = self;
+        let Self { subject, data } = self;
         match data {
-            EventData::Online { pid } => write!(f, "{who} is online, pid {pid}"),
-            EventData::Launching { pid } => write!(f, "{who} is launching, pid {pid}, waiting for `ready`"),
+            EventData::Online { pid } => write!(f, "{subject} is online, pid {pid}"),
+            EventData::Launching { pid } => {
+                write!(f, "{subject} is launching, pid {pid}, waiting for `ready`")
+            }
             EventData::Ready { source, awaited, after } => {
                 let source = match (source, awaited) {
                     (ReadinessSource::Listening, _) => "listens",
@@ -34,129 +36,141 @@ impl Display for Notice {
                     (ReadinessSource::Message, false) => "reports that it is ready",
                     (ReadinessSource::Probe, _) => "passed its probe",
                 };
-                write!(f, "{who} {source} after {}", HumanDuration(*after))
+                write!(f, "{subject} {source} after {}", HumanDuration(*after))
             }
-            EventData::Waiting { dependency, waited: None } => write!(f, "{who} waits for {dependency}"),
+            EventData::Waiting { dependency, waited: None } => write!(f, "{subject} waits for {dependency}"),
             EventData::Waiting { dependency, waited: Some(waited) } => {
-                write!(f, "{who} still waits for {dependency} after {}", HumanDuration(*waited))
+                write!(f, "{subject} still waits for {dependency} after {}", HumanDuration(*waited))
             }
-            EventData::Blocked { obstacle } => write!(f, "{who} is not started: {obstacle}"),
+            EventData::Blocked { obstacle } => write!(f, "{subject} is not started: {obstacle}"),
             EventData::Healthy { probe, after } => {
-                write!(f, "{who} is {} after {}", passed(*probe), HumanDuration(*after))
+                write!(f, "{subject} is {} after {}", passed(*probe), HumanDuration(*after))
             }
             EventData::ProbeFailed { probe, failures: 0, output, .. } => {
-                write!(f, "{who} is not {} yet: {output}", passed(*probe))
+                write!(f, "{subject} is not {} yet: {output}", passed(*probe))
             }
             EventData::ProbeFailed { probe, failures, retries, output } => {
-                write!(f, "{who} is not {} ({failures} of {retries}): {output}", passed(*probe))
+                write!(f, "{subject} is not {} ({failures} of {retries}): {output}", passed(*probe))
             }
-            EventData::ReadinessLost { output } => write!(f, "{who} is not ready: {output}"),
-            EventData::Unhealthy { failure } => write!(f, "{who} {failure}"),
+            EventData::ReadinessLost { output } => write!(f, "{subject} is not ready: {output}"),
+            EventData::Unhealthy { failure } => write!(f, "{subject} {failure}"),
             EventData::WithoutListener { place } => {
-                write!(f, "{who} handles the error and goes on without {place}: it counts as online")
+                write!(f, "{subject} handles the error and goes on without {place}: it counts as online")
             }
-            EventData::NotReady { failure } => write!(f, "{who} {failure}"),
+            EventData::NotReady { failure } => write!(f, "{subject} {failure}"),
             EventData::Draining { reason, timeout } => {
                 let timeout = HumanDuration(*timeout);
-                write!(f, "{who} {} and drains its connections, for at most {timeout}", stop_reason(*reason))
+                write!(
+                    f,
+                    "{subject} {} and drains its connections, for at most {timeout}",
+                    stop_reason(*reason)
+                )
             }
             EventData::Stopping { reason: StopReason::Shutdown, request } => {
-                write!(f, "{who}: sending {request}")
+                write!(f, "{subject}: sending {request}")
             }
             EventData::Stopping { reason, request } => {
-                write!(f, "{who} {}, sending {request}", stop_reason(*reason))
+                write!(f, "{subject} {}, sending {request}", stop_reason(*reason))
             }
             EventData::Exited { ending, cause, uptime, next, .. } => {
                 let end = EndText { ending, uptime: *uptime, cause: cause.as_ref() };
-                write!(f, "{who} ended: {end}")?;
-                what_follows(ending, *next, f)
+                write!(f, "{subject} ended: {end}")?;
+                follow_up(ending, *next, f)
             }
-            EventData::Leftovers {} => write!(f, "{who}: waiting for the processes that it left behind"),
+            EventData::Leftovers {} => write!(f, "{subject}: waiting for the processes that it left behind"),
             EventData::Killing { waited } => {
-                write!(f, "{who} has not ended after {}, killing its whole tree", HumanDuration(*waited))
+                write!(f, "{subject} has not ended after {}, killing its whole tree", HumanDuration(*waited))
             }
-            EventData::Unkillable {} => write!(f, "not even SIGKILL ended {who}, giving up on it"),
+            EventData::Unkillable {} => write!(f, "not even SIGKILL ended {subject}, giving up on it"),
             EventData::SignalsLost { signals } => {
                 let names: Vec<String> = signals.iter().map(ToString::to_string).collect();
-                write!(f, "{who} did not get {}: it could not be started", names.join(" and "))
+                write!(f, "{subject} did not get {}: it could not be started", names.join(" and "))
             }
             EventData::RerunPending {} => {
-                write!(f, "{who} is a task: it finishes, then runs again with the new configuration")
+                write!(f, "{subject} is a task: it finishes, then runs again with the new configuration")
             }
             EventData::Skipped { state: TaskState::Completed } => {
-                write!(f, "{who} is a task that has completed: left alone")
+                write!(f, "{subject} is a task that has completed: left alone")
             }
             EventData::Skipped { state: TaskState::Running } => {
-                write!(f, "{who} is a task that runs: left alone")
+                write!(f, "{subject} is a task that runs: left alone")
             }
-            EventData::EndedContainer { code } => write!(f, "{who} ends the container with code {code}"),
-            EventData::ListenFailed { failure } => write!(f, "{who} {failure}"),
+            EventData::EndedContainer { code } => write!(f, "{subject} ends the container with code {code}"),
+            EventData::ListenFailed { failure } => write!(f, "{subject} {failure}"),
             EventData::PortShared { place, other } => {
-                write!(f, "{who} listens on {place}, as {other} does: connections go to the workers of both")
+                write!(
+                    f,
+                    "{subject} listens on {place}, as {other} does: connections go to the workers of both"
+                )
             }
             EventData::SocketRefused {} => {
-                write!(f, "{who} requests a socket of its cluster, which Bun cannot take: it gets ENOTSUP")
+                write!(
+                    f,
+                    "{subject} requests a socket of its cluster, which Bun cannot take: it gets ENOTSUP"
+                )
             }
             EventData::ProtocolViolated { violation } => {
-                write!(f, "{who} {violation}; that is ignored, and later cases are not logged")
+                write!(f, "{subject} {violation}; that is ignored, and later cases are not logged")
             }
-            EventData::ChannelClosed { reason } => write!(f, "{who} {reason}: its channel is closed"),
+            EventData::ChannelClosed { reason } => write!(f, "{subject} {reason}: its channel is closed"),
             EventData::ChannelMissing { signal } => {
-                write!(f, "{who} has no channel for the message `shutdown`, sending {signal}")
+                write!(f, "{subject} has no channel for the message `shutdown`, sending {signal}")
             }
             EventData::PidFileFailed { path, error } => {
-                write!(f, "cannot write the pid file {path} of {who}: {error}")
+                write!(f, "cannot write the pid file {path} of {subject}: {error}")
             }
             EventData::ReloadStarted { total, rolling } => {
                 let gap = if *rolling { ", without downtime" } else { "" };
-                write!(f, "reloading {who}: {}, one after the other{gap}", Processes(*total))
+                write!(f, "reloading {subject}: {}, one after the other{gap}", Processes(*total))
             }
             EventData::ReloadCompleted { total, took } => {
                 let were = if *total == 1 { "was" } else { "were" };
                 write!(
                     f,
-                    "{who} is reloaded: {} {were} replaced in {}",
+                    "{subject} is reloaded: {} {were} replaced in {}",
                     Processes(*total),
                     HumanDuration(*took)
                 )
             }
             EventData::ReloadAborted { reason, replaced, total, rolling } => {
-                write!(f, "the reload of {who} is aborted: {reason}")?;
+                write!(f, "the reload of {subject} is aborted: {reason}")?;
                 aborted(reason, *replaced, *total, *rolling, f)
             }
-            EventData::ReloadQueued { job } => write!(f, "{who} is being reloaded, {job} comes after that"),
-            EventData::ReloadUnderWay {} => write!(f, "{who} is being reloaded to that already"),
-            EventData::SocketOpened { address } => write!(f, "{who} listens on {address}"),
-            EventData::AcceptFailed { error } => {
-                write!(f, "cannot accept connections to {who}: {error}; they wait")
+            EventData::ReloadQueued { job } => {
+                write!(f, "{subject} is being reloaded, {job} comes after that")
             }
-            EventData::ScheduleDue { schedule } => write!(f, "{who} is due by its schedule ({schedule})"),
+            EventData::ReloadUnderWay {} => write!(f, "{subject} is being reloaded to that already"),
+            EventData::SocketOpened { address } => write!(f, "{subject} listens on {address}"),
+            EventData::AcceptFailed { error } => {
+                write!(f, "cannot accept connections to {subject}: {error}; they wait")
+            }
+            EventData::ScheduleDue { schedule } => write!(f, "{subject} is due by its schedule ({schedule})"),
             EventData::FilesChanged { path, rolling } => {
                 let what = if *rolling { "reloading" } else { "restarting" };
-                write!(f, "{who} changed: {path}, {what}")
+                write!(f, "{subject} changed: {path}, {what}")
             }
             EventData::ChangesThrottled { path, times, wait } => {
                 let wait = HumanDuration(*wait);
                 write!(
                     f,
-                    "{who} changed: {path}, {times} times in a row right after a start, restarting in {wait}"
+                    "{subject} changed: {path}, {times} times in a row right after a start, restarting in {wait}"
                 )
             }
             EventData::PathMissing { path, error } => {
-                write!(f, "{who}: cannot watch {path}: {error}; it is watched as soon as it exists")
+                write!(f, "{subject}: cannot watch {path}: {error}; it is watched as soon as it exists")
             }
             EventData::WatchPolling { reason, interval } => {
-                write!(f, "{who}: {reason}; its files are scanned every {}", HumanDuration(*interval))
+                write!(f, "{subject}: {reason}; its files are scanned every {}", HumanDuration(*interval))
             }
             EventData::MemoryExceeded { used, limit, action } => {
                 let (used, limit) = (ByteSize(*used), ByteSize(*limit));
-                write!(f, "{who} has {used} of memory, its max_memory_restart is {limit}: {action}")
+                write!(f, "{subject} has {used} of memory, its max_memory_restart is {limit}: {action}")
             }
             EventData::OomGuardStop { size, used, limit, times, wait, .. } => {
                 let (size, used, limit) = (ByteSize(*size), ByteSize(*used), ByteSize(*limit));
                 write!(
                     f,
-                    "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, \
+                    "the container has {used} of its {limit} of memory (oom_guard): {subject}, the largest with {size}, \
                      ends before the kernel kills, and starts again "
                 )?;
                 match *wait {
@@ -174,12 +188,12 @@ impl Display for Notice {
                 )
             }
             EventData::CommandReceived { command } => write!(f, "command: {command}"),
-            EventData::AppChanged { change: ConfigChange::Added, .. } => write!(f, "{who}: added"),
-            EventData::AppChanged { change: ConfigChange::Removed, .. } => write!(f, "{who}: removed"),
+            EventData::AppChanged { change: ConfigChange::Added, .. } => write!(f, "{subject}: added"),
+            EventData::AppChanged { change: ConfigChange::Removed, .. } => write!(f, "{subject}: removed"),
             EventData::AppChanged { change: ConfigChange::Changed, keys } => {
-                write!(f, "{who}: changed {}", keys.join(", "))
+                write!(f, "{subject}: changed {}", keys.join(", "))
             }
-            EventData::AppKept { reason } => write!(f, "app `{who}` stays as it is: {reason}"),
+            EventData::AppKept { reason } => write!(f, "app `{subject}` stays as it is: {reason}"),
             EventData::ConfigApplied { changes: 0 } => f.write_str("no application has changed"),
             EventData::ConfigApplied { changes: 1 } => f.write_str("applying the change of 1 application"),
             EventData::ConfigApplied { changes } => {
@@ -252,13 +266,13 @@ impl Display for RuntimePart {
 
 /// What is left after a reload was aborted.
 fn aborted(
-    why: &ReloadAbortReason,
+    reason: &ReloadAbortReason,
     replaced: u32,
     total: u32,
     rolling: bool,
     f: &mut Formatter<'_>,
 ) -> fmt::Result {
-    match why {
+    match reason {
         ReloadAbortReason::Stopped | ReloadAbortReason::Removed | ReloadAbortReason::Shutdown => {
             return Ok(());
         }
@@ -352,7 +366,7 @@ impl Display for EndText<'_> {
     }
 }
 
-fn what_follows(ending: &Ending, next: FollowUp, f: &mut Formatter<'_>) -> fmt::Result {
+fn follow_up(ending: &Ending, next: FollowUp, f: &mut Formatter<'_>) -> fmt::Result {
     match next {
         FollowUp::Restart(Duration::ZERO) => f.write_str(", restarting now"),
         FollowUp::Restart(wait) => write!(f, ", restarting in {}", HumanDuration(wait)),
@@ -443,8 +457,8 @@ impl Notice {
 }
 
 /// What to do about an end, where its reason tells.
-fn end_hint(why: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
-    match (why?, next) {
+fn end_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
+    match (reason?, next) {
         (ExitReason::Uncaught(Uncaught::Rejection), _) => Some(
             "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and goes on, \
              as under PM2",

@@ -18,7 +18,7 @@ use crate::{
 impl Instance {
     /// Starts it at once, or as soon as others are what it depends on. A successor does not wait: its
     /// predecessor has.
-    pub(super) fn take_turn(&mut self, step: &mut Step<'_>, wakes: StartDependencies) {
+    pub(super) fn start_in_order(&mut self, step: &mut Step<'_>, starts: StartDependencies) {
         if self.spec.order.depends_on.is_empty() || !self.is_current() {
             self.launch(step);
             return;
@@ -26,19 +26,19 @@ impl Instance {
         self.history.forget_failure();
         self.lifecycle.is_stopped_by_request = false;
         self.lifecycle.state = State::WaitingForDependencies(DependencyWait {
-            wakes,
-            is_said: false,
+            starts,
+            is_reported: false,
             is_late: false,
-            is_late_said: false,
+            is_late_reported: false,
             obstacle: None,
         });
         self.arm(step, self.spec.reload.listen_timeout);
     }
 
     /// Its wait for others, if it is at it.
-    pub(in crate::machine) fn turn(&self) -> Option<&DependencyWait> {
+    pub(in crate::machine) fn dependency_wait(&self) -> Option<&DependencyWait> {
         match &self.lifecycle.state {
-            State::WaitingForDependencies(turn) => Some(turn),
+            State::WaitingForDependencies(wait) => Some(wait),
             State::Stopped
             | State::Launching { .. }
             | State::Online { .. }
@@ -49,9 +49,9 @@ impl Instance {
         }
     }
 
-    pub(super) fn turn_mut(&mut self) -> Option<&mut DependencyWait> {
+    pub(super) fn dependency_wait_mut(&mut self) -> Option<&mut DependencyWait> {
         match &mut self.lifecycle.state {
-            State::WaitingForDependencies(turn) => Some(turn),
+            State::WaitingForDependencies(wait) => Some(wait),
             State::Stopped
             | State::Launching { .. }
             | State::Online { .. }
@@ -63,46 +63,50 @@ impl Instance {
     }
 
     /// Whom it depends on has been started.
-    pub(in crate::machine) fn has_woken(&mut self) {
-        if let Some(turn) = self.turn_mut() {
-            turn.wakes = StartDependencies::Started;
+    pub(in crate::machine) fn dependencies_started(&mut self) {
+        if let Some(wait) = self.dependency_wait_mut() {
+            wait.starts = StartDependencies::Started;
         }
     }
 
     /// All that it waits for is so.
-    pub(in crate::machine) fn turn_has_come(&mut self, step: &mut Step<'_>) {
-        if self.turn().is_some() {
+    pub(in crate::machine) fn dependencies_satisfied(&mut self, step: &mut Step<'_>) {
+        if self.dependency_wait().is_some() {
             self.launch(step);
         }
     }
 
     /// It waits for this, which may come to pass.
-    pub(in crate::machine) fn waits_for(&mut self, step: &mut Step<'_>, what: impl FnOnce() -> String) {
-        let (who, waited) = (self.subject(), self.spec.reload.listen_timeout);
-        let Some(turn) = self.turn_mut() else { return };
-        let was_blocked = turn.obstacle.take().is_some();
-        if !std::mem::replace(&mut turn.is_said, true) {
-            step.report(who, EventData::Waiting { dependency: what(), waited: None });
-        } else if turn.is_late && !std::mem::replace(&mut turn.is_late_said, true) {
-            step.report(who, EventData::Waiting { dependency: what(), waited: Some(waited) });
+    pub(in crate::machine) fn report_wait(
+        &mut self,
+        step: &mut Step<'_>,
+        dependencies: impl FnOnce() -> String,
+    ) {
+        let (subject, waited) = (self.subject(), self.spec.reload.listen_timeout);
+        let Some(wait) = self.dependency_wait_mut() else { return };
+        let was_blocked = wait.obstacle.take().is_some();
+        if !std::mem::replace(&mut wait.is_reported, true) {
+            step.report(subject, EventData::Waiting { dependency: dependencies(), waited: None });
+        } else if wait.is_late && !std::mem::replace(&mut wait.is_late_reported, true) {
+            step.report(subject, EventData::Waiting { dependency: dependencies(), waited: Some(waited) });
         }
         if was_blocked {
-            turn.is_late = false;
+            wait.is_late = false;
             self.history.failure = None;
             self.arm(step, self.spec.reload.listen_timeout);
         }
     }
 
     /// It cannot start as things stand. Whether that is news.
-    pub(in crate::machine) fn is_in_the_way(&mut self, step: &mut Step<'_>, obstacle: Obstacle) -> bool {
-        let who = self.subject();
-        let Some(turn) = self.turn_mut() else { return false };
-        if turn.is_blocked() {
-            turn.obstacle = Some(obstacle);
+    pub(in crate::machine) fn block(&mut self, step: &mut Step<'_>, obstacle: Obstacle) -> bool {
+        let subject = self.subject();
+        let Some(wait) = self.dependency_wait_mut() else { return false };
+        if wait.is_blocked() {
+            wait.obstacle = Some(obstacle);
             return false;
         }
-        step.report(who, EventData::Blocked { obstacle: obstacle.what.clone() });
-        turn.obstacle = Some(obstacle);
+        step.report(subject, EventData::Blocked { obstacle: obstacle.message.clone() });
+        wait.obstacle = Some(obstacle);
         // Its timer is stale.
         self.lifecycle.epoch += 1;
         self.gate.close(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
@@ -110,21 +114,21 @@ impl Instance {
     }
 
     /// It has waited so long that its operation gets an answer.
-    pub(super) fn turn_is_late(&mut self) {
-        if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
-            turn.is_late = true;
+    pub(super) fn wait_timed_out(&mut self) {
+        if let Some(wait) = self.dependency_wait_mut().filter(|wait| !wait.is_blocked()) {
+            wait.is_late = true;
             self.gate.close(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
         }
     }
 
     /// Whether it has waited for longer than anybody who has asked for it waits.
     pub(in crate::machine) fn is_late(&self) -> bool {
-        self.turn().is_some_and(|turn| turn.is_late)
+        self.dependency_wait().is_some_and(|wait| wait.is_late)
     }
 
     /// Why it cannot start as things stand.
     pub(in crate::machine) fn obstacle(&self) -> Option<&Obstacle> {
-        self.turn().and_then(|turn| turn.obstacle.as_ref())
+        self.dependency_wait().and_then(|wait| wait.obstacle.as_ref())
     }
 
     /// Whether its task is done.
@@ -135,7 +139,7 @@ impl Instance {
     }
 
     /// Whether an operation waits for it.
-    pub(in crate::machine) fn fulfils(&self, condition: Condition) -> bool {
+    pub(in crate::machine) fn satisfies(&self, condition: Condition) -> bool {
         match condition {
             Condition::Started => match &self.lifecycle.state {
                 State::Online { .. } => true,
@@ -161,7 +165,7 @@ impl Instance {
 
     /// What stands in the way of who waits for this one, which will not run by itself.
     pub(in crate::machine) fn as_obstacle(&self) -> Obstacle {
-        let what = match (self.status(), self.obstacle()) {
+        let message = match (self.status(), self.obstacle()) {
             (_, Some(_)) => "is not started either",
             (Status::Errored, None) => "is errored",
             (_, None) if self.lifecycle.attempted == 0 => "is not started",
@@ -170,32 +174,32 @@ impl Instance {
         };
         let is_failure =
             self.obstacle().map_or(!self.lifecycle.is_stopped_by_request, |obstacle| obstacle.is_failure);
-        Obstacle { what: format!("{} {what}", self.subject()), is_failure }
+        Obstacle { message: format!("{} {message}", self.subject()), is_failure }
     }
 
     /// Whether it is one of those that are started with who depends on it.
-    pub(in crate::machine) fn is_woken_by(&self, wakes: StartDependencies) -> bool {
-        let rests =
+    pub(in crate::machine) fn starts_with(&self, starts: StartDependencies) -> bool {
+        let is_down =
             matches!(self.lifecycle.state, State::Stopped | State::Errored) || self.obstacle().is_some();
-        match wakes {
+        match starts {
             StartDependencies::Started => false,
             StartDependencies::NeverStarted => {
-                rests && self.lifecycle.attempted == 0 && !self.lifecycle.is_stopped_by_request
+                is_down && self.lifecycle.attempted == 0 && !self.lifecycle.is_stopped_by_request
             }
-            StartDependencies::All => rests,
+            StartDependencies::All => is_down,
         }
     }
 
     /// Starts it because an operation waits for it.
-    pub(in crate::machine) fn wake(&mut self, step: &mut Step<'_>, wakes: StartDependencies) {
-        if self.is_woken_by(wakes) {
-            self.take_turn(step, wakes);
+    pub(in crate::machine) fn start_as_dependency(&mut self, step: &mut Step<'_>, starts: StartDependencies) {
+        if self.starts_with(starts) {
+            self.start_in_order(step, starts);
         }
     }
 
     /// Whether it is asked to end in its turn, when those that need it are gone: the others end at once
     /// when everything stops.
-    pub(in crate::machine) fn has_a_turn_to_end(&self) -> bool {
+    pub(in crate::machine) fn stops_in_order(&self) -> bool {
         match &self.lifecycle.state {
             State::Online { .. } | State::Launching { stop: None, .. } => self.is_current(),
             State::Launching { stop: Some(_), .. }

@@ -11,7 +11,7 @@ use crate::{
         effect::Effect,
         ending::{Ending, FailureKind, FollowUp, SpawnFailure},
         events::EventData,
-        history::{PastRun, SPAWN_RETRY},
+        history::{MIN_START_RETRY, PastRun},
         ids::Run,
         readiness::{GateOutcome, ReadinessFailure},
         reason::{ExitReason, reason},
@@ -35,13 +35,13 @@ impl Instance {
             State::Launching { stop, signals, .. } => {
                 let (stop, signals) = (stop.take(), std::mem::take(signals));
                 if let Some(stop) = stop {
-                    return self.follow(step, stop.then, failure.code);
+                    return self.follow_up(step, stop.then, failure.code);
                 }
                 if !signals.is_empty() {
                     let signals = signals.into_iter().collect();
                     step.report(self.subject(), EventData::SignalsLost { signals });
                 }
-                self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false)
+                self.handle_exit(step, Ending::SpawnFailed(failure), Duration::ZERO, false)
             }
             State::Stopped
             | State::WaitingForDependencies(_)
@@ -65,43 +65,43 @@ impl Instance {
             State::Launching { since, stop, .. } => {
                 let uptime = step.now.since(*since);
                 match stop.take() {
-                    Some(stop) => self.stopped(step, &ending, uptime, stop.then),
-                    None => self.ended(step, ending, uptime, leftovers),
+                    Some(stop) => self.finish_stop(step, &ending, uptime, stop.then),
+                    None => self.handle_exit(step, ending, uptime, leftovers),
                 }
             }
             State::Online { since, .. } => {
                 let uptime = step.now.since(*since);
-                self.ended(step, ending, uptime, leftovers)
+                self.handle_exit(step, ending, uptime, leftovers)
             }
             State::Draining { run, since, then, .. } => {
                 let (run, since, then) = (*run, *since, *then);
-                self.lifecycle.state = State::Stopping { run, ended: false, since, kills: 0, then };
+                self.lifecycle.state = State::Stopping { run, main_exited: false, since, kills: 0, then };
                 self.arm_kill(step);
                 self.exited(step, ending, leftovers)
             }
-            State::Stopping { ended: ended @ false, since, then, run, .. } => {
-                let (began, uptime) = (*since, step.now.since(*since));
+            State::Stopping { main_exited: main_exited @ false, since, then, run, .. } => {
+                let (started_at, uptime) = (*since, step.now.since(*since));
                 let (run, then) = (Run { instance: self.id, number: *run }, *then);
-                *ended = leftovers;
+                *main_exited = leftovers;
                 match then {
-                    AfterStop::Recover => self.recover(step, &ending, began, leftovers.then_some(run)),
+                    AfterStop::Recover => self.recover(step, &ending, started_at, leftovers.then_some(run)),
                     AfterStop::Follow(_)
                     | AfterStop::Restart
                     | AfterStop::StayStopped
                     | AfterStop::Remove
                         if leftovers =>
                     {
-                        self.say_ended(step, &ending, uptime, FollowUp::Leftovers);
-                        self.sweep(step, run);
+                        self.report_exit(step, &ending, uptime, FollowUp::Leftovers);
+                        self.stop_leftovers(step, run);
                         StepOutcome::Nothing
                     }
                     AfterStop::Follow(_)
                     | AfterStop::Restart
                     | AfterStop::StayStopped
-                    | AfterStop::Remove => self.stopped(step, &ending, uptime, then),
+                    | AfterStop::Remove => self.finish_stop(step, &ending, uptime, then),
                 }
             }
-            State::Stopping { ended: true, .. }
+            State::Stopping { main_exited: true, .. }
             | State::Stopped
             | State::WaitingForDependencies(_)
             | State::BackingOff
@@ -112,11 +112,11 @@ impl Instance {
     /// The last process of the tree is gone.
     pub(in crate::machine) fn tree_gone(&mut self, step: &mut Step<'_>) -> StepOutcome {
         match &self.lifecycle.state {
-            State::Stopping { ended: true, then, .. } => {
+            State::Stopping { main_exited: true, then, .. } => {
                 let then = *then;
-                self.follow(step, then, 0)
+                self.follow_up(step, then, 0)
             }
-            State::Stopping { ended: false, .. }
+            State::Stopping { main_exited: false, .. }
             | State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
@@ -128,7 +128,7 @@ impl Instance {
     }
 
     /// The process has ended by itself.
-    pub(super) fn ended(
+    pub(super) fn handle_exit(
         &mut self,
         step: &mut Step<'_>,
         ending: Ending,
@@ -146,11 +146,11 @@ impl Instance {
         } else if self.is_last_run() {
             (FollowUp::Stopped, AfterStop::StayStopped)
         } else {
-            let next = self.decide(&ending, uptime);
+            let next = self.choose_follow_up(&ending, uptime);
             (next, AfterStop::Follow(next))
         };
         let run = self.run();
-        self.say_ended(step, &ending, uptime, next);
+        self.report_exit(step, &ending, uptime, next);
         // Also of one that was ready: a reload that goes on would spread what does not last.
         if self.is_complete_by(&ending) {
             self.gate.close(|| GateOutcome::Passed);
@@ -160,12 +160,12 @@ impl Instance {
         match run {
             Some(run) if leftovers => {
                 self.lifecycle.state =
-                    State::Stopping { run: run.number, ended: true, since: step.now, kills: 0, then };
-                self.sweep(step, run);
+                    State::Stopping { run: run.number, main_exited: true, since: step.now, kills: 0, then };
+                self.stop_leftovers(step, run);
                 self.arm_kill(step);
-                at_once(next, code)
+                immediate_outcome(next, code)
             }
-            _ => self.follow(step, then, code),
+            _ => self.follow_up(step, then, code),
         }
     }
 
@@ -175,7 +175,7 @@ impl Instance {
     }
 
     /// The process has ended as it was asked to.
-    pub(super) fn stopped(
+    pub(super) fn finish_stop(
         &mut self,
         step: &mut Step<'_>,
         ending: &Ending,
@@ -187,8 +187,8 @@ impl Instance {
             AfterStop::Restart | AfterStop::Recover => FollowUp::Restart(Duration::ZERO),
             AfterStop::StayStopped | AfterStop::Remove => FollowUp::Stopped,
         };
-        self.say_ended(step, ending, uptime, next);
-        self.follow(step, then, 0)
+        self.report_exit(step, ending, uptime, next);
+        self.follow_up(step, then, 0)
     }
 
     /// The process of one that was sick has ended; `left` is a run that has left something behind.
@@ -196,15 +196,15 @@ impl Instance {
         &mut self,
         step: &mut Step<'_>,
         ending: &Ending,
-        began: Time,
+        started_at: Time,
         left: Option<Run>,
     ) -> StepOutcome {
-        let well_for = self.was_well_for(began);
+        let healthy_time = self.healthy_time(started_at);
         let next = if self.spec.restart.autorestart {
             self.history.next_restart(
                 &self.spec.restart,
-                well_for < self.spec.restart.min_uptime,
-                well_for,
+                healthy_time < self.spec.restart.min_uptime,
+                healthy_time,
                 Duration::ZERO,
             )
         } else {
@@ -213,18 +213,18 @@ impl Instance {
         // However politely it went.
         let code = ending.code().max(1);
         // What comes next is said here or never: that it is errored, for one.
-        self.say_ended(step, ending, step.now.since(began), next);
+        self.report_exit(step, ending, step.now.since(started_at), next);
         let Some(run) = left else {
-            return self.follow(step, AfterStop::Follow(next), code);
+            return self.follow_up(step, AfterStop::Follow(next), code);
         };
-        self.sweep(step, run);
+        self.stop_leftovers(step, run);
         if let State::Stopping { then, .. } = &mut self.lifecycle.state {
             *then = AfterStop::Follow(next);
         }
-        at_once(next, code)
+        immediate_outcome(next, code)
     }
 
-    pub(super) fn say_ended(
+    pub(super) fn report_exit(
         &mut self,
         step: &mut Step<'_>,
         ending: &Ending,
@@ -232,7 +232,7 @@ impl Instance {
         next: FollowUp,
     ) {
         let cause = self.reason.take();
-        self.history.record.ended(PastRun {
+        self.history.record.add(PastRun {
             ending: ending.clone(),
             reason: cause.clone(),
             uptime,
@@ -245,13 +245,13 @@ impl Instance {
         );
     }
 
-    pub(super) fn sweep(&mut self, step: &mut Step<'_>, run: Run) {
+    pub(super) fn stop_leftovers(&mut self, step: &mut Step<'_>, run: Run) {
         step.report(self.subject(), EventData::Leftovers {});
         step.out.push(Effect::StopLeftovers(run, LEFTOVER_SIGNAL));
     }
 
     /// Nothing of the last run is left: goes on to what was to come.
-    pub(super) fn follow(&mut self, step: &mut Step<'_>, then: AfterStop, code: ExitCode) -> StepOutcome {
+    pub(super) fn follow_up(&mut self, step: &mut Step<'_>, then: AfterStop, code: ExitCode) -> StepOutcome {
         self.lifecycle.epoch += 1;
         self.lifecycle.is_stopped_by_request |= matches!(then, AfterStop::StayStopped);
         match then {
@@ -296,12 +296,12 @@ impl Instance {
     }
 
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
-    pub(super) fn decide(&mut self, ending: &Ending, uptime: Duration) -> FollowUp {
+    pub(super) fn choose_follow_up(&mut self, ending: &Ending, uptime: Duration) -> FollowUp {
         let policy = &self.spec.restart;
-        let (is_final, is_unstable, least_wait) = match ending {
+        let (is_final, is_unstable, min_delay) = match ending {
             // Like a start that failed because its port is in use: an immediate retry would fail again.
             Ending::Exited(code) if self.history.address_was_in_use => {
-                (policy.stop_exit_codes.contains(code), true, SPAWN_RETRY)
+                (policy.stop_exit_codes.contains(code), true, MIN_START_RETRY)
             }
             Ending::Exited(code) => {
                 (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
@@ -315,13 +315,13 @@ impl Instance {
                 FailureKind::Permanent if self.lifecycle.executed == 0 => {
                     return FollowUp::Errored { unstable_runs: 1 };
                 }
-                FailureKind::Permanent | FailureKind::Transient => (false, true, SPAWN_RETRY),
+                FailureKind::Permanent | FailureKind::Transient => (false, true, MIN_START_RETRY),
                 // Whatever the restart policy says: the run that it allowed has not begun.
                 FailureKind::Shortage => return self.history.next_attempt(&self.spec.restart),
             },
         };
         if self.spec.order.oneshot {
-            if *ending == Ending::Exited(0) && self.history.outdated == self.lifecycle.attempted {
+            if *ending == Ending::Exited(0) && self.history.changed_during == self.lifecycle.attempted {
                 return FollowUp::Restart(Duration::ZERO);
             }
             if *ending == Ending::Exited(0) {
@@ -332,20 +332,20 @@ impl Instance {
                 return FollowUp::Errored { unstable_runs: self.history.unstable_runs + 1 };
             }
             // It has failed, however long that took.
-            return self.history.next_restart(&self.spec.restart, true, uptime, least_wait);
+            return self.history.next_restart(&self.spec.restart, true, uptime, min_delay);
         }
         // A success is what an application that ends the container has to reach.
         let has_succeeded = policy.ends_on_success && *ending == Ending::Exited(0);
         if !policy.autorestart || is_final || has_succeeded {
             return FollowUp::Final;
         }
-        self.history.next_restart(&self.spec.restart, is_unstable, uptime, least_wait)
+        self.history.next_restart(&self.spec.restart, is_unstable, uptime, min_delay)
     }
 }
 
 /// What the root has to know as soon as the process has ended, with its tree still there: later nobody
 /// knows its code any more.
-fn at_once(next: FollowUp, code: ExitCode) -> StepOutcome {
+fn immediate_outcome(next: FollowUp, code: ExitCode) -> StepOutcome {
     match next {
         FollowUp::Final => StepOutcome::Ended(code),
         FollowUp::Errored { .. } => StepOutcome::Errored(code),

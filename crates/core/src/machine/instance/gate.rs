@@ -12,7 +12,7 @@ impl Instance {
 
     pub(super) fn arm_gate(&mut self, step: &mut Step<'_>, requirement: ReadyWhen) {
         let time = match requirement {
-            ReadyWhen::Signs(_) => self.spec.reload.listen_timeout,
+            ReadyWhen::Shown(_) => self.spec.reload.listen_timeout,
             ReadyWhen::Uptime => self.spec.restart.min_uptime,
         };
         self.arm(step, time);

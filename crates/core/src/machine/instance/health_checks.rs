@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Who has just started is asked so soon and so often, until the first success: others may wait for it.
-const STARTING: Duration = Duration::from_millis(500);
+const STARTUP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A heartbeat that is looked at so much too late says more about procrun (a frozen container, a
 /// machine without time) than about the worker.
@@ -44,24 +44,24 @@ impl Instance {
 
     /// Whether it can do its work now, as far as it can tell.
     pub(in crate::machine) fn is_ready(&self) -> bool {
-        if !self.is_online() || self.health.is_leaving || self.cannot_listen() {
+        if !self.is_online() || self.health.is_stopping || self.cannot_listen() {
             return false;
         }
         let waits = self.spec.reload.wait_ready;
-        if waits && !self.gate.signs.message {
+        if waits && !self.gate.shown.message {
             return false;
         }
         match (self.probe(ProbeKind::Readiness), self.probe(ProbeKind::Liveness)) {
-            (Some(probe), _) => self.health.readiness.is_well(probe),
+            (Some(probe), _) => self.health.readiness.is_passing(probe),
             (None, Some(_)) => self.health.liveness.passed,
-            (None, None) => waits || !self.spec.is_cluster() || self.gate.signs.listening,
+            (None, None) => waits || !self.spec.is_cluster() || self.gate.shown.listening,
         }
     }
 
     /// Whether its present run has passed `[apps.health]` and is not failing it; never without one.
     pub(in crate::machine) fn is_healthy(&self) -> bool {
-        let is_well = |probe: &Probe| self.health.liveness.is_well(probe);
-        self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_well)
+        let is_passing = |probe: &Probe| self.health.liveness.is_passing(probe);
+        self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_passing)
     }
 
     /// What it says of itself.
@@ -78,7 +78,7 @@ impl Instance {
     }
 
     /// Whether the present run has reported an error that it does not catch.
-    pub(in crate::machine) fn has_thrown(&self) -> bool {
+    pub(in crate::machine) fn has_uncaught_error(&self) -> bool {
         self.health.uncaught.is_some()
     }
 
@@ -94,44 +94,45 @@ impl Instance {
     }
 
     /// How long the run that began then was well.
-    pub(in crate::machine) fn was_well_for(&self, since: Time) -> Duration {
-        self.health.last_well.map_or(Duration::ZERO, |at| at.since(since))
+    pub(in crate::machine) fn healthy_time(&self, since: Time) -> Duration {
+        self.health.last_healthy.map_or(Duration::ZERO, |at| at.since(since))
     }
 
     /// The program of the present run is being executed: from now on it is asked.
-    pub(in crate::machine) fn begin_checks(&mut self, step: &mut Step<'_>) {
+    pub(in crate::machine) fn begin_probes(&mut self, step: &mut Step<'_>) {
         for kind in ProbeKind::ALL {
             if let Some(interval) = self.probe(kind).map(|probe| probe.interval) {
-                self.arm_check(step, kind, interval.min(STARTING));
+                self.arm_probe(step, kind, interval.min(STARTUP_INTERVAL));
             }
         }
         if let Some(heartbeat) = self.spec.health.heartbeat {
             // A worker without a first heartbeat may still be loading its modules.
-            self.arm_beat(step, step.now + heartbeat.max(Probe::START_PERIOD));
+            self.arm_heartbeat(step, step.now + heartbeat.max(Probe::START_PERIOD));
         }
     }
 
-    pub(in crate::machine) fn arm_check(&mut self, step: &mut Step<'_>, kind: ProbeKind, wait: Duration) {
-        let checkup = self.health.of(kind);
-        checkup.epoch += 1;
-        let timer = Timer { instance: self.id, kind: TimerKind::Probe(kind), epoch: checkup.epoch };
+    pub(in crate::machine) fn arm_probe(&mut self, step: &mut Step<'_>, kind: ProbeKind, wait: Duration) {
+        let probe_state = self.health.of(kind);
+        probe_state.epoch += 1;
+        let timer = Timer { instance: self.id, kind: TimerKind::Probe(kind), epoch: probe_state.epoch };
         step.out.push(Effect::ArmTimer(timer, step.now + wait));
     }
 
-    pub(in crate::machine) fn arm_beat(&mut self, step: &mut Step<'_>, at: Time) {
-        self.health.beat_epoch += 1;
-        self.health.beat_due = at;
-        let timer = Timer { instance: self.id, kind: TimerKind::Heartbeat, epoch: self.health.beat_epoch };
+    pub(in crate::machine) fn arm_heartbeat(&mut self, step: &mut Step<'_>, at: Time) {
+        self.health.heartbeat_epoch += 1;
+        self.health.heartbeat_check_at = at;
+        let timer =
+            Timer { instance: self.id, kind: TimerKind::Heartbeat, epoch: self.health.heartbeat_epoch };
         step.out.push(Effect::ArmTimer(timer, at));
     }
 
     /// It is time to ask.
-    pub(in crate::machine) fn check_due(&mut self, step: &mut Step<'_>, kind: ProbeKind, epoch: u64) {
+    pub(in crate::machine) fn probe_due(&mut self, step: &mut Step<'_>, kind: ProbeKind, epoch: u64) {
         let State::Online { run, .. } = self.lifecycle.state else { return };
         let run = Run { instance: self.id, number: run };
-        let checkup = self.health.of(kind);
-        if epoch == checkup.epoch && !checkup.under_way {
-            checkup.under_way = true;
+        let probe_state = self.health.of(kind);
+        if epoch == probe_state.epoch && !probe_state.is_running {
+            probe_state.is_running = true;
             step.out.push(Effect::Probe(run, kind));
         }
     }
@@ -146,48 +147,50 @@ impl Instance {
         let State::Online { since, .. } = self.lifecycle.state else { return StepOutcome::Nothing };
         let Some(probe) = self.probe(kind) else { return StepOutcome::Nothing };
         let (interval, retries, start_period) = (probe.interval, probe.retries, probe.start_period);
-        let is_young = step.now.since(since) < start_period;
-        let checkup = self.health.of(kind);
-        if !std::mem::replace(&mut checkup.under_way, false) {
+        let is_in_start_period = step.now.since(since) < start_period;
+        let probe_state = self.health.of(kind);
+        if !std::mem::replace(&mut probe_state.is_running, false) {
             return StepOutcome::Nothing;
         }
         match result {
             Ok(()) => {
-                let is_news = !checkup.passed || checkup.failures >= retries;
-                (checkup.passed, checkup.failures, checkup.output) = (true, 0, None);
+                let has_changed = !probe_state.passed || probe_state.failures >= retries;
+                (probe_state.passed, probe_state.failures, probe_state.output) = (true, 0, None);
                 if kind == ProbeKind::Liveness {
-                    self.health.last_well = Some(step.now);
+                    self.health.last_healthy = Some(step.now);
                 }
                 if kind == ProbeKind::Readiness || self.spec.health.readiness.is_none() {
-                    self.gate.signs.probe = true;
+                    self.gate.shown.probe = true;
                 }
-                if is_news {
+                if has_changed {
                     let after = step.now.since(since);
                     step.report(self.subject(), EventData::Healthy { probe: kind, after });
                 }
-                self.arm_check(step, kind, interval);
+                self.arm_probe(step, kind, interval);
                 self.check_gate();
                 StepOutcome::Nothing
             }
             Err(output) => {
-                let excused = !checkup.passed && is_young;
-                let wait = if excused { interval.min(STARTING) } else { interval };
-                if !excused {
-                    checkup.failures = checkup.failures.saturating_add(1);
+                let is_excused = !probe_state.passed && is_in_start_period;
+                let wait = if is_excused { interval.min(STARTUP_INTERVAL) } else { interval };
+                if !is_excused {
+                    probe_state.failures = probe_state.failures.saturating_add(1);
                 }
-                let failures = checkup.failures;
-                checkup.output = Some(output.clone());
+                let failures = probe_state.failures;
+                probe_state.output = Some(output.clone());
                 if failures != retries {
                     let data = EventData::ProbeFailed { probe: kind, failures, retries, output };
                     step.report(self.subject(), data);
-                    self.arm_check(step, kind, wait);
+                    self.arm_probe(step, kind, wait);
                     return StepOutcome::Nothing;
                 }
                 match kind {
-                    ProbeKind::Liveness => self.sicken(step, HealthFailure::Probe { failures, output }),
+                    ProbeKind::Liveness => {
+                        self.become_unhealthy(step, HealthFailure::Probe { failures, output })
+                    }
                     ProbeKind::Readiness => {
                         step.report(self.subject(), EventData::ReadinessLost { output });
-                        self.arm_check(step, kind, wait);
+                        self.arm_probe(step, kind, wait);
                         StepOutcome::Nothing
                     }
                 }
@@ -196,77 +199,89 @@ impl Instance {
     }
 
     /// It has said something of itself.
-    pub(in crate::machine) fn spoke(&mut self, step: &mut Step<'_>, word: NotifyMessage) -> StepOutcome {
+    pub(in crate::machine) fn notified(
+        &mut self,
+        step: &mut Step<'_>,
+        message: NotifyMessage,
+    ) -> StepOutcome {
         let State::Online { .. } = self.lifecycle.state else { return StepOutcome::Nothing };
-        match word {
+        match message {
             NotifyMessage::Heartbeat => {
-                self.health.last_well = Some(step.now);
-                let is_first = self.health.beat.replace(step.now).is_none();
+                self.health.last_healthy = Some(step.now);
+                let is_first = self.health.last_heartbeat.replace(step.now).is_none();
                 // Later ones are looked at when the timer comes: a beat costs nothing.
-                if let Some(heartbeat) = self.heartbeat().filter(|_| is_first) {
-                    self.arm_beat(step, step.now + heartbeat);
+                if let Some(heartbeat) = self.heartbeat_interval().filter(|_| is_first) {
+                    self.arm_heartbeat(step, step.now + heartbeat);
                 }
             }
             NotifyMessage::HeartbeatInterval(time) => {
                 if self.spec.health.heartbeat.is_some() {
-                    self.health.every = Some(time);
-                    self.health.beat = Some(step.now);
+                    self.health.announced_interval = Some(time);
+                    self.health.last_heartbeat = Some(step.now);
                     // A timer stays until its time, and who says this again and again must not fill
                     // the list of them: the one that is armed is left alone unless it is far too late.
-                    let left = self.health.beat_due.since(step.now);
+                    let left = self.health.heartbeat_check_at.since(step.now);
                     if let Some(heartbeat) =
-                        self.heartbeat().filter(|time| *time <= left / 2 || left.is_zero())
+                        self.heartbeat_interval().filter(|time| *time <= left / 2 || left.is_zero())
                     {
-                        self.arm_beat(step, step.now + heartbeat);
+                        self.arm_heartbeat(step, step.now + heartbeat);
                     }
                 }
             }
-            NotifyMessage::Fault => return self.sicken(step, HealthFailure::Fault),
+            NotifyMessage::Fault => return self.become_unhealthy(step, HealthFailure::Fault),
             NotifyMessage::Status(text) => self.health.status = (!text.is_empty()).then_some(text),
-            NotifyMessage::Stopping => self.health.is_leaving = true,
+            NotifyMessage::Stopping => self.health.is_stopping = true,
             // A program that listens elsewhere already does its work, and one that tries several ports
             // listens in the end.
-            NotifyMessage::ListenFailed { failure, is_handled } if !self.gate.signs.listening => {
-                self.fails_to_listen(step, failure, is_handled);
+            NotifyMessage::ListenFailed { failure, is_handled } if !self.gate.shown.listening => {
+                self.listen_failed(step, failure, is_handled);
             }
             NotifyMessage::ListenFailed { .. } => {}
-            NotifyMessage::Listening => self.listens(),
+            NotifyMessage::Listening => self.clear_listen_failure(),
             NotifyMessage::Uncaught(uncaught) => self.health.uncaught = Some(uncaught),
         }
         StepOutcome::Nothing
     }
 
     /// How long it may say nothing.
-    pub(in crate::machine) fn heartbeat(&self) -> Option<Duration> {
-        self.health.every.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
+    pub(in crate::machine) fn heartbeat_interval(&self) -> Option<Duration> {
+        self.health.announced_interval.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
     }
 
     /// It is time to look at its heartbeat.
-    pub(in crate::machine) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
+    pub(in crate::machine) fn heartbeat_timer_fired(
+        &mut self,
+        step: &mut Step<'_>,
+        epoch: u64,
+    ) -> StepOutcome {
         let State::Online { since, .. } = self.lifecycle.state else { return StepOutcome::Nothing };
-        if epoch != self.health.beat_epoch {
+        if epoch != self.health.heartbeat_epoch {
             return StepOutcome::Nothing;
         }
-        let Some(heartbeat) = self.heartbeat() else { return StepOutcome::Nothing };
-        if step.now.since(self.health.beat_due) > HEARTBEAT_SLACK {
-            self.arm_beat(step, step.now + heartbeat);
+        let Some(heartbeat) = self.heartbeat_interval() else { return StepOutcome::Nothing };
+        if step.now.since(self.health.heartbeat_check_at) > HEARTBEAT_SLACK {
+            self.arm_heartbeat(step, step.now + heartbeat);
             return StepOutcome::Nothing;
         }
-        match self.health.beat {
+        match self.health.last_heartbeat {
             Some(at) if step.now.since(at) < heartbeat => {
-                self.arm_beat(step, at + heartbeat);
+                self.arm_heartbeat(step, at + heartbeat);
                 StepOutcome::Nothing
             }
-            Some(at) => self.sicken(step, HealthFailure::HeartbeatMissing(step.now.since(at))),
-            None => self.sicken(step, HealthFailure::NoHeartbeat(step.now.since(since))),
+            Some(at) => self.become_unhealthy(step, HealthFailure::HeartbeatMissing(step.now.since(at))),
+            None => self.become_unhealthy(step, HealthFailure::NoHeartbeat(step.now.since(since))),
         }
     }
 
     /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
-    pub(in crate::machine) fn sicken(&mut self, step: &mut Step<'_>, sickness: HealthFailure) -> StepOutcome {
-        step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
-        self.gate.fail(ReadinessFailure::Unhealthy(sickness.clone()));
-        self.reason = Some(ExitReason::Unhealthy(sickness));
+    pub(in crate::machine) fn become_unhealthy(
+        &mut self,
+        step: &mut Step<'_>,
+        failure: HealthFailure,
+    ) -> StepOutcome {
+        step.report(self.subject(), EventData::Unhealthy { failure: failure.clone() });
+        self.gate.fail(ReadinessFailure::Unhealthy(failure.clone()));
+        self.reason = Some(ExitReason::Unhealthy(failure));
         if self.generation == Generation::Successor {
             return StepOutcome::Nothing;
         }

@@ -19,14 +19,14 @@ use crate::{
 };
 
 /// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
-const KILLS: u8 = 2;
+const MAX_KILLS: u8 = 2;
 
 impl Instance {
     /// Starts it on request, also one that is about to stay ended.
-    pub(in crate::machine) fn revive(&mut self, step: &mut Step<'_>) {
+    pub(in crate::machine) fn start_on_request(&mut self, step: &mut Step<'_>) {
         match &mut self.lifecycle.state {
             State::Stopped | State::Errored | State::WaitingForDependencies(_) => {
-                self.take_turn(step, StartDependencies::All);
+                self.start_in_order(step, StartDependencies::All);
             }
             State::BackingOff => self.launch(step),
             State::Draining { then, .. } | State::Stopping { then, .. } => *then = AfterStop::Restart,
@@ -39,7 +39,7 @@ impl Instance {
     /// cut short.
     pub(in crate::machine) fn start(&mut self, step: &mut Step<'_>) {
         match self.lifecycle.state {
-            State::Stopped | State::Errored => self.take_turn(step, StartDependencies::NeverStarted),
+            State::Stopped | State::Errored => self.start_in_order(step, StartDependencies::NeverStarted),
             State::BackingOff => self.launch(step),
             State::WaitingForDependencies(_)
             | State::Launching { .. }
@@ -70,7 +70,7 @@ impl Instance {
         let (wait_ready, address_was_in_use) = (self.spec.reload.wait_ready, self.history.address_was_in_use);
         self.gate.begin(|| {
             let message = Readiness { message: true, ..Readiness::default() };
-            let gate = wait_ready.then_some(ReadyWhen::Signs(message));
+            let gate = wait_ready.then_some(ReadyWhen::Shown(message));
             // It may meet the same process there again: not online before it has proved otherwise.
             gate.or_else(|| address_was_in_use.then_some(ReadyWhen::Uptime))
         });
@@ -93,18 +93,18 @@ impl Instance {
                     stop.signal = self.spec.stop_signal(kind);
                 }
                 self.lifecycle.state = State::Online { run: *run, since: *since };
-                let is_online = self.is_up();
+                let is_online = self.counts_as_started();
                 let data = if is_online { EventData::Online { pid } } else { EventData::Launching { pid } };
                 step.report(self.subject(), data);
                 step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
                 if let Some(GateStage::Running(gate)) = self.gate.stage {
                     self.arm_gate(step, gate);
                 }
-                self.begin_checks(step);
+                self.begin_probes(step);
                 if let Some(stop) = stop {
-                    let verdict = self.stop(step, stop);
+                    let outcome = self.stop(step, stop);
                     debug_assert_eq!(
-                        verdict,
+                        outcome,
                         StepOutcome::Nothing,
                         "an online instance does not end at once"
                     );
@@ -124,9 +124,9 @@ impl Instance {
         match self.lifecycle.state {
             State::Online { since, .. } => {
                 let given = match source {
-                    ReadinessSource::Listening => &mut self.gate.signs.listening,
-                    ReadinessSource::Message => &mut self.gate.signs.message,
-                    ReadinessSource::Probe => &mut self.gate.signs.probe,
+                    ReadinessSource::Listening => &mut self.gate.shown.listening,
+                    ReadinessSource::Message => &mut self.gate.shown.message,
+                    ReadinessSource::Probe => &mut self.gate.shown.probe,
                 };
                 if !std::mem::replace(given, true) {
                     let after = step.now.since(since);
@@ -135,7 +135,7 @@ impl Instance {
                 }
                 if source == ReadinessSource::Listening {
                     self.gate.has_listened = true;
-                    self.listens();
+                    self.clear_listen_failure();
                 }
                 self.check_gate();
             }
@@ -159,15 +159,15 @@ impl Instance {
                 StepOutcome::Nothing
             }
             State::WaitingForDependencies(_) => {
-                self.turn_is_late();
+                self.wait_timed_out();
                 StepOutcome::Nothing
             }
             State::Online { .. } => {
                 let waited = self.spec.reload.listen_timeout;
                 match self.gate.stage {
                     Some(GateStage::Running(ReadyWhen::Uptime)) => self.gate.close(|| GateOutcome::Passed),
-                    Some(GateStage::Running(ReadyWhen::Signs(wanted))) => {
-                        let failure = match wanted.lacks(self.gate.signs) {
+                    Some(GateStage::Running(ReadyWhen::Shown(required))) => {
+                        let failure = match required.missing(self.gate.shown) {
                             Some(ReadinessSource::Probe) | None => {
                                 let output = self
                                     .last_failure()
@@ -191,7 +191,7 @@ impl Instance {
                 self.kill(step);
                 StepOutcome::Nothing
             }
-            State::Stopping { kills: 1..KILLS, .. } => {
+            State::Stopping { kills: 1..MAX_KILLS, .. } => {
                 self.kill(step);
                 StepOutcome::Nothing
             }
@@ -206,7 +206,7 @@ impl Instance {
                     AfterStop::StayStopped => AfterStop::StayStopped,
                     AfterStop::Remove => AfterStop::Remove,
                 };
-                self.follow(step, then, Signal::KILL.exit_code())
+                self.follow_up(step, then, Signal::KILL.exit_code())
             }
             State::Launching { .. } | State::Stopped | State::Errored => StepOutcome::Nothing,
         }
@@ -219,8 +219,8 @@ impl Instance {
     }
 
     /// It is a task that has been changed while it runs: it runs again when it has ended.
-    pub(in crate::machine) fn run_again(&mut self, step: &mut Step<'_>) {
-        self.history.outdated = self.lifecycle.attempted;
+    pub(in crate::machine) fn rerun_task(&mut self, step: &mut Step<'_>) {
+        self.history.changed_during = self.lifecycle.attempted;
         step.report(self.subject(), EventData::RerunPending {});
     }
 

@@ -23,14 +23,14 @@ impl Instance {
     }
 
     /// The present run listens: clears its earlier failure to listen.
-    pub(in crate::machine) fn listens(&mut self) {
-        let ListenState { failure, goes_on_at, goes_on, .. } = &mut self.health.listening;
-        (*failure, *goes_on_at, *goes_on) = (None, None, false);
+    pub(in crate::machine) fn clear_listen_failure(&mut self) {
+        let ListenState { failure, tolerated_at, is_tolerated, .. } = &mut self.health.listening;
+        (*failure, *tolerated_at, *is_tolerated) = (None, None, false);
     }
 
     /// The present run could not listen. An application that handles the error and does not try again does its
     /// work without that server: the port of its metrics, for example.
-    pub(in crate::machine) fn fails_to_listen(
+    pub(in crate::machine) fn listen_failed(
         &mut self,
         step: &mut Step<'_>,
         failure: ListenFailure,
@@ -38,8 +38,8 @@ impl Instance {
     ) {
         let at = step.now + self.spec.reload.listen_timeout.min(RETRY_WINDOW);
         self.health.listening.failure = Some(failure);
-        self.health.listening.goes_on_at = is_handled.then_some(at);
-        self.health.listening.goes_on &= is_handled;
+        self.health.listening.tolerated_at = is_handled.then_some(at);
+        self.health.listening.is_tolerated &= is_handled;
         // An application that tries again and again must not fill the list of timers.
         if is_handled && !self.health.listening.is_timer_armed {
             self.arm_listen_timer(step, at);
@@ -55,17 +55,17 @@ impl Instance {
     }
 
     /// It may be time to count it as one that goes on without the server that could not listen.
-    pub(in crate::machine) fn listening_due(&mut self, step: &mut Step<'_>, epoch: u64) {
+    pub(in crate::machine) fn listen_timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) {
         if epoch != self.health.listening.epoch || !self.is_online() {
             return;
         }
         self.health.listening.is_timer_armed = false;
-        let Some(at) = self.health.listening.goes_on_at else { return };
+        let Some(at) = self.health.listening.tolerated_at else { return };
         if at > step.now {
             // It has tried again since.
             self.arm_listen_timer(step, at);
-        } else if !self.health.listening.goes_on {
-            self.health.listening.goes_on = true;
+        } else if !self.health.listening.is_tolerated {
+            self.health.listening.is_tolerated = true;
             let place =
                 self.health.listening.failure().map_or_else(String::new, |failure| failure.place.clone());
             step.report(self.subject(), EventData::WithoutListener { place });
@@ -74,6 +74,6 @@ impl Instance {
 
     /// Whether its present run fails by itself, if it ends now, and has not reported why.
     pub(in crate::machine) fn is_unexplained(&self) -> bool {
-        self.is_online() && !self.cannot_listen() && !self.gate.signs.listening && !self.has_thrown()
+        self.is_online() && !self.cannot_listen() && !self.gate.shown.listening && !self.has_uncaught_error()
     }
 }

@@ -91,7 +91,7 @@ pub(in crate::machine) enum State {
     },
     Stopping {
         run: u64,
-        ended: bool,
+        main_exited: bool,
         since: Time,
         kills: u8,
         then: AfterStop,
@@ -104,13 +104,13 @@ pub(in crate::machine) enum State {
 #[derive(Debug)]
 pub(in crate::machine) struct DependencyWait {
     /// Whom to start first.
-    pub(in crate::machine) wakes: StartDependencies,
+    pub(in crate::machine) starts: StartDependencies,
     /// What it waits for has been said.
-    pub(in crate::machine) is_said: bool,
+    pub(in crate::machine) is_reported: bool,
     /// It has waited for `listen_timeout`.
     pub(in crate::machine) is_late: bool,
     /// That has been said, too.
-    pub(in crate::machine) is_late_said: bool,
+    pub(in crate::machine) is_late_reported: bool,
     /// Why it cannot start as things stand.
     pub(in crate::machine) obstacle: Option<Obstacle>,
 }
@@ -126,7 +126,7 @@ impl DependencyWait {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::machine) struct Obstacle {
     /// What stands in its way: `migrate (0) is errored`.
-    pub(in crate::machine) what: String,
+    pub(in crate::machine) message: String,
     /// That has come about by itself; nobody wanted it so.
     pub(in crate::machine) is_failure: bool,
 }

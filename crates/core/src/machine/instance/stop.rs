@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long SIGKILL may take until it is sent again, or a process counts as unkillable.
-const KILL_PATIENCE: Duration = Duration::from_secs(1);
+const KILL_RETRY: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
@@ -36,7 +36,7 @@ impl Instance {
                     step.out.push(Effect::Retire(run));
                 }
                 // Who has never listened has nothing to finish.
-                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.gate.signs.listening) {
+                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.gate.shown.listening) {
                     Some(within) => {
                         let Stop { signal, cause, then } = stop;
                         self.lifecycle.state = State::Draining { run: number, since, signal, then };
@@ -44,7 +44,7 @@ impl Instance {
                         step.out.push(Effect::Drain(run));
                         self.arm(step, within);
                     }
-                    None => self.ask_to_end(step, number, since, stop),
+                    None => self.request_stop(step, number, since, stop),
                 }
                 StepOutcome::Nothing
             }
@@ -53,7 +53,7 @@ impl Instance {
                 if stop.cause.drains() {
                     *then = stop.then;
                 } else {
-                    self.ask_to_end(step, run, since, stop);
+                    self.request_stop(step, run, since, stop);
                 }
                 StepOutcome::Nothing
             }
@@ -72,11 +72,11 @@ impl Instance {
                 if matches!(stop.then, AfterStop::Restart) =>
             {
                 self.history.forget_unstable_runs();
-                self.take_turn(step, StartDependencies::NeverStarted);
+                self.start_in_order(step, StartDependencies::NeverStarted);
                 StepOutcome::Nothing
             }
             State::Stopped | State::WaitingForDependencies(_) | State::BackingOff | State::Errored => {
-                self.follow(step, stop.then, 0)
+                self.follow_up(step, stop.then, 0)
             }
         }
     }
@@ -85,7 +85,7 @@ impl Instance {
     pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, cause: StopReason) {
         match self.lifecycle.state {
             State::Draining { run, since, signal, then } => {
-                self.ask_to_end(step, run, since, Stop { signal, cause, then });
+                self.request_stop(step, run, since, Stop { signal, cause, then });
             }
             State::Stopped
             | State::WaitingForDependencies(_)
@@ -97,12 +97,12 @@ impl Instance {
         }
     }
 
-    pub(super) fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
+    pub(super) fn request_stop(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
         let Stop { signal, cause, then } = stop;
         let run = Run { instance: self.id, number };
-        self.lifecycle.state = State::Stopping { run: number, ended: false, since, kills: 0, then };
+        self.lifecycle.state = State::Stopping { run: number, main_exited: false, since, kills: 0, then };
         let request =
-            if self.is_asked_by_message() { StopMethod::Message(signal) } else { StopMethod::Signal(signal) };
+            if self.stops_by_message() { StopMethod::Message(signal) } else { StopMethod::Signal(signal) };
         step.report(self.subject(), EventData::Stopping { reason: cause, request });
         step.out.push(Effect::RequestStop(run, request, self.spec.stop.effective_signal_scope()));
         self.arm_kill(step);
@@ -124,7 +124,7 @@ impl Instance {
     }
 
     /// SIGKILL is to come no later than this.
-    pub(in crate::machine) fn limit_patience(&mut self, step: &mut Step<'_>, limit: Time) {
+    pub(in crate::machine) fn limit_grace_period(&mut self, step: &mut Step<'_>, limit: Time) {
         self.lifecycle.kill_limit = Some(limit);
         let (given, until) = self.lifecycle.grace;
         if matches!(self.lifecycle.state, State::Stopping { kills: 0, .. }) && until > limit {
@@ -137,13 +137,13 @@ impl Instance {
     /// SIGKILL to the whole tree, at once.
     pub(in crate::machine) fn kill(&mut self, step: &mut Step<'_>) {
         let Some(run) = self.run() else { return };
-        let State::Stopping { kills, ended, .. } = &mut self.lifecycle.state else { return };
+        let State::Stopping { kills, main_exited, .. } = &mut self.lifecycle.state else { return };
         *kills += 1;
         if self.spec.stop.treekill {
             step.out.push(Effect::KillTree(run));
-        } else if !*ended {
+        } else if !*main_exited {
             step.out.push(Effect::Signal(run, Signal::KILL));
         }
-        self.arm(step, KILL_PATIENCE);
+        self.arm(step, KILL_RETRY);
     }
 }

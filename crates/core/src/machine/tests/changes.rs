@@ -102,7 +102,7 @@ fn a_stopped_app_stays_stopped_and_an_ended_one_starts() {
 }
 
 #[test]
-fn a_crashed_application_does_not_wait_for_its_turn() {
+fn a_crashed_app_does_not_wait_for_its_backoff() {
     let mut spec = watching(app("a"));
     spec.restart.backoff = Backoff::Fixed(MS(10_000));
     let mut world = World::new(plan([spec]));
@@ -135,7 +135,7 @@ fn an_app_that_changes_its_own_files_is_delayed_and_named() {
 }
 
 #[test]
-fn a_change_that_waits_is_forgotten_by_a_stop_and_a_shutdown() {
+fn a_stop_or_shutdown_drops_a_delayed_restart() {
     for shutdown in [false, true] {
         let mut world = World::new(plan([watching(app("a")), app("b")]));
         for _ in 0..3 {

@@ -26,7 +26,7 @@ fn causes(world: &World) -> Vec<StopReason> {
 }
 
 #[test]
-fn a_worker_too_many_gets_its_signal_when_it_has_drained() {
+fn a_surplus_worker_gets_its_signal_after_its_drain() {
     let mut world = cluster(2);
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
     assert_eq!((world.status(1), causes(&world)), (Status::Stopping, vec![]));

@@ -81,7 +81,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
 }
 
 #[test]
-fn a_resting_instance_starts_with_a_clean_record() {
+fn a_stopped_instance_starts_without_its_unstable_runs() {
     let mut spec = by_time(app("a"));
     spec.restart.max_restarts = 1;
     let mut world = World::new(plan([spec, app("b")]));
@@ -115,7 +115,7 @@ fn a_schedule_keeps_the_container_until_a_stop() {
 }
 
 #[test]
-fn without_its_schedule_nothing_keeps_the_container() {
+fn without_its_schedule_the_container_ends() {
     let mut world = World::new(plan([by_time(AppSpec { autostart: false, ..app("a") })]));
     assert_eq!(world.end, None);
     world.feed(Input::Apply { plan: plan([AppSpec { autostart: false, ..app("a") }]), cpus: 2 });
@@ -123,7 +123,7 @@ fn without_its_schedule_nothing_keeps_the_container() {
 }
 
 #[test]
-fn a_new_schedule_leaves_the_processes_alone() {
+fn a_new_schedule_restarts_no_process() {
     for spec in [app("a"), cluster_app("a")] {
         let mut world = World::new(plan([spec.clone()]));
         world.feed(Input::Apply { plan: plan([by_time(spec.clone())]), cpus: 2 });
@@ -152,7 +152,7 @@ fn a_cluster_is_reloaded() {
 }
 
 #[test]
-fn a_cluster_of_which_nothing_runs_is_started() {
+fn a_stopped_cluster_is_started() {
     let spec = AppSpec { instances: Instances::Count(2), autostart: false, ..cluster_app("a") };
     let mut world = World::new(plan([by_time(spec)]));
     world.due("a");

@@ -55,7 +55,7 @@ impl World {
         self.machine.instance(InstanceId(instance)).unwrap().ready
     }
 
-    fn sickness(&self) -> Vec<HealthFailure> {
+    fn health_failures(&self) -> Vec<HealthFailure> {
         let sick = |notice: &Notice| match &notice.data {
             EventData::Unhealthy { failure } => Some(failure.clone()),
             _ => None,
@@ -73,11 +73,11 @@ fn a_start_is_probed_often_and_later_at_the_interval() {
     assert_eq!(world.asked_and(0, Ok(())), MS(500));
     assert_eq!((world.healthy(0), world.ready(0)), (Some(true), true));
     assert_eq!(world.asked_and(0, Ok(())), S(10));
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
 }
 
 #[test]
-fn one_question_at_a_time() {
+fn one_probe_at_a_time() {
     let mut world = World::new(plan([with_health("a")]));
     world.until_asked(0, ProbeKind::Liveness);
     world.pass(S(100));
@@ -88,7 +88,7 @@ fn one_question_at_a_time() {
 }
 
 #[test]
-fn enough_failures_in_a_row_end_it_and_it_runs_again() {
+fn retries_failures_in_a_row_restart_it() {
     let mut world = World::new(plan([with_health("a")]));
     world.asked_and(0, Ok(()));
     world.asked_and(0, Err("one"));
@@ -100,7 +100,7 @@ fn enough_failures_in_a_row_end_it_and_it_runs_again() {
     }
     let began = world.spawned.len();
     world.asked_and(0, Err("three"));
-    assert_eq!(world.sickness(), [HealthFailure::Probe { failures: 3, output: "three".to_owned() }]);
+    assert_eq!(world.health_failures(), [HealthFailure::Probe { failures: 3, output: "three".to_owned() }]);
     assert_eq!((world.status(0), world.healthy(0)), (Status::Stopping, Some(false)));
     world.pass(MS(1));
     assert_eq!(world.spawned.len(), began, "not before it has ended");
@@ -123,13 +123,13 @@ fn failures_in_the_start_period_do_not_count() {
     assert!(world.now.elapsed() < S(5) && world.status(0) == Status::Online);
     world.asked_and(0, Err("one"));
     assert_eq!(world.asked_and(0, Err("two")), S(10));
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
     world.asked_and(0, Err("three"));
     assert_eq!(world.status(0), Status::Stopping);
 }
 
 #[test]
-fn what_comes_after_it_is_said_also_if_it_leaves_something_behind() {
+fn the_follow_up_is_reported_also_with_leftovers() {
     let mut spec = with_health("a");
     spec.restart.max_restarts = 2;
     (spec.health.liveness.as_mut().unwrap().start_period, spec.health.liveness.as_mut().unwrap().retries) =
@@ -172,7 +172,7 @@ fn an_instance_that_was_never_healthy_backs_off_and_is_errored() {
 }
 
 #[test]
-fn a_sick_one_that_is_not_to_run_again_stays_ended() {
+fn an_unhealthy_instance_without_autorestart_stays_stopped() {
     let mut spec = with_health("a");
     spec.restart.autorestart = false;
     let mut world = World::new(plan([spec, app("b")]));
@@ -191,7 +191,7 @@ fn a_sick_one_that_is_not_to_run_again_stays_ended() {
 }
 
 #[test]
-fn a_stop_that_comes_meanwhile_counts() {
+fn a_stop_of_an_unhealthy_instance_replaces_its_restart() {
     let mut world = World::new(plan([with_health("a")]));
     world.asked_and(0, Ok(()));
     for _ in 0..3 {
@@ -204,18 +204,18 @@ fn a_stop_that_comes_meanwhile_counts() {
 }
 
 #[test]
-fn an_instance_that_is_to_end_is_not_probed() {
+fn a_stopping_instance_is_not_probed() {
     let mut world = World::new(plan([with_health("a")]));
     world.asked_and(0, Ok(()));
     world.stop(Signal::TERM);
     world.pass(MS(1000));
     assert!(world.asked.is_empty());
     world.answer_probe(0, ProbeKind::Liveness, Err("too late"));
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
 }
 
 #[test]
-fn readiness_is_a_flag_and_nothing_more() {
+fn a_failed_readiness_probe_restarts_nothing() {
     let mut spec = app("a");
     spec.health.readiness = Some(Box::new(probe()));
     let mut world = World::new(plan([spec]));
@@ -237,7 +237,7 @@ fn readiness_is_a_flag_and_nothing_more() {
 }
 
 #[test]
-fn a_lost_heartbeat_ends_it() {
+fn a_missing_heartbeat_restarts_it() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
@@ -247,31 +247,31 @@ fn a_lost_heartbeat_ends_it() {
         world.feed(Input::Notified(world.run(0), NotifyMessage::Heartbeat));
         world.pass(S(3));
     }
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
     world.pass(S(1));
-    assert_eq!(world.sickness(), [HealthFailure::HeartbeatMissing(S(4))]);
+    assert_eq!(world.health_failures(), [HealthFailure::HeartbeatMissing(S(4))]);
     world.obey(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().past_runs[0].reason(), "heartbeat");
     // The next one never says anything.
     world.pass(S(29));
-    assert_eq!(world.sickness().len(), 1);
+    assert_eq!(world.health_failures().len(), 1);
     world.pass(S(2));
-    assert_eq!(world.sickness()[1], HealthFailure::NoHeartbeat(S(30)));
+    assert_eq!(world.health_failures()[1], HealthFailure::NoHeartbeat(S(30)));
 }
 
 #[test]
-fn it_may_say_another_rhythm_and_a_fault() {
+fn a_worker_may_announce_another_interval_and_report_a_fault() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
     world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(S(60))));
     world.pass(S(59));
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
     world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(Duration::ZERO)));
     world.pass(S(1000));
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
     world.feed(Input::Notified(world.run(0), NotifyMessage::Fault));
-    assert_eq!(world.sickness(), [HealthFailure::Fault]);
+    assert_eq!(world.health_failures(), [HealthFailure::Fault]);
 }
 
 #[test]
@@ -287,11 +287,11 @@ fn the_list_of_timers_is_bounded() {
     assert!(world.timers.len() < 10, "{}", world.timers.len());
     world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(S(2))));
     world.pass(S(40));
-    assert_eq!(world.sickness().len(), 1, "and it is looked at all the same");
+    assert_eq!(world.health_failures().len(), 1, "and it is looked at all the same");
 }
 
 #[test]
-fn a_late_check_of_the_heartbeat_ends_no_worker() {
+fn a_late_check_of_the_heartbeat_has_no_effect() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
@@ -299,13 +299,13 @@ fn a_late_check_of_the_heartbeat_ends_no_worker() {
     // The container was frozen, and procrun with it.
     world.now = world.now + S(100);
     world.pass(S(3));
-    assert!(world.sickness().is_empty());
+    assert!(world.health_failures().is_empty());
     world.pass(S(2));
-    assert_eq!(world.sickness().len(), 1);
+    assert_eq!(world.health_failures().len(), 1);
 }
 
 #[test]
-fn what_it_says_of_itself_is_shown_until_it_ends() {
+fn its_status_text_is_shown_until_it_ends() {
     let mut world = World::new(plan([app("a")]));
     world.feed(Input::Notified(world.run(0), NotifyMessage::Status("42 clients".to_owned())));
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().status_text, Some("42 clients"));
@@ -350,7 +350,7 @@ fn a_successor_is_ready_when_it_passes_and_listens() {
 }
 
 #[test]
-fn a_successor_that_never_passes_is_given_up() {
+fn a_successor_that_never_passes_its_probe_aborts_the_reload() {
     let mut world = reloading(|_| {});
     world.listen(1);
     for _ in 0..39 {
@@ -373,7 +373,7 @@ fn a_successor_that_never_passes_is_given_up() {
 }
 
 #[test]
-fn a_sick_successor_is_given_up_before_its_time() {
+fn an_unhealthy_successor_aborts_the_reload_at_once() {
     let mut world = reloading(|spec| {
         spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
         spec.health.liveness.as_mut().unwrap().interval = MS(300);
@@ -388,7 +388,7 @@ fn a_sick_successor_is_given_up_before_its_time() {
 }
 
 #[test]
-fn without_an_overlap_the_new_one_has_to_pass_too() {
+fn without_overlap_a_successor_must_pass_its_probe_too() {
     let mut spec = with_health("a");
     spec.instances = Instances::Count(2);
     let mut world = World::new(plan([spec.clone()]));

@@ -6,7 +6,7 @@ use crate::machine::{ExitReason, ListenFailure, NotifyMessage, PastRun, Uncaught
 const S: fn(u64) -> Duration = Duration::from_secs;
 
 #[test]
-fn a_crash_is_followed_by_a_restart_at_once_and_then_by_growing_waits() {
+fn a_crash_restarts_at_once_and_later_crashes_after_growing_delays() {
     let mut world = World::new(plan([app("a")]));
     for wait in [0, 100, 150, 225] {
         world.pass(MS(1500));
@@ -20,7 +20,7 @@ fn a_crash_is_followed_by_a_restart_at_once_and_then_by_growing_waits() {
 }
 
 #[test]
-fn before_it_has_booted_it_neither_starts_nor_ends_by_itself() {
+fn before_the_boot_nothing_starts_or_ends() {
     let mut machine = Machine::new(plan([app("a")]), 2);
     let mut effects = Vec::new();
     machine.step(Time::ZERO, Input::ForwardSignal(Signal::USR1), &mut effects);
@@ -37,7 +37,7 @@ fn before_it_has_booted_it_neither_starts_nor_ends_by_itself() {
 }
 
 #[test]
-fn waiting_for_a_restart_is_being_alive() {
+fn an_instance_in_backoff_is_alive() {
     let mut world = World::new(plan([app("a")]));
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
@@ -46,7 +46,7 @@ fn waiting_for_a_restart_is_being_alive() {
 }
 
 #[test]
-fn max_unstable_starts_are_errored_and_give_the_last_code() {
+fn too_many_unstable_runs_are_errored_with_the_last_code() {
     let mut spec = app("a");
     spec.restart.max_restarts = 3;
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
@@ -72,7 +72,7 @@ fn an_errored_app_whose_last_code_was_0_gives_1() {
 }
 
 #[test]
-fn a_run_of_min_uptime_sets_the_count_of_unstable_starts_back() {
+fn a_run_of_min_uptime_resets_the_unstable_runs() {
     let mut spec = app("a");
     spec.restart.max_restarts = 2;
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
@@ -86,7 +86,7 @@ fn a_run_of_min_uptime_sets_the_count_of_unstable_starts_back() {
 }
 
 #[test]
-fn a_stop_abandons_a_start_under_way() {
+fn a_stop_abandons_a_start_in_progress() {
     let mut world = World::new(plan([app("a"), app("b")]));
     world.spawns_wait = true;
     world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
@@ -140,7 +140,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
 }
 
 #[test]
-fn a_spawn_failure_counts_as_an_unstable_start() {
+fn a_spawn_failure_counts_as_an_unstable_run() {
     let mut spec = app("a");
     spec.restart.max_restarts = 2;
     let mut world = World::new(plan([spec]));
@@ -150,7 +150,7 @@ fn a_spawn_failure_counts_as_an_unstable_start() {
 }
 
 #[test]
-fn what_cannot_start_is_never_tried_in_a_row() {
+fn a_failed_start_is_never_tried_again_without_a_delay() {
     let mut spec = app("a");
     spec.restart.min_uptime = Duration::ZERO;
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
@@ -170,7 +170,7 @@ fn what_cannot_start_is_never_tried_in_a_row() {
 }
 
 #[test]
-fn what_could_never_start_is_errored_at_once() {
+fn an_app_that_was_never_executed_is_errored_at_once() {
     let mut machine = Machine::new(plan([app("a")]), 2);
     let mut effects = Vec::new();
     machine.step(Time::ZERO, Input::Boot, &mut effects);
@@ -221,7 +221,7 @@ fn a_first_start_that_meets_a_shortage_is_tried_again() {
 }
 
 #[test]
-fn a_failure_that_was_mended_does_not_count() {
+fn a_fixed_failure_does_not_count() {
     let once = |code| {
         let mut spec = app("a");
         spec.restart.autorestart = false;
@@ -286,7 +286,7 @@ fn exits_with_a_stop_exit_code_are_final() {
 }
 
 #[test]
-fn without_auto_exit_it_lives_on() {
+fn without_auto_exit_procrun_keeps_running() {
     let mut plan = plan([app("a")]);
     Arc::make_mut(&mut plan.apps[0]).restart.autorestart = false;
     plan.runtime.auto_exit = false;
@@ -310,7 +310,7 @@ fn an_errored_critical_app_stops_the_others_and_gives_its_code() {
 }
 
 #[test]
-fn a_stop_while_a_restart_waits_ends_at_once() {
+fn a_shutdown_during_a_backoff_ends_at_once() {
     let mut world = World::new(plan([app("a")]));
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
@@ -344,7 +344,7 @@ fn a_second_stop_kills_only_when_it_comes_later() {
 }
 
 #[test]
-fn a_restart_waits_for_what_the_old_process_left_behind() {
+fn a_restart_waits_for_the_leftovers() {
     let mut world = World::new(plan([app("a")]));
     let first = world.run(0);
     world.exit(first, FAILED, true);
@@ -354,7 +354,7 @@ fn a_restart_waits_for_what_the_old_process_left_behind() {
 }
 
 #[test]
-fn an_unkillable_process_is_given_up_and_never_doubled() {
+fn an_unkillable_process_is_errored_and_never_has_a_second_one() {
     let mut world = World::new(plan([app("a"), app("b")]));
     let first = world.run(0);
     world.exit(first, FAILED, true);
@@ -364,7 +364,7 @@ fn an_unkillable_process_is_given_up_and_never_doubled() {
 }
 
 #[test]
-fn a_stale_timer_does_nothing() {
+fn a_stale_timer_has_no_effect() {
     let mut world = World::new(plan([app("a")]));
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
@@ -376,7 +376,7 @@ fn a_stale_timer_does_nothing() {
 }
 
 #[test]
-fn news_of_an_earlier_run_is_ignored() {
+fn an_input_about_an_earlier_run_is_ignored() {
     let mut world = World::new(plan([app("a")]));
     let first = world.run(0);
     world.exit(first, FAILED, false);
@@ -385,7 +385,7 @@ fn news_of_an_earlier_run_is_ignored() {
 }
 
 #[test]
-fn a_changed_file_adds_removes_and_restarts_what_changed_and_nothing_else() {
+fn a_changed_file_adds_removes_and_restarts_only_changed_apps() {
     let mut world = World::new(plan([app("same"), app("changed"), app("gone")]));
     let same = world.run(0);
     let changed = AppSpec { namespace: "other".to_owned(), ..app("changed") };
@@ -401,7 +401,7 @@ fn a_changed_file_adds_removes_and_restarts_what_changed_and_nothing_else() {
 }
 
 #[test]
-fn more_or_fewer_instances_leave_the_others_alone() {
+fn more_or_fewer_instances_do_not_affect_the_others() {
     let of = |count| plan([AppSpec { instances: Instances::Count(count), ..app("a") }]);
     let mut world = World::new(of(2));
     let first = world.run(0);
@@ -415,7 +415,7 @@ fn more_or_fewer_instances_leave_the_others_alone() {
 }
 
 #[test]
-fn an_app_that_is_named_again_while_it_leaves_comes_back() {
+fn an_app_that_returns_to_the_file_while_it_stops_starts_again() {
     let mut world = World::new(plan([app("a"), app("b")]));
     world.feed(Input::Apply { plan: plan([app("a")]), cpus: 2 });
     world.feed(Input::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
@@ -425,7 +425,7 @@ fn an_app_that_is_named_again_while_it_leaves_comes_back() {
 }
 
 #[test]
-fn an_errored_app_whose_file_is_mended_starts_again() {
+fn an_errored_app_starts_again_when_its_file_changes() {
     let mut broken = app("a");
     broken.restart.max_restarts = 1;
     let mut world = World::new(plan([broken, app("b")]));
@@ -452,7 +452,7 @@ fn the_success_of_an_app_that_ends_the_container_is_not_restarted() {
 }
 
 #[test]
-fn a_failure_is_restarted_first_and_then_ends_the_container_if_it_should() {
+fn a_failure_is_restarted_before_it_ends_the_container() {
     for (on_errored, end) in [(OnErrored::Exit, Some(3)), (OnErrored::Continue, None)] {
         let mut world = job(true, on_errored);
         world.exit(world.run(0), FAILED, false);
@@ -480,7 +480,7 @@ fn a_critical_app_without_restarts_ends_the_container_with_its_code() {
 }
 
 #[test]
-fn all_instances_have_to_succeed() {
+fn all_instances_must_succeed() {
     let mut main = task("main");
     main.instances = Instances::Count(2);
     main.restart.ends_on_success = true;
@@ -532,7 +532,7 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
 }
 
 #[test]
-fn a_run_that_does_not_handle_a_failed_listen_never_goes_on_without() {
+fn a_run_that_does_not_handle_a_failed_listen_is_never_online() {
     let mut world = World::new(plan([app("a")]));
     world.feed(Input::Notified(world.run(0), goes_without()));
     world.feed(Input::Notified(world.run(0), cannot_listen()));
@@ -552,7 +552,7 @@ fn a_run_that_does_not_handle_a_failed_listen_never_goes_on_without() {
 }
 
 #[test]
-fn only_a_run_that_ends_by_itself_and_has_reported_nothing_is_unexplained() {
+fn only_a_failed_run_that_reported_nothing_is_unexplained() {
     let mut world = World::new(plan([app("a")]));
     let run = world.run(0);
     assert!(world.machine.is_unexplained(run));
@@ -632,7 +632,7 @@ fn once_the_address_is_free_the_next_run_is_online_after_min_uptime() {
 }
 
 #[test]
-fn what_a_run_reports_is_the_reason_of_its_own_exit_alone() {
+fn a_reported_failure_is_the_reason_of_its_own_exit_only() {
     for (uncaught, word) in
         [(Uncaught::Rejection, "unhandled-rejection"), (Uncaught::Exception, "uncaught-exception")]
     {

@@ -89,7 +89,7 @@ fn a_cluster_worker_is_replaced_while_it_serves() {
 }
 
 #[test]
-fn a_reload_after_one_that_was_given_up_has_its_own_reason() {
+fn a_reload_after_an_aborted_one_has_its_own_reason() {
     let mut world = World::new(plan([cluster_app("a")]));
     world.listen(0);
     world.pass(MS(60_000));
@@ -136,7 +136,7 @@ fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_neve
 }
 
 #[test]
-fn a_worker_that_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
+fn a_worker_that_keeps_growing_ends_at_once_and_starts_after_a_delay() {
     for spec in [app("a"), cluster_app("a")] {
         let is_cluster = spec.is_cluster();
         let mut world = World::new(plan([spec]));
@@ -167,7 +167,7 @@ fn a_worker_that_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
 }
 
 #[test]
-fn a_requested_stop_or_restart_comes_first() {
+fn a_requested_stop_or_restart_replaces_the_one_for_memory() {
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
     let ticket = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
@@ -209,7 +209,7 @@ fn the_largest_ends_first_and_starts_when_it_is_gone() {
 }
 
 #[test]
-fn workers_that_are_retired_repeatedly_wait_before_they_start() {
+fn repeated_oom_guard_stops_delay_the_start() {
     let mut world = World::new(plan([app("a"), app("b")]));
     let mut waits = Vec::new();
     for _ in 0..30 {
@@ -231,23 +231,23 @@ fn workers_that_are_retired_repeatedly_wait_before_they_start() {
 }
 
 #[test]
-fn no_worker_ends_for_memory_of_other_processes() {
+fn memory_of_other_processes_stops_no_worker() {
     let mut world = World::new(plan([app("a"), app("b")]));
-    let helpless = |notice: &Notice| matches!(notice.data, EventData::MemoryElsewhere { .. });
+    let reported_at = |notice: &Notice| matches!(notice.data, EventData::MemoryElsewhere { .. });
     for _ in 0..100 {
         // The rest is in a tmpfs.
         world.is_short(&[(0, 2), (1, 1)]);
         world.pass(MS(250));
     }
     assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online; 2]);
-    assert_eq!(world.times(helpless), 1);
+    assert_eq!(world.times(reported_at), 1);
     world.pass(MS(60_000));
     world.is_short(&[(0, 2), (1, 1)]);
-    assert_eq!(world.times(helpless), 2, "said again after a while");
+    assert_eq!(world.times(reported_at), 2, "said again after a while");
 }
 
 #[test]
-fn a_reload_is_given_up_when_memory_is_short() {
+fn a_memory_shortage_aborts_a_reload() {
     let mut world = World::new(plan([cluster_app("a"), app("b")]));
     world.listen(0);
     world.pass(MS(60_000));
@@ -264,7 +264,7 @@ fn a_reload_is_given_up_when_memory_is_short() {
 }
 
 #[test]
-fn an_old_one_does_not_finish_its_connections_when_memory_is_short() {
+fn a_predecessor_does_not_drain_during_a_memory_shortage() {
     let mut world = World::new(plan([cluster_app("a")]));
     world.listen(0);
     world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
@@ -278,7 +278,7 @@ fn an_old_one_does_not_finish_its_connections_when_memory_is_short() {
 }
 
 #[test]
-fn an_end_by_the_kernel_is_called_so_and_restarts_like_a_crash() {
+fn an_oom_kill_is_named_and_restarts_like_a_crash() {
     let mut world = World::new(plan([app("a")]));
     let killed = Ending::OutOfMemory { exited: None, limit: Some(64 * MIB) };
     assert_eq!(killed.to_string(), "signal SIGKILL, the kernel's out-of-memory killer (memory limit 64 MB)");

@@ -278,7 +278,7 @@ impl World {
                 EventData::ReloadAborted { rolling: true, reason: ReloadAbortReason::NotReady { .. }, .. }
             )
         };
-        let goes_on = |data: &EventData| {
+        let is_tolerated = |data: &EventData| {
             matches!(
                 data,
                 EventData::ReloadStarted { .. }
@@ -293,7 +293,7 @@ impl World {
                     | EventData::Draining { reason: StopReason::Removed | StopReason::ScaledDown, .. }
             )
         };
-        if says(&fails) && !says(&goes_on) {
+        if says(&fails) && !says(&is_tolerated) {
             let after = self.serving();
             // Who was ready and did not last has ended by itself.
             let is_reason = |run: &Run| {

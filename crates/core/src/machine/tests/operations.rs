@@ -73,7 +73,7 @@ fn an_operation_waits_for_the_ready_message() {
 }
 
 #[test]
-fn a_start_that_fails_says_why_and_does_not_wait() {
+fn a_failed_start_is_answered_at_once_with_the_reason() {
     let mut world = World::new(forks(1));
     let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     world.obey(0);
@@ -85,7 +85,7 @@ fn a_start_that_fails_says_why_and_does_not_wait() {
 }
 
 #[test]
-fn a_restart_ends_and_starts_with_a_clean_record() {
+fn a_restart_forgets_unstable_runs() {
     let mut world = World::new(forks(2));
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable_runs, 1);
@@ -110,7 +110,7 @@ fn a_restart_that_is_stopped_has_failed() {
 }
 
 #[test]
-fn a_start_of_one_that_is_stopping_brings_it_back() {
+fn a_start_during_the_stop_starts_it_again() {
     let mut world = World::new(forks(1));
     let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     let start = world.ask(Operation::Act(Action::Start, ids([0])));
@@ -120,7 +120,7 @@ fn a_start_of_one_that_is_stopping_brings_it_back() {
 }
 
 #[test]
-fn what_cannot_be_killed_is_no_success() {
+fn the_stop_of_an_unkillable_process_fails() {
     let mut world = World::new(forks(1));
     let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     world.pass(MS(20_000));
@@ -160,7 +160,7 @@ fn reloads_during_a_reload_are_one_that_comes_after_it() {
 }
 
 #[test]
-fn a_reload_that_fails_says_so_and_nothing_is_errored() {
+fn a_failed_reload_is_reported_and_nothing_is_errored() {
     let mut world = World::new(cluster(2));
     world.listen(0);
     world.listen(1);
@@ -171,7 +171,7 @@ fn a_reload_that_fails_says_so_and_nothing_is_errored() {
 }
 
 #[test]
-fn a_stop_gives_a_reload_up() {
+fn a_stop_aborts_a_reload() {
     let mut world = World::new(cluster(1));
     world.listen(0);
     let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
@@ -187,7 +187,7 @@ fn a_stop_gives_a_reload_up() {
 }
 
 #[test]
-fn what_cannot_overlap_is_restarted_one_after_the_other() {
+fn instances_that_cannot_overlap_restart_one_after_the_other() {
     let mut world = World::new(forks(2));
     let reload = world.ask(Operation::Act(Action::Reload, ids([0, 1])));
     assert_eq!([world.status(0), world.status(1)], [Status::Stopping, Status::Online]);
@@ -202,7 +202,7 @@ fn what_cannot_overlap_is_restarted_one_after_the_other() {
 }
 
 #[test]
-fn a_fork_that_does_not_come_back_leaves_the_others_alone() {
+fn a_fork_instance_that_fails_its_reload_spares_the_others() {
     let mut world = World::new(forks(2));
     let other = world.run(1);
     let reload = world.ask(Operation::Act(Action::Reload, ids([0, 1])));
@@ -215,7 +215,7 @@ fn a_fork_that_does_not_come_back_leaves_the_others_alone() {
 }
 
 #[test]
-fn one_alone_that_does_not_come_back_is_not_counted() {
+fn a_single_fork_instance_that_fails_its_reload_is_not_counted() {
     let mut world = World::new(forks(1));
     let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
     world.obey(0);
@@ -296,7 +296,7 @@ fn ids_begin_at_0_again_when_the_list_is_empty() {
 }
 
 #[test]
-fn a_new_name_is_in_force_everywhere() {
+fn a_rename_applies_to_instances_and_dependencies() {
     let mut world = World::new(plan([app("db"), after(app("a"), &[("db", Condition::Started)])]));
     let up = world.ask(Operation::Scale { app: "db".to_owned(), count: Count::To(2) });
     assert!(world.is_done(up));
@@ -324,7 +324,7 @@ fn a_new_name_is_in_force_everywhere() {
 }
 
 #[test]
-fn a_scale_sticks_until_the_file_says_another_number() {
+fn a_scale_lasts_until_the_file_has_another_number() {
     let mut world = World::new(cluster(2));
     let up = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(3) });
     assert!(world.is_done(up));
@@ -353,7 +353,7 @@ fn a_scale_during_a_reload_comes_after_it() {
 }
 
 #[test]
-fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
+fn a_deleted_app_is_forgotten_until_a_file_names_it_again() {
     let mut world = World::new(forks(2));
     let one = world.ask(Operation::Act(Action::Delete, ids([0])));
     world.obey(0);
@@ -369,7 +369,7 @@ fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
 }
 
 #[test]
-fn a_deleted_app_that_the_file_brings_back_before_it_is_gone_is_no_success() {
+fn a_delete_fails_if_the_file_adds_the_app_before_it_is_gone() {
     let mut world = World::new(forks(1));
     let delete = world.ask(Operation::Act(Action::Delete, ids([0])));
     world.feed(Input::Apply { plan: forks(1), cpus: 2 });
@@ -404,7 +404,7 @@ fn a_signal_needs_a_process() {
 }
 
 #[test]
-fn a_shutdown_answers_everybody() {
+fn a_shutdown_answers_every_operation() {
     let mut world = World::new(cluster(1));
     world.listen(0);
     let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
@@ -425,7 +425,7 @@ fn a_shutdown_answers_everybody() {
 }
 
 #[test]
-fn only_a_few_endings_are_kept() {
+fn the_number_of_past_runs_is_bounded() {
     let mut world = World::new(forks(1));
     for code in 0..9 {
         world.pass(MS(20_000));

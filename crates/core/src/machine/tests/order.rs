@@ -46,7 +46,7 @@ impl World {
 }
 
 #[test]
-fn each_starts_when_those_before_it_are_what_it_waits_for() {
+fn each_app_starts_when_its_dependencies_are_satisfied() {
     let mut world = World::new(stack());
     assert_eq!(world.started(), [DB]);
     assert_eq!(world.status(API), Status::WaitingForDependencies);
@@ -62,7 +62,7 @@ fn each_starts_when_those_before_it_are_what_it_waits_for() {
 }
 
 #[test]
-fn what_it_waits_for_is_said_once() {
+fn a_wait_is_reported_once() {
     let mut world = World::new(stack());
     world.says_ready(DB);
     world.obey(MIGRATE);
@@ -110,7 +110,7 @@ fn a_failing_task_is_retried_and_in_the_end_no_dependent_starts() {
 }
 
 #[test]
-fn a_task_that_is_not_to_be_tried_again_is_errored_at_once() {
+fn a_failed_task_without_autorestart_is_errored_at_once() {
     let mut task = task("migrate");
     task.restart.autorestart = false;
     let api = after(app("api"), &[("migrate", COMPLETED)]);
@@ -124,7 +124,7 @@ fn a_task_that_is_not_to_be_tried_again_is_errored_at_once() {
 }
 
 #[test]
-fn a_critical_app_that_cannot_start_ends_the_container_with_the_code_of_what_failed() {
+fn a_blocked_critical_app_ends_the_container_with_the_code_of_its_dependency() {
     let mut task = task("migrate");
     task.restart.autorestart = false;
     let mut api = after(app("api"), &[("migrate", COMPLETED)]);
@@ -154,7 +154,7 @@ fn a_critical_task_ends_the_container_with_its_code() {
 }
 
 #[test]
-fn a_task_that_is_done_ends_procrun_only_with_the_others() {
+fn a_completed_task_ends_procrun_only_with_the_others() {
     let mut once = app("once");
     once.restart.autorestart = false;
     let mut world = World::new(plan([task("migrate"), after(once, &[("migrate", COMPLETED)])]));
@@ -169,7 +169,7 @@ fn a_task_that_is_done_ends_procrun_only_with_the_others() {
 }
 
 #[test]
-fn an_app_that_cannot_start_starts_when_that_is_mended() {
+fn a_blocked_app_starts_when_the_obstacle_is_gone() {
     let mut broken = task("migrate");
     broken.restart.autorestart = false;
     let plan_of = |task: AppSpec| plan([task, after(app("api"), &[("migrate", COMPLETED)]), app("other")]);
@@ -232,7 +232,7 @@ fn a_completed_task_is_not_repeated_for_another_app() {
 }
 
 #[test]
-fn a_new_version_of_a_dependent_app_does_not_wait() {
+fn a_reload_of_a_dependent_app_does_not_wait() {
     let mut world = World::new(plan([task("migrate"), after(cluster_app("web"), &[("migrate", COMPLETED)])]));
     world.obey(0);
     world.listen(1);
@@ -245,7 +245,7 @@ fn a_new_version_of_a_dependent_app_does_not_wait() {
 }
 
 #[test]
-fn new_applications_start_in_order_and_bring_along_what_waits_for_a_command() {
+fn new_apps_start_in_order_with_dependencies_that_were_never_started() {
     let mut world = World::new(plan([app("other")]));
     let quiet = AppSpec { autostart: false, ..speaker("db") };
     let new = plan([app("other"), after(app("api"), &[("db", READY)]), quiet]);
@@ -269,7 +269,7 @@ fn all_instances_of_a_dependency_count() {
 }
 
 #[test]
-fn without_what_it_needs_it_does_not_start() {
+fn without_its_dependency_an_app_does_not_start() {
     let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), speaker("db"), app("other")]));
     assert_eq!(world.status(0), Status::Online, "started is enough");
     for id in [0, 1] {
@@ -295,7 +295,7 @@ fn a_scheduled_task_runs_at_its_times_without_its_dependents() {
 }
 
 #[test]
-fn an_app_that_others_need_healthy_is_probed() {
+fn a_dependency_with_condition_healthy_is_probed() {
     let mut world =
         World::new(plan([after(app("api"), &[("db", Condition::Healthy)]), health::with_health("db")]));
     world.asked_and(1, Err("refused"));

@@ -256,7 +256,7 @@ proptest! {
     /// 8 s plus a step for each stage, every operation has its answer then, and no run number is used
     /// twice.
     #[test]
-    fn any_order_of_events_keeps_the_promises(
+    fn any_order_of_inputs_keeps_the_invariants(
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
         acts in acts(),
         obedient: bool,

@@ -49,7 +49,7 @@ fn version(name: &str, ids: impl IntoIterator<Item = u32>) -> Vec<(u32, String)>
 }
 
 #[test]
-fn each_worker_goes_when_its_successor_listens() {
+fn a_worker_ends_when_its_successor_listens() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     assert_eq!((world.status(0), world.status(3)), (Status::Online, Status::Online), "both generations run");
@@ -71,7 +71,7 @@ fn each_worker_goes_when_its_successor_listens() {
 }
 
 #[test]
-fn several_may_be_replaced_at_a_time() {
+fn max_parallel_instances_are_replaced_at_a_time() {
     let mut new = cluster(4, "new");
     new.reload.max_parallel = 3;
     let mut world = serving(cluster(4, "old"));
@@ -91,7 +91,7 @@ fn several_may_be_replaced_at_a_time() {
 }
 
 #[test]
-fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
+fn a_crashing_successor_is_removed_and_its_predecessor_keeps_serving() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.exit(world.run(3), FAILED, false);
@@ -113,7 +113,7 @@ fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
 }
 
 #[test]
-fn a_new_version_that_is_never_ready_is_ended() {
+fn a_successor_that_is_never_ready_is_stopped() {
     let mut new = cluster(1, "new");
     new.reload.listen_timeout = MS(5000);
     let mut world = serving(cluster(1, "old"));
@@ -134,7 +134,7 @@ fn a_new_version_that_is_never_ready_is_ended() {
 }
 
 #[test]
-fn a_new_version_that_cannot_start_changes_nothing() {
+fn a_successor_that_cannot_start_changes_nothing() {
     let mut world = serving(cluster(1, "old"));
     world.spawns_fail = true;
     apply(&mut world, cluster(1, "new"));
@@ -144,7 +144,7 @@ fn a_new_version_that_cannot_start_changes_nothing() {
 }
 
 #[test]
-fn half_a_reload_says_how_far_it_came_and_the_file_can_take_it_back() {
+fn an_aborted_reload_reports_its_progress_and_the_file_can_revert_it() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.listen(3);
@@ -183,7 +183,7 @@ fn with_wait_ready_only_the_message_counts() {
 }
 
 #[test]
-fn an_instance_that_is_never_ready_without_a_reload_is_only_reported() {
+fn without_a_reload_an_instance_that_is_not_ready_is_only_reported() {
     let mut spec = app("a");
     spec.reload.wait_ready = true;
     let mut world = World::new(plan([spec]));
@@ -206,7 +206,7 @@ fn an_instance_that_never_listened_is_ready_after_min_uptime() {
 }
 
 #[test]
-fn an_instance_that_begins_to_listen_during_a_reload_is_replaced_by_one_that_listens() {
+fn a_predecessor_that_begins_to_listen_needs_a_successor_that_listens() {
     let mut world = World::new(plan([cluster(1, "old"), app("other")]));
     apply(&mut world, cluster(1, "new"));
     world.pass(MS(500));
@@ -218,7 +218,7 @@ fn an_instance_that_begins_to_listen_during_a_reload_is_replaced_by_one_that_lis
 }
 
 #[test]
-fn a_predecessor_that_crashes_while_its_successor_comes_runs_again_and_is_replaced() {
+fn a_predecessor_that_crashes_during_its_reload_restarts_and_is_replaced() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     world.exit(world.run(0), FAILED, false);
@@ -246,7 +246,7 @@ fn a_change_during_a_reload_comes_after_it() {
 }
 
 #[test]
-fn the_same_file_during_a_reload_is_nothing_new() {
+fn the_same_file_during_a_reload_queues_nothing() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     apply(&mut world, cluster(1, "new"));
@@ -257,7 +257,7 @@ fn the_same_file_during_a_reload_is_nothing_new() {
 }
 
 #[test]
-fn an_app_that_is_removed_during_its_reload_goes_with_both_generations() {
+fn an_app_that_is_removed_during_its_reload_stops_in_both_generations() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     world.feed(Input::Apply { plan: plan([app("other")]), cpus: 2 });
@@ -269,7 +269,7 @@ fn an_app_that_is_removed_during_its_reload_goes_with_both_generations() {
 }
 
 #[test]
-fn a_shutdown_during_a_reload_ends_all_at_once() {
+fn a_shutdown_during_a_reload_stops_both_generations() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.listen(3);
@@ -300,7 +300,7 @@ fn fewer_instances_of_a_new_version_are_not_replaced_first() {
 }
 
 #[test]
-fn what_cannot_overlap_is_restarted_by_a_new_file() {
+fn a_new_file_restarts_instances_that_cannot_overlap() {
     let fork = |version: &str| AppSpec { namespace: version.to_owned(), ..app("a") };
     let mut world = World::new(plan([fork("old"), app("other")]));
     apply(&mut world, fork("new"));
@@ -310,7 +310,7 @@ fn what_cannot_overlap_is_restarted_by_a_new_file() {
 }
 
 #[test]
-fn a_successor_that_is_ready_and_does_not_last_spares_the_others() {
+fn a_successor_that_ends_soon_after_it_was_ready_aborts_the_reload() {
     let mut world = serving(cluster(3, "old"));
     apply(&mut world, cluster(3, "new"));
     world.listen(4);

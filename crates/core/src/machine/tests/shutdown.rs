@@ -62,7 +62,7 @@ fn each_app_is_stopped_when_its_dependents_are_gone() {
 }
 
 #[test]
-fn an_app_that_ends_before_its_stage_is_not_restarted_and_delays_no_other() {
+fn an_app_that_ends_before_its_stage_does_not_restart_or_delay_others() {
     let mut world = World::new(chain(8000));
     world.stop(TERM);
     world.exit(world.run(1), FAILED, false);
@@ -74,7 +74,7 @@ fn an_app_that_ends_before_its_stage_is_not_restarted_and_delays_no_other() {
 }
 
 #[test]
-fn the_time_is_shared_so_that_the_last_one_has_its_part() {
+fn the_budget_is_shared_so_that_the_last_stage_gets_its_share() {
     let mut world = World::new(chain(8000));
     world.kills_work = true;
     world.stop(TERM);
@@ -114,7 +114,7 @@ fn unused_time_passes_to_the_next_stages() {
 }
 
 #[test]
-fn enough_time_is_not_shared() {
+fn a_sufficient_budget_is_not_shared() {
     let mut plan = chain(2000);
     plan.runtime.shutdown_timeout = Some(MS(30_000));
     let mut world = World::new(plan);
@@ -126,7 +126,7 @@ fn enough_time_is_not_shared() {
 }
 
 #[test]
-fn no_kill_timeout_is_longer_than_the_whole_time() {
+fn the_budget_limits_a_kill_timeout() {
     let mut single = plan([app("a")]);
     single.runtime.shutdown_timeout = Some(MS(3000));
     let mut world = World::new(single);
@@ -138,7 +138,7 @@ fn no_kill_timeout_is_longer_than_the_whole_time() {
 }
 
 #[test]
-fn an_app_that_is_being_stopped_already_ends_in_time() {
+fn an_app_that_is_stopping_already_keeps_the_budget() {
     let mut single = plan([app("a"), app("b")]);
     single.runtime.shutdown_timeout = Some(MS(3000));
     let mut world = World::new(single);
@@ -166,7 +166,7 @@ fn a_second_signal_kills_everything_at_once() {
 }
 
 #[test]
-fn what_waits_for_others_never_starts_after_a_stop() {
+fn a_waiting_instance_never_starts_after_a_shutdown() {
     let mut world = World::new(plan([after(app("api"), &[("db", Condition::Ready)]), speaker("db")]));
     world.stop(TERM);
     world.feed(Input::Ready(world.run(1), ReadinessSource::Message));
@@ -175,7 +175,7 @@ fn what_waits_for_others_never_starts_after_a_stop() {
 }
 
 #[test]
-fn a_circle_that_two_versions_of_the_file_make_ends_too() {
+fn a_dependency_cycle_of_two_plans_ends_too() {
     let mut world = World::new(chain(8000));
     // Validation refuses this; a reload in the middle of two versions may come to it.
     let circle = plan([after(app("db"), &[("api", STARTED)])]).apps.remove(0);
@@ -192,7 +192,7 @@ fn closing(delay: u64) -> World {
 }
 
 #[test]
-fn it_serves_on_before_it_stops() {
+fn everything_serves_during_pre_stop_delay() {
     let mut world = closing(3000);
     assert!(world.machine.instances().all(|view| view.ready));
     world.stop(TERM);
@@ -216,7 +216,7 @@ fn it_serves_on_before_it_stops() {
 }
 
 #[test]
-fn the_delay_is_at_most_half_of_the_time() {
+fn pre_stop_delay_is_at_most_half_of_the_budget() {
     let mut world = closing(30_000);
     world.stop(TERM);
     world.pass(MS(4000));
@@ -224,7 +224,7 @@ fn the_delay_is_at_most_half_of_the_time() {
 }
 
 #[test]
-fn the_delay_is_what_was_said_whatever_changes_meanwhile() {
+fn a_change_of_the_plan_does_not_change_the_delay() {
     let mut world = closing(30_000);
     world.stop(TERM);
     let mut patient = app("b");
@@ -236,7 +236,7 @@ fn the_delay_is_what_was_said_whatever_changes_meanwhile() {
 }
 
 #[test]
-fn a_second_signal_cuts_the_delay_short_and_a_third_one_everything() {
+fn a_second_signal_ends_the_delay_and_a_third_one_kills() {
     let mut world = closing(3000);
     world.stop(TERM);
     world.pass(MS(100));
@@ -262,7 +262,7 @@ fn without_a_process_there_is_no_delay() {
 }
 
 #[test]
-fn an_escalation_does_not_wait() {
+fn a_shutdown_by_an_errored_app_has_no_delay() {
     let mut bad = app("bad");
     bad.restart.on_errored = OnErrored::Exit;
     bad.restart.max_restarts = 1;
@@ -275,7 +275,7 @@ fn an_escalation_does_not_wait() {
 }
 
 #[test]
-fn an_app_that_becomes_unhealthy_before_its_stage_ends_and_is_not_restarted() {
+fn an_app_that_becomes_unhealthy_before_its_stage_does_not_restart() {
     let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), health::with_health("db")]));
     world.asked_and(1, Ok(()));
     world.stop(TERM);

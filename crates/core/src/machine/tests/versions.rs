@@ -57,7 +57,7 @@ fn serving(count: u32) -> World {
 }
 
 #[test]
-fn a_cluster_that_is_changed_is_answered_when_its_reload_is_over() {
+fn a_change_of_a_cluster_is_answered_after_its_reload() {
     for scope in [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart] {
         let mut world = serving(2);
         let asked = world.ask(update_apps(update(cluster(3, "new"), [0, 1]), scope));
@@ -72,7 +72,7 @@ fn a_cluster_that_is_changed_is_answered_when_its_reload_is_over() {
 }
 
 #[test]
-fn a_change_that_is_rolled_back_is_a_failure_and_the_old_version_serves_on() {
+fn a_change_with_an_aborted_reload_fails_and_the_old_version_keeps_serving() {
     let mut world = serving(2);
     let asked = world.ask(update_apps(update(cluster(2, "new"), [0, 1]), RestartScope::Restart));
     world.exit(world.run(3), FAILED, false);
@@ -81,7 +81,7 @@ fn a_change_that_is_rolled_back_is_a_failure_and_the_old_version_serves_on() {
 }
 
 #[test]
-fn a_restart_of_what_has_not_changed_is_at_once_and_a_reload_is_not() {
+fn a_restart_without_a_change_is_at_once_and_a_reload_is_not() {
     let mut world = serving(2);
     let restart = world.ask(update_apps(update(cluster(2, "old"), [0, 1]), RestartScope::Restart));
     assert_eq!([world.status(0), world.status(1)], [Status::Stopping; 2]);
@@ -103,7 +103,7 @@ fn a_restart_of_what_has_not_changed_is_at_once_and_a_reload_is_not() {
 }
 
 #[test]
-fn what_is_meant_and_rests_is_started_and_what_else_rests_is_not() {
+fn a_selected_stopped_instance_starts_and_another_does_not() {
     let mut world = World::new(plan([forks(3, "old"), app("other")]));
     let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(1), InstanceId(2)]));
     world.obey(1);
@@ -121,7 +121,7 @@ fn what_is_meant_and_rests_is_started_and_what_else_rests_is_not() {
 }
 
 #[test]
-fn a_new_file_replaces_several_forks_one_after_the_other() {
+fn a_new_file_replaces_fork_instances_one_after_the_other() {
     let mut world = World::new(plan([forks(3, "old"), app("other")]));
     let apply = |world: &mut World, version| {
         world.feed(Input::Apply { plan: plan([forks(3, version), app("other")]), cpus: 2 });
@@ -152,7 +152,7 @@ fn a_new_file_replaces_several_forks_one_after_the_other() {
 }
 
 #[test]
-fn requests_during_a_reload_follow_it_once() {
+fn requests_during_a_reload_run_once_after_it() {
     let mut world = serving(1);
     let first = world.ask(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
     let same = world.ask(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
@@ -169,7 +169,7 @@ fn requests_during_a_reload_follow_it_once() {
 }
 
 #[test]
-fn a_stop_during_a_reload_takes_back_the_restart_that_waits() {
+fn a_stop_during_a_reload_drops_the_queued_restart() {
     let mut world = serving(1);
     world.feed(Input::Apply { plan: plan([cluster(1, "new"), app("other")]), cpus: 2 });
     let restart = world.ask(update_apps(update(cluster(1, "new"), [0]), RestartScope::Restart));
@@ -182,7 +182,7 @@ fn a_stop_during_a_reload_takes_back_the_restart_that_waits() {
 }
 
 #[test]
-fn a_stop_of_one_lets_the_others_finish_their_connections() {
+fn a_stop_of_one_instance_lets_the_others_drain() {
     let drains = |version| {
         let mut spec = cluster(2, version);
         spec.stop.drain = Some(MS(5000));
@@ -208,7 +208,7 @@ fn a_stop_of_one_lets_the_others_finish_their_connections() {
 }
 
 #[test]
-fn a_number_that_is_meant_counts_more_than_what_it_was_scaled_to() {
+fn a_set_number_of_instances_overrides_a_scale() {
     let mut world = serving(1);
     let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: crate::machine::Count::To(3) });
     assert!(world.is_done(scale));
@@ -225,7 +225,7 @@ fn a_number_that_is_meant_counts_more_than_what_it_was_scaled_to() {
 }
 
 #[test]
-fn a_new_application_may_rest_or_have_no_instance() {
+fn a_new_app_may_be_stopped_or_have_no_instance() {
     let mut world = World::new(plan([app("other")]));
     let rests = world.ask(update_apps(
         AppUpdate { initial_state: InitialState::Stopped, ..update(forks(2, "x"), []) },
@@ -247,7 +247,7 @@ fn a_new_application_may_rest_or_have_no_instance() {
 }
 
 #[test]
-fn a_task_is_neither_interrupted_nor_run_again_unless_it_is_meant_or_its_file_has_changed() {
+fn a_task_is_interrupted_or_rerun_only_if_selected_or_its_file_has_changed() {
     let migrate = |version: &str| {
         let mut spec = task("a");
         spec.exec.args = vec![version.to_owned()];
@@ -286,7 +286,7 @@ fn a_task_is_neither_interrupted_nor_run_again_unless_it_is_meant_or_its_file_ha
 }
 
 #[test]
-fn a_task_that_is_reloaded_by_name_has_passed_when_it_has_ended_well() {
+fn the_reload_of_a_task_is_complete_when_the_task_has_completed() {
     let mut world = World::new(plan([task("a"), app("b")]));
     world.obey(0);
     let asked = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
