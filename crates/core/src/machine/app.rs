@@ -1,6 +1,6 @@
-//! One application as a whole: what the file says of it, and how many instances it has.
+//! Applications: their configuration and their number of instances.
 //!
-//! How an instance is replaced while it serves is in `reload`.
+//! `reload` has the replacement of instances without downtime.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -22,37 +22,37 @@ use crate::spec::{
     diff::{same_but_instances, same_work},
 };
 
-/// What is to be done to one application so that it is as it is to read.
+/// What is to be done so that an application has its new configuration.
 pub(super) struct Decision {
-    /// As its instances are to read.
+    /// The new spec of its instances.
     pub(super) spec: Arc<AppSpec>,
-    /// How many there are to be.
+    /// The new number of instances.
     pub(super) count: u32,
-    /// What it was scaled to is forgotten.
+    /// An earlier `scale` is forgotten.
     pub(super) resets_scale: bool,
-    /// The numbers of those that run anew.
+    /// The numbers of the instances that restart.
     pub(super) restarting: BTreeSet<u32>,
     /// The tasks that run to their end, and then once more.
     pub(super) reruns: Vec<InstanceId>,
-    /// One after the other.
+    /// They restart one after the other, by a reload.
     pub(super) one_by_one: bool,
-    /// An old and a new process of it can serve side by side.
+    /// A reload can replace them without downtime.
     pub(super) can_roll: bool,
 }
 
 /// Why an application cannot get another name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RenameObstacle {
-    /// Another one has that name, or had it and has not ended yet.
+    /// Another application has that name, or had it and still has instances.
     NameTaken,
-    /// An application is being reloaded: what the reload leads to has the old name.
+    /// An application is being reloaded: the goal of the reload has the old name.
     Reload,
-    /// Nothing has been started yet, or everything is being stopped.
+    /// Nothing has been started yet, or procrun is shutting down.
     NotRunning,
 }
 
 impl Machine {
-    /// The applications are to be those of the new plan.
+    /// Replaces the plan.
     pub(super) fn apply(
         &mut self,
         now: Time,
@@ -62,7 +62,7 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let tickets: Vec<Ticket> = ticket.into_iter().collect();
-        // Before the first of them is done.
+        // All jobs are added before the first one can complete.
         for (ticket, app) in tickets.iter().flat_map(|ticket| plan.apps.iter().map(move |app| (ticket, app)))
         {
             self.pending_operations.add_job(*ticket, &app.name);
@@ -79,7 +79,7 @@ impl Machine {
                     self.await_app(&tickets, &file.name);
                 }
                 Some(was) => {
-                    // Until it is as it reads now.
+                    // The plan has the old spec until the update is applied.
                     self.set_plan(was.clone());
                     let tickets = tickets.clone();
                     self.update_or_queue(
@@ -93,7 +93,7 @@ impl Machine {
         }
     }
 
-    /// A request to give an application this spec.
+    /// A client adds or changes an application.
     pub(super) fn update_app(
         &mut self,
         now: Time,
@@ -119,7 +119,7 @@ impl Machine {
         self.update_or_queue(now, &was, update, out);
     }
 
-    /// An application is new in the plan.
+    /// Starts an application that is new in the plan.
     fn add_app(
         &mut self,
         now: Time,
@@ -133,7 +133,7 @@ impl Machine {
         self.resize(now, count, spec, is_stopped, StopReason::Removed, out);
     }
 
-    /// Brings an application to a new version, now or after its reload.
+    /// Applies an update, or queues it behind the reload of its application.
     fn update_or_queue(
         &mut self,
         now: Time,
@@ -155,7 +155,7 @@ impl Machine {
             self.reloads.join(&name, update.tickets);
             return;
         }
-        // One that has not begun yet is as good as not asked for.
+        // The update replaces the queued ones, which have not begun.
         let update = self.reloads.merge_queued(&name, update);
         if reached == update.file && !is_aborted && !update.has_requests() {
             self.reloads.join(&name, update.tickets);
@@ -164,7 +164,7 @@ impl Machine {
         }
     }
 
-    /// Lets an application that is not being reloaded be like this.
+    /// Applies an update to an application that is not being reloaded.
     pub(super) fn apply_update(&mut self, now: Time, update: ResolvedUpdate, out: &mut Vec<Effect>) {
         let name = update.file.name.clone();
         let Some(was) = self.planned(&name) else {
@@ -217,10 +217,10 @@ impl Machine {
         self.await_app(&tickets, &name);
     }
 
-    /// What is to be done so that an application that is not being reloaded is like this.
+    /// Decides what an update of an application that is not being reloaded changes.
     pub(super) fn decide(&self, was: &Arc<AppSpec>, update: &ResolvedUpdate) -> Decision {
         let ResolvedUpdate { file, cpus, scope, selected, reruns_tasks, sets_count, tickets: _ } = update;
-        // The file says another number: that is the last word.
+        // Another number in the file overrides an earlier `scale`.
         let resets_scale = *sets_count || was.instances != file.instances;
         let (spec, count) = if resets_scale {
             (file.clone(), file.instances.resolve(*cpus))
@@ -242,7 +242,7 @@ impl Machine {
         };
         let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
         let restarting: BTreeSet<u32> = kept().filter(restarts).map(|instance| instance.number).collect();
-        // A task is not interrupted by a change: it runs again as it reads now.
+        // A change does not interrupt a task: it runs once more with its new spec.
         let runs_again = |it: &&Instance| it.is_running_task() && *reruns_tasks && is_changed_task(it);
         let reruns =
             kept().filter(runs_again).filter(|it| !restarting.contains(&it.number)).map(|it| it.id).collect();
@@ -250,14 +250,14 @@ impl Machine {
         let must_roll = !is_same && can_roll;
         let one_by_one = match scope {
             RestartScope::Restart => must_roll,
-            // A single one does not wait for others, and its failure affects no others.
+            // A single instance has no others to wait for, and its failure affects no others.
             RestartScope::Changed => must_roll || restarting.len() > 1 && kept().any(Instance::is_online),
             RestartScope::Reload => !restarting.is_empty(),
         };
         Decision { spec, count, resets_scale, restarting, reruns, one_by_one, can_roll }
     }
 
-    /// What is asked for one application that is there.
+    /// Resolves the instances of an update to numbers.
     pub(super) fn resolve_update(
         &self,
         update: AppUpdate,
@@ -276,15 +276,15 @@ impl Machine {
         ids.iter().map(|id| self.instances[id].number).collect()
     }
 
-    /// The lowest numbers that these instances leave free, as many as are missing.
+    /// The lowest free numbers, as many as are missing for `count` instances.
     pub(super) fn missing(&self, kept: &[InstanceId], count: u32) -> Vec<u32> {
         let taken = self.numbers(kept);
         let missing = (count as usize).saturating_sub(taken.len());
         (0..).filter(|number| !taken.contains(number)).take(missing).collect()
     }
 
-    /// What was asked for an application is on its way: done when each instance that should run does, and each
-    /// is to go is gone.
+    /// Lets operations wait for the instances of an application: until each one that starts runs, and each one that
+    /// leaves is gone.
     pub(super) fn await_app(&mut self, tickets: &[Ticket], app: &str) {
         for ticket in tickets {
             self.pending_operations.finish_job(*ticket, app, None);
@@ -296,8 +296,8 @@ impl Machine {
         }
     }
 
-    /// Gives this spec to the remaining instances of an application, the first ones of this number. Those of
-    /// these numbers run anew.
+    /// Gives this spec to the first `count` remaining instances of an application, and restarts those of the numbers in
+    /// `restarting`.
     pub(super) fn apply_spec(
         &mut self,
         now: Time,
@@ -312,7 +312,7 @@ impl Machine {
                 let stop = stop(instance, cause, AfterStop::Restart);
                 let restarts = restarting.contains(&instance.number);
                 if !instance.is_alive() {
-                    // What it waits for now counts.
+                    // The new dependencies count for a start now.
                     instance.spec = spec.clone();
                 }
                 let step_outcome = if restarts { instance.stop(step, stop) } else { StepOutcome::Nothing };
@@ -322,8 +322,8 @@ impl Machine {
         }
     }
 
-    /// Adds or removes instances up to this number. The oldest ones stay as they are; new ones are of
-    /// this spec, and start with `autostart` unless they are to rest.
+    /// Adds or removes instances until there are `count`. The oldest ones stay as they are; new ones have this spec,
+    /// and start with `autostart` unless `is_stopped`.
     pub(super) fn resize(
         &mut self,
         now: Time,
@@ -343,7 +343,7 @@ impl Machine {
         }
     }
 
-    /// Gives a place that nobody stays in to a new instance, or back to the one that leaves it.
+    /// Fills a free slot with a new instance, or with the one that is leaving it.
     fn fill_slot(
         &mut self,
         now: Time,
@@ -353,7 +353,7 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         if let Some(leaving) = self.current(&spec.name, number) {
-            // What it has begun to finish it may finish.
+            // Its stop or drain continues, and a start follows.
             self.with_instance(leaving, now, out, |instance, step| {
                 instance.spec = spec.clone();
                 instance.start_on_request(step);
@@ -397,7 +397,7 @@ impl Machine {
         }
     }
 
-    /// Gives an application another name, also where others depend on it.
+    /// Renames an application, also in the dependencies of others.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         let specs = self.instances.values_mut().map(|instance| &mut instance.spec);
         for spec in specs.chain(&mut self.plan.apps) {
@@ -409,7 +409,7 @@ impl Machine {
         self.watch_changes.rename(from, to);
     }
 
-    /// Asks one instance to end.
+    /// Stops one instance.
     pub(super) fn stop_instance(
         &mut self,
         now: Time,
@@ -424,7 +424,7 @@ impl Machine {
         });
     }
 
-    /// An application as the file says it, with as many instances as it was scaled to.
+    /// The spec of the file, with the number of instances that the application was scaled to.
     pub(super) fn as_scaled(&self, file: &Arc<AppSpec>, cpus: u32) -> (Arc<AppSpec>, u32) {
         match self.scaled.get(&file.name) {
             None => (file.clone(), file.instances.resolve(cpus)),
@@ -435,20 +435,20 @@ impl Machine {
         }
     }
 
-    /// What the plan says of an application.
+    /// The spec of an application in the plan.
     pub(super) fn planned(&self, name: &str) -> Option<Arc<AppSpec>> {
         self.plan.apps.iter().find(|app| app.name == name).cloned()
     }
 
-    /// The plan says this of an application that it knows.
+    /// Replaces the spec of an application in the plan.
     pub(super) fn set_plan(&mut self, file: Arc<AppSpec>) {
         if let Some(app) = self.plan.apps.iter_mut().find(|app| app.name == file.name) {
             *app = file;
         }
     }
 
-    /// The instances of an application that are to stay in the list, the oldest place first. A scale to
-    /// fewer ends the last ones.
+    /// The instances of an application that stay in the list, the oldest slot first. A scale to fewer ends the last
+    /// ones.
     pub(super) fn staying(&self, name: &str) -> Vec<InstanceId> {
         let of_app = |instance: &&Instance| instance.is_staying() && instance.spec.name == name;
         let mut staying: Vec<&Instance> = self.instances.values().filter(of_app).collect();
@@ -456,7 +456,7 @@ impl Machine {
         staying.into_iter().map(|instance| instance.id).collect()
     }
 
-    /// The instance that has a place in the list, also when it is about to leave it.
+    /// The instance that has this slot, also if it is leaving it.
     pub(super) fn current(&self, name: &str, number: u32) -> Option<InstanceId> {
         let is_it = |instance: &&Instance| {
             instance.is_current() && instance.number == number && instance.spec.name == name
@@ -464,7 +464,7 @@ impl Machine {
         self.instances.values().find(is_it).map(|instance| instance.id)
     }
 
-    /// Whether there is something that serves and must not stop before its successor does.
+    /// Whether instances serve and can overlap with their successors.
     pub(super) fn can_roll(&self, staying: &[InstanceId]) -> bool {
         let instances = || staying.iter().map(|id| &self.instances[id]);
         instances().all(|instance| instance.spec.can_overlap()) && instances().any(Instance::is_online)

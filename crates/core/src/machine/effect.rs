@@ -1,4 +1,4 @@
-//! What is to be done: the outputs of the machine.
+//! The outputs of the machine: what is to be done.
 
 use super::{
     ending::StopMethod,
@@ -10,46 +10,47 @@ use super::{
 };
 use crate::spec::{ExitCode, Signal, StopSignalScope};
 
-/// Something to do.
+/// An output of the machine, which the supervisor carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Start the program of this instance. Answered by [`Input::Started`](super::Input::Started) or
+    /// Start the program of an instance. Answered by [`Input::Started`](super::Input::Started) or
     /// [`Input::SpawnFailed`](super::Input::SpawnFailed).
     Spawn(Run),
-    /// The run is to end before its program is executed: nothing of it is needed any more. Answered by
-    /// [`Input::SpawnFailed`](super::Input::SpawnFailed), or by [`Input::Started`](super::Input::Started) if its program is executed already.
+    /// Abandon a start whose program is not executed yet. Answered by
+    /// [`Input::SpawnFailed`](super::Input::SpawnFailed), or by [`Input::Started`](super::Input::Started) if the program
+    /// is executed already.
     AbandonStart(Run),
-    /// Ask a run how it is. Answered by [`Input::Probed`](super::Input::Probed), unless the run ends before.
+    /// Probe a run. Answered by [`Input::Probed`](super::Input::Probed), unless the run ends before.
     Probe(Run, ProbeKind),
     /// Send a signal to the main process.
     Signal(Run, Signal),
-    /// The run is about to be asked to end: others of its cluster get its connections.
+    /// The run is about to be stopped: the other workers of its cluster get new connections.
     Retire(Run),
-    /// Ask the run to finish the connections it has. Answered by [`Input::Drained`](super::Input::Drained).
+    /// Let the run finish its connections. Answered by [`Input::Drained`](super::Input::Drained).
     Drain(Run),
-    /// Ask the run to end. What gets a signal for that is given the time to see it: SIGCONT follows.
+    /// Request that the run ends. SIGCONT follows a signal, so that a stopped process receives it.
     RequestStop(Run, StopMethod, StopSignalScope),
-    /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
-    /// for its end. Answered by [`Input::TreeGone`](super::Input::TreeGone).
+    /// Send a signal to the leftovers of a run, and watch for their end. Answered by
+    /// [`Input::TreeGone`](super::Input::TreeGone).
     StopLeftovers(Run, Signal),
-    /// SIGKILL to everything that belongs to the run's tree.
+    /// Send SIGKILL to the process tree of the run.
     KillTree(Run),
-    /// Wake the machine at this time.
+    /// Give [`Input::TimerFired`](super::Input::TimerFired) at this time.
     ArmTimer(Timer, Time),
-    /// The run has taken the place of its predecessor's: what names one process names it now.
+    /// The run has taken the place of its predecessor: what names one process, such as a pid file, names this one.
     Promote(Run),
-    /// The instance is gone for ever: release what belongs to it.
+    /// The instance has left the list: release what belongs to it.
     Remove(InstanceId),
-    /// Something has happened.
+    /// Report an event.
     Report {
-        /// What.
+        /// The event, without its number and time.
         notice: Notice,
         /// The operations of which it is a step.
         tickets: Vec<Ticket>,
     },
-    /// An answer to a request.
+    /// Answer an operation.
     Reply(Ticket, Reply),
-    /// All is done: end with this code.
+    /// Everything has ended: end procrun with this code.
     Exit(ExitCode),
 }
 

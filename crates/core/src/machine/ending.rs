@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::serde_form::signal_name;
 use crate::spec::{ByteSize, ExitCode, Signal};
 
-/// What asks a run to end.
+/// How a worker is requested to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopMethod {
-    /// This signal.
+    /// By this signal.
     Signal(#[serde(with = "signal_name")] Signal),
-    /// The message `shutdown`; this signal if the run has no channel that takes it.
+    /// By the message `shutdown`; by this signal if the worker has no IPC channel.
     Message(#[serde(with = "signal_name")] Signal),
 }
 
@@ -27,51 +27,50 @@ impl fmt::Display for StopMethod {
     }
 }
 
-/// How a run ended. Never flattened into one number before the last moment.
+/// How a run ended. It becomes one number only for the exit code of procrun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// It exited with this code.
     Exited(ExitCode),
     /// A signal ended it.
     Signaled {
-        /// Which.
+        /// The signal.
         signal: Signal,
         /// Whether a core file was written.
         core_dumped: bool,
     },
-    /// The kernel has killed it, or a process below it, because memory was short.
+    /// The kernel has killed it, or another process of its tree, because memory was short.
     OutOfMemory {
-        /// What it exited with, if it was one below it.
+        /// Its own exit code, if the kernel has killed another process of the tree.
         exited: Option<ExitCode>,
         /// The container's limit in bytes, if it has one.
         limit: Option<u64>,
     },
-    /// It never began.
+    /// It could not be started.
     SpawnFailed(SpawnFailure),
 }
 
-/// Why a run never began.
+/// Why a run could not be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnFailure {
-    /// What a shell would exit with: 127 when the program is not there, 126 when it cannot be
-    /// executed.
+    /// The exit code of a shell in this case: 127 if the program does not exist, 126 if it cannot be executed.
     pub code: ExitCode,
-    /// What, where and why, for people.
+    /// What failed, where and why, for messages.
     pub message: String,
-    /// What it says about the next try.
+    /// Whether another attempt can succeed.
     pub kind: FailureKind,
 }
 
-/// What a failed start says about the next try.
+/// Whether another attempt can succeed after a failed start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// Fails until a file or the configuration changes: the program is missing, the user is unknown.
     Permanent,
-    /// The application's own trouble, which may pass: its port is taken. Counts as an unstable run.
+    /// A failure of the application that may pass: its port is in use. Counts as an unstable run.
     Transient,
-    /// The system lacks memory, processes or file descriptors at the moment. The application is not to
-    /// blame: the start is tried again with a growing delay and does not count against `max_restarts`.
+    /// The system lacks memory, processes or file descriptors at the moment. The start is tried again with a growing
+    /// delay and does not count against `max_restarts`.
     Shortage,
 }
 
@@ -86,7 +85,7 @@ impl Ending {
         }
     }
 
-    /// The word for this kind of ending, the same in logs, commands and metrics.
+    /// The stable word for it; users filter logs by it.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Exited(_) => "exit",
@@ -126,17 +125,17 @@ impl fmt::Display for Ending {
 /// What follows the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowUp {
-    /// It runs again after this wait.
+    /// It restarts after this delay.
     Restart(Duration),
-    /// It stays ended, as it was asked to.
+    /// It stays stopped, as requested.
     Stopped,
-    /// It stays ended: its own exit is final.
+    /// It stays stopped: its own exit is final.
     Final,
-    /// Too many unstable runs.
+    /// It is errored after too many unstable runs.
     Errored {
-        /// The number of runs.
+        /// The number of unstable runs in a row.
         unstable_runs: u32,
     },
-    /// What is left of its tree has to end before anything follows.
+    /// Its leftovers must end before anything follows.
     Leftovers,
 }

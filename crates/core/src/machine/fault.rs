@@ -1,17 +1,17 @@
-//! What a run reports of its own failure, which its exit status does not say.
+//! Failures that a worker reports itself: its exit status does not show them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A run could not listen somewhere.
+/// A worker could not listen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenFailure {
-    /// Where, for people: `port 3000`.
+    /// Where, for messages: `port 3000`.
     pub place: String,
-    /// Why, for people.
+    /// The error, for messages.
     pub error: String,
-    /// Another process listens there.
+    /// Whether another process listens there.
     pub is_in_use: bool,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for ListenFailure {
 pub enum Uncaught {
     /// A rejected promise without a handler.
     Rejection,
-    /// Any other.
+    /// Any other error.
     Exception,
 }
 

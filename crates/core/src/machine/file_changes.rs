@@ -1,4 +1,4 @@
-//! Changes of watched files: an application restarts or reloads.
+//! Changes of watched files: the application restarts or reloads.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ impl Machine {
         out.push(Notice::of_app(app, EventData::ChangesThrottled { path, times, wait }).into());
     }
 
-    /// The wait of some application may be over.
+    /// The delay of an application may be over.
     pub(super) fn delayed_changes_due(&mut self, now: Time, out: &mut Vec<Effect>) {
         let is_due = |backoff: &mut ChangeBackoff| backoff.delayed.take_if(|(due, _)| *due <= now);
         let due: Vec<(String, String)> = self
@@ -59,7 +59,7 @@ impl Machine {
         }
     }
 
-    /// Lets an application run anew: without a gap if it can.
+    /// Restarts an application, without downtime if possible.
     fn restart_for_change(&mut self, now: Time, app: &str, path: String, out: &mut Vec<Effect>) {
         let restarting = self.restartable(app);
         if restarting.is_empty() {
@@ -87,8 +87,7 @@ impl Machine {
         }
     }
 
-    /// The instances that run, or have ended by themselves. An instance that was stopped, or was never
-    /// started, is not one of them.
+    /// The instances that run, or have ended by themselves: not those that were stopped or never started.
     pub(super) fn restartable(&self, app: &str) -> Vec<InstanceId> {
         let mut staying = self.staying(app);
         staying.retain(|id| self.instances.get(id).is_some_and(Instance::should_run));

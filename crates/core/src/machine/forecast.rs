@@ -1,7 +1,6 @@
-//! What a change of the plan would do, before it is done.
+//! The forecast of a change of the plan.
 //!
-//! The decisions are those of `app`: what is foretold here is decided by the same functions that carry it
-//! out.
+//! It calls the same functions of `app` that decide when the change is carried out.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,24 +13,24 @@ use super::{
 };
 use crate::spec::{AppSpec, Plan};
 
-/// What becomes of one application. Its instances are meant by their numbers.
+/// What happens to one application. Instances are given by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// As the plan has it now; `None`: it is new.
+    /// Its spec in the current plan; `None`: it is new.
     pub old: Option<Arc<AppSpec>>,
-    /// As it is to be; `None`: it goes.
+    /// Its new spec; `None`: it is removed.
     pub new: Option<Arc<AppSpec>>,
-    /// Its processes that end and run again.
+    /// Instances whose processes are replaced.
     pub replaced: BTreeSet<u32>,
-    /// Each of those serves until its successor is ready.
+    /// Whether each of those serves until its successor is ready.
     pub rolling: bool,
     /// Instances without a process that start.
     pub started: BTreeSet<u32>,
-    /// Instances that end and leave the list.
+    /// Instances that stop and leave the list.
     pub removed: BTreeSet<u32>,
     /// Tasks that run to their end, and then once more.
     pub rerun_later: BTreeSet<u32>,
-    /// A reload is under way: all this comes after it.
+    /// Whether the change waits for the end of a reload.
     pub waits: bool,
 }
 
@@ -49,7 +48,7 @@ impl Forecast {
         }
     }
 
-    /// Whether no process notices it.
+    /// Whether it affects no process.
     pub fn touches_nothing(&self) -> bool {
         self.replaced.is_empty()
             && self.started.is_empty()
@@ -58,15 +57,15 @@ impl Forecast {
             && !self.waits
     }
 
-    /// Whether nothing changes at all.
+    /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.touches_nothing() && self.old == self.new
     }
 }
 
 impl Machine {
-    /// What [`Operation::Apply`](super::Operation::Apply) of this plan would do: removals first, then in the
-    /// order of the plan.
+    /// The forecast of [`Operation::Apply`](super::Operation::Apply) with this plan: removals first, then in the order
+    /// of the plan.
     pub fn forecast(&self, plan: &Plan, cpus: u32) -> Vec<Forecast> {
         let is_gone = |app: &&Arc<AppSpec>| plan.apps.iter().all(|other| other.name != app.name);
         let gone = self.plan.apps.iter().filter(is_gone).map(|app| {
@@ -80,7 +79,7 @@ impl Machine {
         gone.chain(others).collect()
     }
 
-    /// What [`Operation::UpdateApps`](super::Operation::UpdateApps) would do.
+    /// The forecast of [`Operation::UpdateApps`](super::Operation::UpdateApps).
     pub fn forecast_change(&self, update: &[AppUpdate], cpus: u32, scope: RestartScope) -> Vec<Forecast> {
         let of_update = |update: &AppUpdate| match self.planned(&update.app.name) {
             None => {
@@ -135,7 +134,7 @@ impl Machine {
         forecast
     }
 
-    /// Those that are one too many, and those that are missing.
+    /// Adds the surplus and the missing instances.
     fn forecast_count(&self, forecast: &mut Forecast, spec: &Arc<AppSpec>, count: u32, is_stopped: bool) {
         let staying = self.staying(&spec.name);
         let (kept, surplus) = staying.split_at(staying.len().min(count as usize));

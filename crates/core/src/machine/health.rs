@@ -1,4 +1,4 @@
-//! What is known of the health of a run.
+//! The health of a run: probes, heartbeat and what the worker reports.
 
 use std::{fmt, time::Duration};
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{fault::Uncaught, listening::ListenState, serde_form::millis, time::Time};
 use crate::spec::{HumanDuration, Probe};
 
-/// What is asked of a run.
+/// The kind of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
-    /// Whether it is well (`[apps.health]`).
+    /// Whether the worker still works (`[apps.health]`).
     Liveness,
-    /// Whether it can do its work just now (`[apps.readiness]`).
+    /// Whether the worker can serve (`[apps.readiness]`).
     Readiness,
 }
 
@@ -43,7 +43,7 @@ pub enum HealthFailure {
 }
 
 impl HealthFailure {
-    /// The word for it, the same in logs, commands and metrics.
+    /// The stable word for it; users filter logs by it.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Probe { .. } => "health",
@@ -68,18 +68,18 @@ impl fmt::Display for HealthFailure {
     }
 }
 
-/// Where the present run stands with one question.
+/// The state of one probe of the present run.
 #[derive(Debug, Default)]
 pub(super) struct ProbeState {
     /// All timers but the last one armed are stale, also those of earlier runs.
     pub(super) epoch: u64,
-    /// It has been asked and has not answered.
+    /// A probe has begun and has no result yet.
     pub(super) is_running: bool,
-    /// It has succeeded once.
+    /// The run has passed the probe once.
     pub(super) passed: bool,
-    /// Failures in a row that count.
+    /// Failures in a row, without those of the start period.
     pub(super) failures: u32,
-    /// What the last answer was, if it was a failure.
+    /// The result of the last probe, if it failed.
     pub(super) output: Option<String>,
 }
 
@@ -93,32 +93,32 @@ impl ProbeState {
     }
 }
 
-/// What is known of the present run's health.
+/// The health of the present run.
 #[derive(Debug, Default)]
 pub(super) struct HealthState {
     pub(super) liveness: ProbeState,
     pub(super) readiness: ProbeState,
-    /// When it last said that its loop turns.
+    /// When the last heartbeat arrived.
     pub(super) last_heartbeat: Option<Time>,
-    /// When that is looked at next.
+    /// When the heartbeat is checked next.
     pub(super) heartbeat_check_at: Time,
     pub(super) heartbeat_epoch: u64,
-    /// It said itself how often it will say so.
+    /// The interval of the heartbeat that the worker has announced; zero: none.
     pub(super) announced_interval: Option<Duration>,
-    /// When it was last seen well.
+    /// When it last passed its health probe or sent a heartbeat.
     pub(super) last_healthy: Option<Time>,
-    /// It says that it is about to end.
+    /// It has reported that it is about to end.
     pub(super) is_stopping: bool,
-    /// What it says of itself.
+    /// Its own status text.
     pub(super) status: Option<String>,
-    /// Whether it could not listen.
+    /// Its failure to listen.
     pub(super) listening: ListenState,
-    /// The error that ends it.
+    /// The uncaught error that ends it.
     pub(super) uncaught: Option<Uncaught>,
 }
 
 impl HealthState {
-    /// A new run begins: nothing is known of it. The epochs go on.
+    /// A new run begins: nothing is known about it. The epochs continue.
     pub(super) fn begin(&mut self) {
         let Self { mut liveness, mut readiness, mut listening, heartbeat_epoch, .. } = std::mem::take(self);
         liveness.begin();

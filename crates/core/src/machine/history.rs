@@ -1,4 +1,4 @@
-//! What is remembered of an instance beyond its present run; its successor inherits it.
+//! The history of an instance beyond its present run.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::spec::{Backoff, ExitCode, RestartPolicy};
 
-/// Number of endings that are remembered.
+/// The number of past runs that are kept.
 const MAX_PAST_RUNS: usize = 5;
 
-/// The least delay before another attempt to start what could not be started.
+/// The minimum delay before another attempt after a failed start.
 pub(super) const MIN_START_RETRY: Duration = Duration::from_millis(100);
 
-/// The delays between attempts to start during a shortage of the system.
+/// The backoff of attempts to start during a shortage.
 const START_RETRY: Backoff = Backoff::Exponential { initial: MIN_START_RETRY, first_at_once: false };
 
-/// How a run of an instance ended.
+/// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastRun {
-    /// How.
+    /// How it ended.
     pub ending: Ending,
-    /// Why procrun has ended it, if it has.
+    /// Why it ended, if more is known than its exit status.
     pub reason: Option<ExitReason>,
     /// How long it was up.
     pub uptime: Duration,
@@ -34,29 +34,29 @@ pub struct PastRun {
 }
 
 impl PastRun {
-    /// The word for what ended it: procrun's own reason, else the kind of its end.
+    /// The stable word for why it ended.
     pub fn reason(&self) -> &'static str {
         reason(&self.ending, self.reason.as_ref())
     }
 }
 
-/// The history of an instance: what decides about its next restart, and its record.
+/// What decides about the next restart of an instance, and its record.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// What a successor in a reload takes over.
     pub(super) record: Record,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
     pub(super) unstable_runs: u32,
-    /// The last run ended because another process listened on its address.
+    /// Whether the last run ended because another process listened on its address.
     pub(super) address_was_in_use: bool,
     pub(super) backoff: Progress,
     /// The number of the last run that has completed its task (`oneshot`); 0: none.
     pub(super) completed: u64,
     /// The number of the last run during which the task was changed; 0: none.
     pub(super) changed_during: u64,
-    /// When it failed for good, in the root's count of failures, and with which code.
+    /// Its failure for good: the number of the failure in the count of the root, and the exit code.
     pub(super) failure: Option<(u64, ExitCode)>,
-    /// It failed because it is errored, and not by an exit that is final.
+    /// Whether it failed by becoming errored, not by a final exit.
     pub(super) has_errored: bool,
 }
 
@@ -81,8 +81,8 @@ impl History {
         self.record.reset(now);
     }
 
-    /// What follows a run of this length: a restart after the backoff delay, or `errored` after too many unstable
-    /// runs.
+    /// What follows a run that was up (or healthy) for `uptime`: a restart after the backoff delay, or `errored` after
+    /// too many unstable runs.
     pub(super) fn next_restart(
         &mut self,
         policy: &RestartPolicy,
@@ -99,8 +99,8 @@ impl History {
         FollowUp::Restart(wait.max(min_delay))
     }
 
-    /// The next attempt after a start that failed by a shortage of the system. The delay grows also where the
-    /// policy has a fixed one, because a shortage of a minute would otherwise be met by thousands of attempts.
+    /// The next attempt after a start that failed by a shortage. The delay grows also where the policy has a fixed one:
+    /// otherwise a shortage of a minute would cause thousands of attempts.
     pub(super) fn next_attempt(&mut self, policy: &RestartPolicy) -> FollowUp {
         let (delay, progress) = self.backoff.next(START_RETRY, Duration::ZERO);
         let (policy_delay, _) = self.backoff.next(policy.backoff, Duration::ZERO);
@@ -112,14 +112,13 @@ impl History {
 /// What a successor takes over from its predecessor.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// Starts that followed a run at once or after a wait (PM2's `restart_time`). A start of an instance that
-    /// is stopped or errored does not count.
+    /// Restarts (PM2's `restart_time`). A start of an instance that is stopped or errored does not count.
     pub(super) restarts: u32,
-    /// Since when it is in the list, or was reset.
+    /// When it was added to the list or was reset.
     pub(super) created_at: Time,
-    /// The last few endings, the oldest first.
+    /// The last runs, at most [`MAX_PAST_RUNS`], the oldest first.
     pub(super) past_runs: Vec<PastRun>,
-    /// How often it had too much memory.
+    /// The backoff of restarts for memory.
     pub(super) memory_backoff: MemoryBackoff,
 }
 

@@ -1,47 +1,46 @@
-//! What instances, their runs and timers are called.
+//! Identifiers of instances, runs and timers.
 
 use super::health::ProbeKind;
 
-/// One instance. It outlives the processes that run in it, but not a reload: its successor there is
-/// another instance with the same `pm_id`.
+/// Identifies an instance. A restart keeps it. In a reload the successor is another instance with the same `pm_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
 
 impl InstanceId {
-    /// Whose timers are those of the whole.
+    /// The owner of the timers that belong to no instance.
     pub(super) const ROOT: Self = Self(u32::MAX);
 }
 
-/// One process of one instance. A later process of the same instance has a larger number, so
-/// that news of an earlier one cannot be mistaken for its own.
+/// A run: one process of an instance. A later run of the same instance has a larger number, so that an input about an
+/// earlier run is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run {
-    /// Whose process.
+    /// The instance.
     pub instance: InstanceId,
-    /// Counts all runs of this runtime.
+    /// Counts the runs of all instances, from 1.
     pub number: u64,
 }
 
-/// What a timer is for. Each has its own epochs.
+/// What a timer is for. Each kind has its own epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimerKind {
-    /// For the state to go on.
+    /// The next step of the state: a restart, the end of a grace period and others.
     State,
-    /// For the next question.
+    /// The next probe.
     Probe(ProbeKind),
-    /// For a sign that its loop turns.
+    /// The next check of the heartbeat.
     Heartbeat,
-    /// For another try of one that could not listen.
+    /// The check whether an instance that could not listen keeps running.
     Listening,
 }
 
-/// A timer. It means something only as long as the instance's epoch is the same.
+/// A timer. It has an effect only while the epoch of its instance and kind is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer {
-    /// Whose timer.
+    /// The owner.
     pub instance: InstanceId,
-    /// What for.
+    /// What it is for.
     pub kind: TimerKind,
-    /// When it was armed, in the instance's own count.
+    /// Counts the timers of this kind that the owner has armed.
     pub epoch: u64,
 }

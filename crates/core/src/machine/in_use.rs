@@ -1,6 +1,6 @@
-//! Tells from the last lines of a failed process that an address was in use.
+//! Recognises in the last lines of a failed process that an address was in use.
 //!
-//! Node reports a failed listen itself. Other programs only write it to stderr before they exit.
+//! Node reports a failed listen itself. Other programs only write the error to stderr before they exit.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -47,7 +47,7 @@ fn is_word(line: &str, at: usize, word: &str) -> bool {
         && !is_letter(bytes.get(at + word.len()))
 }
 
-/// The last port of a line before this place, else the first one behind it.
+/// The last port of a line before this place, else the first one after it.
 fn port_near(line: &str, at: usize) -> Option<u16> {
     let before = ports(line).take_while(|(place, _)| *place < at).last();
     before.or_else(|| ports(line).next()).map(|(_, port)| port)
@@ -66,7 +66,7 @@ fn ports(line: &str) -> impl Iterator<Item = (usize, u16)> {
     })
 }
 
-/// Whether what stands before a number makes it a port: `port `, `host:`, or a host in a tuple of Python.
+/// Whether the text before a number makes it a port: `port `, `host:`, or a host in a Python tuple.
 fn is_after_host(before: &str) -> bool {
     let unspaced = before.trim_end_matches(' ');
     if unspaced.ends_with("',") || unspaced.ends_with("\",") {
@@ -79,8 +79,8 @@ fn is_after_host(before: &str) -> bool {
     before.strip_suffix(':').is_some_and(ends_with_host)
 }
 
-/// Whether a text ends with a host that stands before the colon of a port. A time (`12:30`) and the place in a
-/// file (`main.go:12`) are none.
+/// Whether a text ends with the host of an address, before the colon and the port. A time (`12:30`) and a place in a
+/// file (`main.go:12`) have none.
 fn ends_with_host(text: &str) -> bool {
     let is_of_host = |letter: char| letter.is_ascii_alphanumeric() || "*.:[]-_%".contains(letter);
     let host = &text[text.trim_end_matches(is_of_host).len()..];
@@ -97,7 +97,7 @@ fn ends_with_host(text: &str) -> bool {
     host.parse::<Ipv4Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok()
 }
 
-/// Whether a number goes on in what follows it: a version, a time, an address.
+/// Whether the text after a number continues it: a version, a time, an address.
 fn is_part(after: &str) -> bool {
     let mut letters = after.chars();
     match letters.next() {

@@ -1,4 +1,4 @@
-//! What can happen: the inputs of the machine.
+//! The inputs of the machine: what can happen.
 
 use super::{
     ending::{Ending, SpawnFailure},
@@ -11,97 +11,96 @@ use super::{
 };
 use crate::spec::{Plan, ProgramKind, Signal};
 
-/// Something that has happened.
+/// An input of the machine. An input about an earlier run of an instance has no effect.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The runtime is ready: start what is to be started.
+    /// The supervisor is ready: instances with `autostart` start.
     Boot,
-    /// A run's program is being executed, what it is, and its process id.
+    /// The program of a run is being executed: its kind, and its process id.
     Started(Run, ProgramKind, i32),
-    /// A run never began.
+    /// A run could not be started.
     SpawnFailed(Run, SpawnFailure),
-    /// A run gives a sign that it can do its work.
+    /// A run has shown that it is ready.
     Ready(Run, ReadinessSource),
-    /// A run has answered [`Effect::Probe`](super::Effect::Probe); an error is what went wrong, for people.
+    /// The result of [`Effect::Probe`](super::Effect::Probe).
     Probed {
-        /// Which run.
+        /// The run that was probed.
         run: Run,
-        /// What was asked.
+        /// The probe.
         kind: ProbeKind,
-        /// The answer.
+        /// Whether the probe has passed; an error is a message of one line.
         result: Result<(), String>,
     },
-    /// A run says something of itself.
+    /// A worker reports something about itself.
     Notified(Run, NotifyMessage),
-    /// A run has finished what [`Effect::Drain`](super::Effect::Drain) asked it to finish.
+    /// A run has finished its connections ([`Effect::Drain`](super::Effect::Drain)).
     Drained(Run),
-    /// A run's main process has been reaped.
+    /// The main process of a run has been reaped.
     Exited {
-        /// Which run.
+        /// The run.
         run: Run,
-        /// How.
+        /// How its main process ended.
         ending: Ending,
-        /// Whether processes of its tree are left.
+        /// Whether other processes of its tree are alive.
         leftovers: bool,
     },
-    /// The last process of the tree of a run whose main process had ended is gone.
+    /// The last leftover of a run has ended.
     TreeGone(Run),
-    /// A timer has run out.
+    /// The time of [`Effect::ArmTimer`](super::Effect::ArmTimer) has come.
     TimerFired(Timer),
     /// Files that an application watches have changed.
     FilesChanged {
-        /// The application's name.
+        /// The name of the application.
         app: String,
-        /// One of them, for people.
+        /// The path of one of the files, for messages.
         path: String,
     },
-    /// It is time for this application by its schedule (`cron_restart`).
+    /// The schedule of an application is due (`cron_restart`).
     ScheduleDue {
-        /// Its name.
+        /// The name of the application.
         app: String,
     },
-    /// A run has more memory than it may have (`max_memory_restart`). Comes again as long as that is so.
+    /// A run exceeds its memory limit (`max_memory_restart`). Comes at each sample while it does.
     MemoryExceeded {
-        /// Which.
+        /// The run.
         run: Run,
-        /// Bytes of its tree.
+        /// Memory of its process tree, in bytes.
         used: u64,
-        /// Bytes that it may have.
+        /// Its limit, in bytes.
         limit: u64,
     },
-    /// The container's memory is short (`oom_guard`). Comes again as long as that is so.
+    /// The memory of the container is short (`oom_guard`). Comes at each sample while it is.
     MemoryShort {
-        /// How much there is.
+        /// The memory of the container.
         shortage: MemoryShortage,
-        /// Bytes of the trees of all runs, the largest first.
+        /// Memory of the process trees of all runs, in bytes, the largest first.
         sizes: Vec<(Run, u64)>,
     },
-    /// Everything is to stop.
+    /// A shutdown is requested.
     Shutdown(ShutdownRequest),
-    /// A signal for each worker.
+    /// A signal that each worker gets.
     ForwardSignal(Signal),
-    /// An application has another name from now on. There must be no
-    /// [obstacle](super::Machine::rename_obstacle).
+    /// An application gets another name. There must be no [obstacle](super::Machine::rename_obstacle).
     Rename {
-        /// Its name until now.
+        /// Its present name.
         from: String,
         /// Its new name.
         to: String,
     },
-    /// A request of a client. Answered by [`Effect::Reply`](super::Effect::Reply).
+    /// A client requests an operation. Answered by [`Effect::Reply`](super::Effect::Reply).
     Operate(Ticket, Operation),
-    /// The applications are to be these from now on.
+    /// The ecosystem file was read again: the plan is replaced.
     Apply {
-        /// The new plan; `instances` are resolved with `cpus`.
+        /// The new plan.
         plan: Plan,
-        /// How many CPUs there are for `instances = "max"`, at least 1.
+        /// The number of CPUs for `instances = "max"`, at least 1.
         cpus: u32,
     },
 }
 
-/// Why everything is to stop.
+/// A request to stop all applications and to end procrun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShutdownRequest {
-    /// The signal that the workers get unless they have a `kill_signal`.
+    /// The stop signal of the workers that have no `kill_signal`.
     pub signal: Signal,
 }

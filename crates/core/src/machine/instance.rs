@@ -1,6 +1,6 @@
-//! One instance: a place in the process list in which one process at a time runs.
+//! An instance: a numbered copy of an application, with at most one process at a time.
 //!
-//! The states are PM2's words. What only the root can decide is handed up as a [`StepOutcome`].
+//! Its status is in PM2's words. A step returns what only the root can decide as a [`StepOutcome`].
 
 mod dependencies;
 mod ending;
@@ -36,13 +36,13 @@ pub(super) struct Instance {
     /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
-    /// The kind of its last program, as the start has found it.
+    /// The kind of its last program, known when that was started.
     pub(super) kind: Option<ProgramKind>,
     pub(super) lifecycle: Lifecycle,
     pub(super) gate: ReadinessGate,
     pub(super) health: HealthState,
     pub(super) history: History,
-    /// Why the present run ends, beyond its exit status.
+    /// Why the present run ends, if more is known than its exit status.
     pub(super) reason: Option<ExitReason>,
 }
 
@@ -73,11 +73,11 @@ impl Instance {
             State::WaitingForDependencies(wait) if wait.is_blocked() => Status::Stopped,
             State::WaitingForDependencies(_) => Status::WaitingForDependencies,
             State::Launching { .. } => Status::Launching,
-            // PM2's word for one that has yet to send its `ready`.
+            // PM2's status until the process has sent `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.gate.stage.is_some() => {
                 Status::Launching
             }
-            // The process runs but does not do its work.
+            // The process runs but does not serve.
             State::Online { .. } if self.cannot_listen() => Status::Launching,
             State::Online { .. } if self.history.address_was_in_use && self.gate.stage.is_some() => {
                 Status::Launching
@@ -89,13 +89,12 @@ impl Instance {
         }
     }
 
-    /// Whether a run that has begun has nothing to show any more; that it has ended since is no matter
-    /// where nothing had to be shown.
+    /// Whether a start of it is complete once its program has been executed: with `wait_ready` only when it is online.
     pub(super) fn counts_as_started(&self) -> bool {
         !self.spec.reload.wait_ready || self.status() == Status::Online
     }
 
-    /// Whether it has a process or will have one by itself.
+    /// Whether it has a process, or starts one by itself.
     pub(super) fn is_alive(&self) -> bool {
         match &self.lifecycle.state {
             State::Stopped | State::Errored => false,
@@ -108,17 +107,17 @@ impl Instance {
         }
     }
 
-    /// Whether it is the one of its place.
+    /// Whether it has its slot: it is neither a successor nor a predecessor.
     pub(super) fn is_current(&self) -> bool {
         self.generation == Generation::Current
     }
 
-    /// Whether it is the one of its place, and is to stay it.
+    /// Whether it has its slot and keeps it.
     pub(super) fn is_staying(&self) -> bool {
         self.is_current() && !self.is_being_removed()
     }
 
-    /// Whether its process runs and is to go on.
+    /// Whether its process runs and is not being stopped.
     pub(super) fn is_online(&self) -> bool {
         matches!(self.lifecycle.state, State::Online { .. })
     }
@@ -136,7 +135,7 @@ impl Instance {
         }
     }
 
-    /// Whether it is a task (`oneshot`) whose process runs and is to go on.
+    /// Whether it is a task (`oneshot`) whose process runs and is not being stopped.
     pub(super) fn is_running_task(&self) -> bool {
         match &self.lifecycle.state {
             State::Launching { stop: None, .. } | State::Online { .. } => self.spec.order.oneshot,
@@ -150,7 +149,7 @@ impl Instance {
         }
     }
 
-    /// Since when its process is there.
+    /// When its process was started, if it has one.
     pub(super) fn started_at(&self) -> Option<Time> {
         match self.lifecycle.state {
             State::Launching { since, .. }
@@ -165,19 +164,19 @@ impl Instance {
         }
     }
 
-    /// The signal that asks its process to end.
+    /// The stop signal of its process.
     pub(super) fn stop_signal(&self) -> Signal {
         self.spec.stop_signal(self.kind.unwrap_or_default())
     }
 
-    /// Whether its process is asked to end by a message (`shutdown_with_message`).
+    /// Whether its process is stopped by a message (`shutdown_with_message`).
     pub(super) fn stops_by_message(&self) -> bool {
         self.spec.stop.with_message
             && self.spec.has_channel()
             && self.kind.is_some_and(ProgramKind::may_take_messages)
     }
 
-    /// The run that has a process or is about to.
+    /// The run that has a process or is being started.
     pub(super) fn run(&self) -> Option<Run> {
         let number = match self.lifecycle.state {
             State::Launching { run, .. }
@@ -191,7 +190,7 @@ impl Instance {
         Some(Run { instance: self.id, number })
     }
 
-    /// Whether it will be forgotten as soon as its tree is gone.
+    /// Whether it leaves the list as soon as its process tree is gone.
     pub(super) fn is_being_removed(&self) -> bool {
         match &self.lifecycle.state {
             State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, AfterStop::Remove),
@@ -204,7 +203,7 @@ impl Instance {
         }
     }
 
-    /// The run whose main process is there to get a signal.
+    /// The run whose main process can get a signal.
     pub(super) fn main_process(&self) -> Option<Run> {
         match self.lifecycle.state {
             State::Online { .. } | State::Draining { .. } | State::Stopping { main_exited: false, .. } => {

@@ -1,6 +1,6 @@
-//! Requests for an application that arrive while it is being reloaded, and wait for the end of the reload.
+//! Jobs: changes of an application that wait for the end of its reload.
 //!
-//! It says what is wanted and by whom. When its turn comes is decided in `reload`.
+//! The queue and its order are in `reloads` and `reload`.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,51 +10,51 @@ use super::{
 };
 use crate::spec::AppSpec;
 
-/// A new version of an application, and what restarts for it.
+/// An [`AppUpdate`](super::AppUpdate) of an existing application, with instance numbers in place of ids.
 #[derive(Debug)]
 pub(super) struct ResolvedUpdate {
     pub(super) file: Arc<AppSpec>,
-    /// What `instances = "max"` means.
+    /// The number of CPUs for `instances = "max"`, at least 1.
     pub(super) cpus: u32,
     pub(super) scope: RestartScope,
-    /// The instances that restart even if nothing has changed.
+    /// The numbers of the instances that restart even if nothing has changed.
     pub(super) selected: BTreeSet<u32>,
     /// A task whose work has changed runs again without being selected.
     pub(super) reruns_tasks: bool,
-    /// The number of the spec replaces the scaled one.
+    /// The number of instances in the spec replaces the one that the application was scaled to.
     pub(super) sets_count: bool,
     pub(super) tickets: Vec<Ticket>,
 }
 
 impl ResolvedUpdate {
-    /// As the file says, which was read again.
+    /// The update after the ecosystem file was read again.
     pub(super) fn from_file(file: Arc<AppSpec>, cpus: u32) -> Self {
         let scope = RestartScope::Changed;
         let (selected, tickets) = (BTreeSet::new(), Vec::new());
         Self { file, cpus, scope, selected, reruns_tasks: true, sets_count: false, tickets }
     }
 
-    /// Whether something is to be done for it although the application reads like this already.
+    /// Whether it requests something even if the spec has not changed.
     pub(super) fn has_requests(&self) -> bool {
         self.sets_count || !self.selected.is_empty()
     }
 }
 
-/// What waits until a reload is over.
+/// A change that waits for the end of a reload.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// It is to read otherwise.
+    /// A new spec.
     Update(ResolvedUpdate),
-    /// A request to reload these numbers.
+    /// Reload these numbers.
     Reload { numbers: BTreeSet<u32>, reason: ExitReason, tickets: Vec<Ticket> },
-    /// A request to restart these numbers.
+    /// Restart these numbers.
     Restart { numbers: BTreeSet<u32>, ticket: Ticket },
-    /// A request for another number of instances.
+    /// Change the number of instances.
     Scale { count: Count, ticket: Ticket },
 }
 
 impl Job {
-    /// What the people who wait read.
+    /// Its name in messages.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Update(update) if update.tickets.is_empty() => "what the file says now",
@@ -65,7 +65,7 @@ impl Job {
         }
     }
 
-    /// Who waits for it.
+    /// The operations that wait for it.
     pub(super) fn tickets(&self) -> &[Ticket] {
         match self {
             Self::Update(ResolvedUpdate { tickets, .. }) | Self::Reload { tickets, .. } => tickets,

@@ -1,13 +1,13 @@
-//! What is known of a run that could not listen.
+//! The state of a run that could not listen.
 
 use super::{fault::ListenFailure, time::Time};
 
-/// Whether the present run could not listen.
+/// The failure of the present run to listen.
 #[derive(Debug, Default)]
 pub(in crate::machine) struct ListenState {
-    /// It could not, and has not listened since.
+    /// It could not listen, and has not listened since.
     pub(super) failure: Option<ListenFailure>,
-    /// When it counts as one that goes on without that server; `None`: only when it listens.
+    /// When the failure is tolerated: the run keeps running without that server. `None`: it must listen.
     pub(super) tolerated_at: Option<Time>,
     pub(super) is_tolerated: bool,
     pub(super) is_timer_armed: bool,
@@ -15,12 +15,12 @@ pub(in crate::machine) struct ListenState {
 }
 
 impl ListenState {
-    /// A new run has not shown anything yet.
+    /// A new run begins.
     pub(in crate::machine) fn begin(&mut self) {
         *self = Self { epoch: self.epoch, ..Self::default() };
     }
 
-    /// It could not listen, has not listened since, and does not go on without that.
+    /// Whether it could not listen, has not listened since, and the failure is not tolerated.
     pub(in crate::machine) fn has_failed(&self) -> bool {
         self.failure.is_some() && !self.is_tolerated
     }
@@ -29,7 +29,7 @@ impl ListenState {
         self.failure.as_ref()
     }
 
-    /// The failure that explains why the run ends now.
+    /// The failure as the reason of an exit now.
     pub(in crate::machine) fn take_failure(&mut self) -> Option<ListenFailure> {
         let is_tolerated = self.is_tolerated;
         self.failure.take().filter(|_| !is_tolerated)

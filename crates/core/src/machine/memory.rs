@@ -1,4 +1,4 @@
-//! Memory of workers: what was exceeded, what is done about it, and how often in a row.
+//! Memory of workers: exceeded limits, the action that follows, and the backoff of restarts.
 
 use std::{fmt, time::Duration};
 
@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 use super::{backoff, ids::Run, serde_form::millis, time::Time};
 use crate::spec::ByteSize;
 
-/// The initial delay of the backoff, from one start of the instance to the next.
+/// The initial delay of the backoff, from a start of an instance to its next start.
 const INITIAL_DELAY: Duration = Duration::from_secs(1);
 
-/// Too much memory, for which procrun has ended a run.
+/// The memory for which procrun has ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemoryExcess {
-    /// It had more memory than it may have. All in bytes.
+    /// The run exceeded its own limit.
     OverLimit {
-        /// What its processes had.
+        /// Memory of its process tree, in bytes.
         #[serde(rename = "used_bytes")]
         used: u64,
-        /// What they may have.
+        /// Its limit, in bytes.
         #[serde(rename = "limit_bytes")]
         limit: u64,
     },
-    /// It was the largest when the container's memory was short. All in bytes.
+    /// The run was the largest when the memory of the container was short.
     ContainerShort {
-        /// What its processes had.
+        /// Memory of its process tree, in bytes.
         #[serde(rename = "size_bytes")]
         size: u64,
-        /// What the container had that cannot be had back.
+        /// Memory of the container that the kernel cannot reclaim, in bytes.
         #[serde(rename = "used_bytes")]
         used: u64,
-        /// What the container may have.
+        /// The limit of the container, in bytes.
         #[serde(rename = "limit_bytes")]
         limit: u64,
     },
@@ -54,54 +54,54 @@ impl fmt::Display for MemoryExcess {
     }
 }
 
-/// What is done about a worker that has more memory than it may have.
+/// What follows when a worker exceeds its memory limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemoryAction {
-    /// A successor takes its place while it serves.
+    /// A reload replaces it while it serves.
     Replace,
-    /// It ends, and starts when it is gone.
+    /// It restarts.
     Restart,
-    /// It was so often in a row that it is left alone for a while.
+    /// It has restarted too often in a row: it serves on, and the restart is postponed.
     Postpone {
-        /// How often.
+        /// How often it exceeded its limit in a row.
         times: u32,
-        /// For how long.
+        /// How long it serves on.
         #[serde(rename = "wait_ms", with = "millis")]
         wait: Duration,
     },
-    /// It was left alone and went on growing: it ends, and does not start at once.
+    /// It kept growing while its restart was postponed: it ends now and starts later.
     RestartLater {
-        /// How often in a row.
+        /// How often it exceeded its limit in a row.
         times: u32,
-        /// How long after its end it starts.
+        /// The time from its end to its start.
         #[serde(rename = "wait_ms", with = "millis")]
         wait: Duration,
     },
 }
 
-/// The container's memory when it is short. All in bytes.
+/// The memory of the container when it is short. All in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShortage {
-    /// What cannot be had back.
+    /// Memory that the kernel cannot reclaim.
     pub used: u64,
-    /// From here on it is short.
+    /// The memory is short from here on.
     pub threshold: u64,
-    /// What it may have.
+    /// The limit of the container.
     pub limit: u64,
 }
 
-/// How often something was done about memory in a row.
+/// The backoff of restarts for memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MemoryBackoff {
     pub(super) in_a_row: u32,
     pub(super) last_restart: Time,
-    /// The run that was told that it is left alone; 0 is none.
+    /// The number of the run for which a postponed restart was reported; 0: none.
     pub(super) reported_run: u64,
 }
 
 impl MemoryBackoff {
-    /// The least time between the last restart, or a start, and the next restart; `elapsed` of it has passed.
+    /// The minimum time from the last restart (or a later start) to the next restart; `elapsed` of it has passed.
     pub(super) fn min_interval(&mut self, elapsed: Duration) -> Duration {
         if elapsed >= backoff::STABLE {
             self.in_a_row = 0;
@@ -115,12 +115,12 @@ impl MemoryBackoff {
     }
 }
 
-/// What is done when the container's memory is short.
+/// The state of the OOM guard (`oom_guard`).
 #[derive(Debug, Default)]
 pub(super) struct OomGuard {
     pub(super) backoff: MemoryBackoff,
-    /// Who is on its way out.
+    /// The run that it is stopping.
     pub(super) stopping: Option<Run>,
-    /// The time of the last report that no restart would help.
+    /// When it last reported that no restart would help.
     pub(super) reported_at: Option<Time>,
 }

@@ -1,13 +1,12 @@
-//! Workers with too much memory: beyond their own limit, or while the container's is short.
+//! Workers with too much memory: above their own limit, or while the memory of the container is short.
 //!
-//! A worker above its limit (`max_memory_restart`) is replaced, or restarts where procrun does not hold its
-//! sockets. An application that crosses its limit soon after each start is left alone longer and longer
-//! before that, so that it serves meanwhile; but not when it goes on growing. It never becomes `errored`:
-//! PM2 would go on, too.
+//! A worker above its limit (`max_memory_restart`) is replaced by a reload, or restarted if it cannot overlap with a
+//! successor. If an application exceeds its limit soon after each start, the restarts are delayed by a backoff, so that
+//! it serves meanwhile, unless its memory keeps growing. It never becomes `errored`, as under PM2.
 //!
-//! When the container's memory is short (`oom_guard`) the largest worker ends, and starts again when it is
-//! gone: one at a time, and each is followed by another look. Who measures, and when, is not known here:
-//! as long as there is too much the news comes again and again, and what is under way is never doubled.
+//! When the memory of the container is short (`oom_guard`), the largest worker ends, and starts again when it is gone:
+//! one at a time, and memory is sampled again before the next one. The supervisor samples memory and repeats the input
+//! while the memory is exceeded; a restart in progress is not repeated.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,21 +24,20 @@ use super::{
 };
 use crate::spec::MemoryLimit;
 
-/// Who has this part of its limit on top of it is not left alone any longer: a quarter.
+/// A worker restarts also during the backoff if it exceeds its limit by this part of the limit: a quarter.
 const GROWTH_PART: u64 = 4;
 
 /// Minimum interval of the report that no restart would help.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Machine {
-    /// The runs that may have only so much memory, and are to go on.
+    /// The online runs that have a memory limit.
     pub fn memory_limited(&self) -> impl Iterator<Item = (Run, MemoryLimit)> {
         let settled = self.instances.values().filter(|it| it.is_current() && it.is_online());
         settled.filter_map(|instance| Some((instance.run()?, instance.spec.max_memory?)))
     }
 
-    /// Whether a worker is on its way out because the container's memory is short: until it is gone
-    /// nothing else is done about that.
+    /// Whether the OOM guard is stopping a worker: until it is gone no other one is stopped.
     pub fn is_oom_guard_stopping(&self) -> bool {
         self.oom_guard.stopping.is_some_and(|run| self.has_run(run))
     }
@@ -48,7 +46,7 @@ impl Machine {
         self.instances.get(&run.instance).and_then(Instance::run) == Some(run)
     }
 
-    /// A run has more memory than it may have.
+    /// A run exceeds its memory limit.
     pub(super) fn memory_exceeded(
         &mut self,
         now: Time,
@@ -64,7 +62,7 @@ impl Machine {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let app = instance.spec.name.clone();
         let Some(started) = instance.started_at() else { return };
-        // A successor has its reload to fail, and who is being replaced ends anyway.
+        // A reload decides about a successor, and a predecessor ends anyway.
         if !instance.is_current() || !instance.is_online() || self.reloads.is_active(&app) {
             return;
         }
@@ -98,7 +96,7 @@ impl Machine {
         }
     }
 
-    /// The container's memory is short. `sizes` are those of all trees, the largest first.
+    /// The memory of the container is short. `sizes` has the memory of all process trees in bytes, the largest first.
     pub(super) fn memory_short(
         &mut self,
         now: Time,
@@ -125,7 +123,7 @@ impl Machine {
         let (app, generation) = (instance.spec.name.clone(), instance.generation);
         let excess = MemoryExcess::ContainerShort { size, used, limit };
         let cause = StopReason::Memory(excess);
-        // Old and new ones side by side are what there is no memory for.
+        // There is no memory for a rolling reload: its abort may be enough.
         let is_rolling = self.reloads.is_rolling(&app);
         self.abort_reload(now, &app, ReloadAbortReason::MemoryShort, cause, None, out);
         if is_rolling || generation != Generation::Current {
@@ -135,7 +133,7 @@ impl Machine {
         if instance.is_online() {
             let Some(started) = instance.started_at() else { return };
             let subject = instance.subject();
-            // It waits before its start, not before its end: the kernel would not.
+            // The delay comes before its start, not before its end: the kernel would kill meanwhile.
             let backoff = &mut self.oom_guard.backoff;
             let wait =
                 backoff.min_interval(now.since(backoff.last_restart)).saturating_sub(now.since(started));
@@ -146,12 +144,12 @@ impl Machine {
             out.push(Notice::of(subject, data).into());
             self.restart_for_memory(now, id, excess, wait, out);
         } else if instance.status() == Status::Stopping && instance.is_being_removed() {
-            // It may not finish its connections, if that is what it does.
+            // It may be draining: it must end now.
             self.stop_instance(now, id, cause, AfterStop::Remove, out);
         }
     }
 
-    /// Ends an instance and starts it when it is gone, after this wait.
+    /// Stops an instance, and starts it this time after its end.
     fn restart_for_memory(
         &mut self,
         now: Time,

@@ -1,12 +1,17 @@
-//! Every decision, pure.
+//! The state machine that makes every decision of the supervisor, pure.
 //!
-//! [`Machine::step`] takes the time and one [`Input`] and says what is to be done as
-//! [`Effect`]s. There is no clock, no file, no socket and no process here: time comes in as an
-//! argument, timers go out as effects with an epoch, and a timer that has gone stale is ignored.
+//! [`Machine::step`] takes the time and one [`Input`] and returns what is to be done as [`Effect`]s. There is no clock,
+//! no file, no socket and no process here: time comes in as an argument, timers go out as effects with an epoch, and a
+//! stale timer has no effect.
 //!
-//! The tree has two levels, each with one question. An *instance* asks "run
-//! again, and when?"; the *root* ([`Machine`]) asks "which instances, in which order, and does
-//! the container live on?". What an instance cannot answer it hands up as a verdict.
+//! There are two levels. An *instance* decides whether and when it runs again. The *root* ([`Machine`]) decides which
+//! instances exist, in which order they start and stop, and whether procrun ends. A step of an instance returns what
+//! only the root can decide as its outcome.
+//!
+//! The files are in layers, and none imports a file of a layer above it: the vocabulary (`ids`, `ending`, `reason`,
+//! `events`, `input`, `effect` and others), then `instance`, then the state of reloads, operations and shutdowns, then
+//! `root`, and at the top the handlers (`app`, `order`, `reload`, `operations`, `shutdown` and others), which are
+//! methods of [`Machine`].
 
 mod app;
 mod backoff;

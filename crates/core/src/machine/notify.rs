@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use super::fault::{ListenFailure, Uncaught};
 
-/// What a run says of itself.
+/// A report of a worker about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotifyMessage {
-    /// Its loop turns.
+    /// A heartbeat (`WATCHDOG=1`): its event loop runs.
     Heartbeat,
-    /// It will say so at least so often from now on; zero is never.
+    /// It sends a heartbeat at least at this interval from now on (`WATCHDOG_USEC`); zero: none.
     HeartbeatInterval(Duration),
-    /// It has found a fault in itself.
+    /// It has found a fault of its own (`WATCHDOG=trigger`).
     Fault,
-    /// How it is, for people; one line.
+    /// Its status text (`STATUS=`), one line; empty: none.
     Status(String),
-    /// It is about to end.
+    /// It is about to end (`STOPPING=1`).
     Stopping,
-    /// It could not listen somewhere.
+    /// It could not listen.
     ListenFailed {
-        /// Where and why.
+        /// The place and the error.
         failure: ListenFailure,
-        /// The application handles this error of this server, so that it may go on without the server.
+        /// The application handles the error of this server, so it may keep running without the server.
         is_handled: bool,
     },
-    /// It listens after it could not.
+    /// It listens after an earlier failure.
     Listening,
-    /// It is about to end by an error that it did not catch.
+    /// An error that it does not catch is about to end it.
     Uncaught(Uncaught),
 }

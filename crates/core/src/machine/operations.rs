@@ -1,4 +1,4 @@
-//! Operations: what a client requests is carried out, or queued behind a reload.
+//! Operations: a request of a client is carried out, or queued behind a reload.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::spec::validate::MAX_INSTANCES;
 
-/// The numbers that are meant of each application.
+/// The numbers of the selected instances, by application.
 type SlotNumbers = BTreeMap<String, BTreeSet<u32>>;
 
 impl Machine {
-    /// Handles a request.
+    /// Begins an operation.
     pub(super) fn operate(&mut self, now: Time, ticket: Ticket, operation: Operation, out: &mut Vec<Effect>) {
         let refusal = match self.phase {
             Phase::Running => None,
@@ -81,7 +81,7 @@ impl Machine {
                 }
             }
             Operation::UpdateApps { apps, cpus, scope } => {
-                // Before the first of them is done.
+                // All jobs are added before the first one can complete.
                 for update in &apps {
                     self.pending_operations.add_job(ticket, &update.app.name);
                 }
@@ -108,8 +108,8 @@ impl Machine {
         }
     }
 
-    /// The places in the list that are meant. Who has left it meanwhile is an error of the
-    /// operation, which goes on with the others.
+    /// The slots of the selected instances. An instance that has left the list meanwhile is an error of the operation,
+    /// which continues with the others.
     fn slots(&mut self, ticket: Ticket, ids: &[InstanceId]) -> SlotNumbers {
         let mut slots = SlotNumbers::new();
         for id in ids {
@@ -130,7 +130,7 @@ impl Machine {
         numbers.iter().filter_map(|number| self.current(app, *number)).collect()
     }
 
-    /// Does something to each instance that is meant.
+    /// Does something to each selected instance.
     fn for_each(&mut self, ticket: Ticket, ids: &[InstanceId], mut act: impl FnMut(&mut Self, InstanceId)) {
         for (app, numbers) in self.slots(ticket, ids) {
             for id in self.current_of(&app, &numbers) {
@@ -139,7 +139,7 @@ impl Machine {
         }
     }
 
-    /// Starts an instance, unless it runs and is to go on. Says what to wait for.
+    /// Starts an instance, unless it runs. Returns what the operation must wait for.
     pub(super) fn start_requested(
         &mut self,
         now: Time,
@@ -149,12 +149,12 @@ impl Machine {
         let instance = self.instances.get(&id)?;
         let awaited = match instance.status() {
             Status::Online => return None,
-            // Its present run is the one.
+            // Its present run is the requested one.
             Status::Launching if instance.lifecycle.executed == instance.lifecycle.attempted => {
                 return Awaited::of(instance);
             }
             Status::Launching => Awaited::Start(instance.lifecycle.executed),
-            // Who is being removed does not begin again, and is found gone.
+            // An instance that is being removed does not start again, and is found gone.
             Status::Stopping if instance.is_being_removed() => {
                 return Some(Awaited::Start(instance.lifecycle.attempted));
             }
@@ -171,7 +171,7 @@ impl Machine {
         Some(awaited)
     }
 
-    /// Lets these numbers of an application that is not being reloaded run anew.
+    /// Restarts these numbers of an application that is not being reloaded.
     pub(super) fn restart_numbers(
         &mut self,
         now: Time,
@@ -215,13 +215,13 @@ impl Machine {
             .map(|id| self.instances[id].number)
             .filter(|number| numbers.contains(number))
             .collect();
-        // What is to change is the code: how many there are does not.
+        // A reload replaces the code and keeps the number of instances.
         let (spec, _) = self.as_scaled(&file, 1);
         self.begin_reload(now, Goal { file, spec, count: None }, numbers, reason, tickets, out);
     }
 
-    /// Lets an application that is not being reloaded have another number of instances. That
-    /// sticks until the file says another one.
+    /// Changes the number of instances of an application that is not being reloaded. The number holds until the file
+    /// has another one.
     pub(super) fn scale(
         &mut self,
         now: Time,
@@ -252,8 +252,7 @@ impl Machine {
         for id in before.iter().skip(count as usize) {
             self.pending_operations.await_instance(ticket, *id, Awaited::Removal);
         }
-        // Those that stay go on with what they run: after a reload that was given up that may not
-        // be what the plan says.
+        // The remaining instances keep their specs: after an aborted reload these may differ from the plan.
         self.resize(now, count, &spec, false, StopReason::ScaledDown, out);
         for id in self.staying(app) {
             if !before.contains(&id)
@@ -279,8 +278,7 @@ impl Machine {
         }
     }
 
-    /// Removes these numbers from the list. An application that has none left is forgotten until a
-    /// file names it again.
+    /// Removes these numbers from the list. An application without instances is forgotten until a file names it again.
     fn delete(
         &mut self,
         now: Time,

@@ -1,8 +1,8 @@
-//! The order of starts: who waits for others starts as soon as they are what it depends on.
+//! The order of starts: an instance starts as soon as its dependencies are satisfied.
 //!
-//! After each step it is looked at all that wait, and only at those. What is waited for either leads to
-//! something by itself or is an obstacle, which is said; so nobody waits for what never comes without
-//! anybody knowing it.
+//! After each step the waiting instances are checked, and only those. A dependency that is not satisfied either
+//! progresses by itself or is an obstacle, which is reported. So no instance waits silently for something that cannot
+//! happen.
 
 use super::{
     effect::Effect,
@@ -13,18 +13,18 @@ use super::{
 };
 use crate::spec::{Dependency, OnErrored};
 
-/// How a dependency stands.
+/// The state of a dependency.
 enum DependencyState {
-    /// It is what is waited for.
+    /// Its condition is met.
     Satisfied,
-    /// It may become that by itself.
+    /// Its condition may be met by itself.
     Pending,
-    /// It does not.
+    /// Its condition is not met without an action from outside.
     Blocked(Obstacle),
 }
 
 impl Machine {
-    /// Starts all that wait and whose turn has come.
+    /// Starts the waiting instances whose dependencies are satisfied.
     pub(super) fn start_satisfied(&mut self, now: Time, out: &mut Vec<Effect>) {
         if self.phase != Phase::Running {
             return;
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// Starts whom this one depends on.
+    /// Starts the dependencies of an instance.
     fn start_dependencies(
         &mut self,
         now: Time,
@@ -74,7 +74,7 @@ impl Machine {
         }
     }
 
-    /// Whether that changes anything for others.
+    /// Checks the dependencies of a waiting instance. True: others that wait must be checked again.
     fn check_dependencies(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> bool {
         let spec = self.instances[&id].spec.clone();
         let mut is_pending = false;
@@ -99,7 +99,7 @@ impl Machine {
                 && is_failure
                 && let Some(instance) = self.instances.get_mut(&id)
             {
-                // Who ends before its turn has come has not done what it is there for.
+                // A blocked instance has failed, because it never did its work.
                 self.failure_count += 1;
                 instance.history.failure.get_or_insert((self.failure_count, 1));
                 if instance.spec.restart.on_errored == OnErrored::Exit {
@@ -144,7 +144,7 @@ impl Machine {
         dependency_state
     }
 
-    /// What an instance still waits for: `db (ready)`; nothing if it does not wait.
+    /// The dependencies that an instance waits for: `db (ready)`; empty if it does not wait.
     pub(super) fn awaited(&self, id: InstanceId) -> Vec<String> {
         let Some(instance) = self.instances.get(&id).filter(|instance| instance.dependency_wait().is_some())
         else {

@@ -1,8 +1,7 @@
-//! The desk: where people's operations come in, and from which each gets exactly one answer.
+//! Tracks the operations of clients until each has been answered exactly once.
 //!
-//! What an operation has set going is not followed by hand: after each step the desk looks at the
-//! instances it waits for. Whatever happens to those, crash, kill, removal or the end of all, has
-//! an answer, so no operation can hang.
+//! After every step it checks again what each operation waits for. Every state of an instance progresses by an input or
+//! a timer, or is terminal, so no operation can hang.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,16 +16,16 @@ use super::{
 /// What an operation waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// A run later than this one has begun; with `wait_ready` it has said so, or is late.
+    /// A run after this one: its program is executed, and with `wait_ready` it has sent `ready` or is late.
     Start(u64),
-    /// This run and its tree are gone.
+    /// The end of this run and its process tree.
     Exit(Run),
-    /// It is forgotten.
+    /// The removal of the instance from the list.
     Removal,
 }
 
 impl Awaited {
-    /// What is to come of an instance by itself, if anything is.
+    /// What an instance is about to do by itself, if anything.
     pub(super) fn of(instance: &Instance) -> Option<Self> {
         if instance.is_being_removed() {
             return Some(Self::Removal);
@@ -35,7 +34,7 @@ impl Awaited {
             Status::Launching if instance.lifecycle.executed < instance.lifecycle.attempted => {
                 Some(Self::Start(instance.lifecycle.executed))
             }
-            // It runs, and has to say that it is ready.
+            // Its process runs and has not sent `ready` yet.
             Status::Launching => Some(Self::Start(instance.lifecycle.executed.saturating_sub(1))),
             Status::Stopping if instance.should_run() => Some(Self::Start(instance.lifecycle.attempted)),
             Status::WaitingForDependencies => Some(Self::Start(instance.lifecycle.attempted)),
@@ -45,7 +44,7 @@ impl Awaited {
         }
     }
 
-    /// Whether it has come to pass, or cannot any more.
+    /// Whether it has happened, or cannot happen any more; `None`: not yet.
     pub(super) fn check(self, instance: Option<&Instance>) -> Option<Result<(), String>> {
         let fail =
             |instance: &Instance, message: &str| Some(Err(format!("{} {message}", instance.subject())));
@@ -82,11 +81,11 @@ impl Awaited {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) instances: BTreeMap<InstanceId, Awaited>,
-    /// The applications that have a job of it, by name.
+    /// The applications that have an unfinished job of it, by name.
     pub(super) jobs: BTreeSet<String>,
-    /// The applications whose news concern it.
+    /// The applications whose events concern it.
     pub(super) apps: BTreeSet<String>,
-    /// What has gone wrong.
+    /// The errors so far.
     pub(super) failures: Vec<String>,
 }
 
@@ -106,7 +105,7 @@ impl Pending {
     }
 }
 
-/// The operations that have no last answer yet.
+/// The operations that have no final answer yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingOperations(BTreeMap<Ticket, Pending>);
 
@@ -158,7 +157,7 @@ impl PendingOperations {
         });
     }
 
-    /// An application's job is over; with an error if it was not done.
+    /// The job of an application is over; `failure` is why it was not done.
     pub(super) fn finish_job(&mut self, ticket: Ticket, app: &str, failure: Option<String>) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.jobs.remove(app);

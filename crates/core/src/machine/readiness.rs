@@ -1,4 +1,4 @@
-//! Readiness of a run: the signs of it, and what a new run must show before it counts as ready.
+//! Readiness: how a worker shows that it is ready, and what a new run must show before it counts as ready.
 
 use std::{fmt, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ending::Ending, health::HealthFailure, serde_form::millis};
 use crate::spec::HumanDuration;
 
-/// A sign that a worker can do its work.
+/// How a worker shows that it is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadinessSource {
@@ -19,7 +19,7 @@ pub enum ReadinessSource {
     Probe,
 }
 
-/// Which signs the present run has given.
+/// What the present run has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Readiness {
     /// [`ReadinessSource::Listening`].
@@ -31,47 +31,47 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// The first sign that is wanted here and not given there.
-    pub(super) fn missing(self, given: Self) -> Option<ReadinessSource> {
+    /// The first source that is required here and missing in `shown`.
+    pub(super) fn missing(self, shown: Self) -> Option<ReadinessSource> {
         let Self { listening, message, probe } = self;
         [
-            (message && !given.message, ReadinessSource::Message),
-            (listening && !given.listening, ReadinessSource::Listening),
-            (probe && !given.probe, ReadinessSource::Probe),
+            (message && !shown.message, ReadinessSource::Message),
+            (listening && !shown.listening, ReadinessSource::Listening),
+            (probe && !shown.probe, ReadinessSource::Probe),
         ]
         .into_iter()
         .find_map(|(is_missing, source)| is_missing.then_some(source))
     }
 }
 
-/// What a run has to show.
+/// When a run counts as ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadyWhen {
-    /// These signs, within `listen_timeout`.
+    /// When it has shown these, within `listen_timeout`.
     Shown(Readiness),
-    /// That it lives for `min_uptime`, or listens before.
+    /// When it has lived for `min_uptime`, or listens before.
     Uptime,
 }
 
-/// Which run must pass the gate.
+/// The run that must pass the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GateStage {
-    /// The next one.
+    /// The next run.
     Ahead(ReadyWhen),
-    /// The present one.
+    /// The present run.
     Running(ReadyWhen),
 }
 
-/// What a run must show, and what it has shown.
+/// The readiness gate: what a run must show, and what it has shown.
 #[derive(Debug, Default)]
 pub(super) struct ReadinessGate {
-    /// The signs that the present run has given.
+    /// What the present run has shown.
     pub(super) shown: Readiness,
     /// `None`: the present run has passed, or has nothing to show.
     pub(super) stage: Option<GateStage>,
-    /// The result, until the root takes it after the step.
+    /// The outcome, until the root takes it after the step.
     pub(super) outcome: Option<GateOutcome>,
-    /// Any run of the instance has listened.
+    /// Whether any run of the instance has listened.
     pub(super) has_listened: bool,
 }
 
@@ -81,7 +81,7 @@ impl ReadinessGate {
         self.stage = Some(GateStage::Ahead(requirement));
     }
 
-    /// A run begins: it must show what was expected of it, or else this.
+    /// A run begins: it must meet the expected requirement, or else the default.
     pub(super) fn begin(&mut self, default: impl FnOnce() -> Option<ReadyWhen>) {
         let requirement = match self.stage {
             Some(GateStage::Ahead(requirement)) => Some(requirement),
@@ -91,35 +91,35 @@ impl ReadinessGate {
         self.shown = Readiness::default();
     }
 
-    /// Whether the signs are what the present run must show.
+    /// Whether the present run has shown what it must.
     pub(super) fn is_satisfied(&self) -> bool {
         match self.stage {
-            Some(GateStage::Running(ReadyWhen::Shown(wanted))) => wanted.missing(self.shown).is_none(),
+            Some(GateStage::Running(ReadyWhen::Shown(required))) => required.missing(self.shown).is_none(),
             Some(GateStage::Running(ReadyWhen::Uptime)) => self.shown.listening,
             Some(GateStage::Ahead(_)) | None => false,
         }
     }
 
-    /// Ends the gate with this outcome, if there is one.
+    /// Closes the gate with this outcome, if it is open.
     pub(super) fn close(&mut self, outcome: impl FnOnce() -> GateOutcome) {
         if self.stage.take().is_some() {
             self.outcome = Some(outcome());
         }
     }
 
-    /// Ends the gate by a failure of the run, also of one that has passed.
+    /// Closes the gate by a failure of the run, also if the run has passed before.
     pub(super) fn fail(&mut self, failure: ReadinessFailure) {
         self.stage = None;
         self.outcome = Some(GateOutcome::Failed(failure));
     }
 }
 
-/// How the gate was left.
+/// The outcome of the readiness gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GateOutcome {
-    /// It is ready.
+    /// The run is ready.
     Passed,
-    /// It is not.
+    /// The run is not ready.
     Failed(ReadinessFailure),
 }
 

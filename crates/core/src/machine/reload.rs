@@ -1,11 +1,11 @@
-//! Reloads: an application is replaced while it serves, a few processes at a time.
+//! Reloads: the instances of an application are replaced without downtime, a few at a time.
 //!
-//! For each place in the list a *successor* is started beside the instance that is there, its
-//! *predecessor*: an instance of its own with the same number and the same `pm_id`. When it is
-//! ready it has the place, and the predecessor ends. When it fails it is forgotten, the reload is
-//! given up, and nothing else is touched. What cannot overlap ends first and starts then.
+//! For each slot a *successor* is started beside the present instance, its *predecessor*: an instance of its own with
+//! the same number and the same `pm_id`. When it is ready it takes the slot, and the predecessor ends. When it fails it
+//! is removed, the reload is aborted, and no other instance is affected. Instances that cannot overlap stop first and
+//! start then.
 //!
-//! One application has one reload at a time. What would get in its way waits in a queue.
+//! An application has one reload at a time. Other changes of it wait in a queue.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -29,7 +29,7 @@ use super::{
 use crate::spec::AppSpec;
 
 impl Machine {
-    /// Drops what waits for the end of an application's reload.
+    /// Drops queued jobs.
     pub(super) fn drop_queued(&mut self, app: &str, is_dropped: impl Fn(&Job) -> bool) {
         let Some(jobs) = self.reloads.queued.get_mut(app) else { return };
         let (dropped, kept): (VecDeque<Job>, VecDeque<Job>) =
@@ -43,7 +43,7 @@ impl Machine {
         }
     }
 
-    /// These numbers are stopped on request: pending jobs do not start them again.
+    /// A client stops these numbers: queued jobs must not start them again.
     pub(super) fn drop_queued_starts(&mut self, app: &str, numbers: &BTreeSet<u32>) {
         self.drop_queued(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
         for job in self.reloads.queued.get_mut(app).into_iter().flatten() {
@@ -60,7 +60,7 @@ impl Machine {
         }
     }
 
-    /// Puts a job in the queue of an application that is being reloaded.
+    /// Queues a job behind the reload of its application.
     pub(super) fn enqueue(&mut self, app: &str, job: Job, out: &mut Vec<Effect>) {
         out.push(Notice::of_app(app, EventData::ReloadQueued { job: job.name().into() }).into());
         let jobs = self.reloads.queued.entry(app.to_owned()).or_default();
@@ -69,7 +69,7 @@ impl Machine {
             Job::Update(_) | Job::Restart { .. } | Job::Scale { .. } => None,
         });
         match (job, same) {
-            // One reload is as good as two: it runs after both were asked for.
+            // One reload after both requests is enough.
             (Job::Reload { numbers, reason: _, tickets }, Some((all, others))) => {
                 all.extend(numbers);
                 others.extend(tickets);
@@ -109,10 +109,10 @@ impl Machine {
         self.advance(now, &app, out);
     }
 
-    /// Begins what may begin, and ends what is done.
+    /// Replaces the next instances, and finishes a reload that is done.
     fn advance(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
         while let Some(reload) = self.reloads.active.get_mut(app) {
-            // Who leaves counts: there are never more processes than that many too many.
+            // Ending instances count too: this bounds the number of additional processes.
             let busy = reload.starting.len() + reload.stopping.len();
             let limit = reload.goal.spec.reload.max_parallel.max(1) as usize;
             match reload.remaining.front().copied() {
@@ -130,7 +130,7 @@ impl Machine {
     fn replace_instance(&mut self, now: Time, app: &str, number: u32, out: &mut Vec<Effect>) {
         let Some(reload) = self.reloads.active.get(app) else { return };
         let (rolling, spec, reason) = (reload.rolling, reload.goal.spec.clone(), reload.reason.clone());
-        // It may have been scaled away while its turn had not come.
+        // It may have been removed by a scale meanwhile.
         let Some(id) = self.current(app, number).filter(|id| self.instances[id].is_staying()) else { return };
         let gate = self.gate_for(now, id, &spec);
         let starting = if rolling {
@@ -159,7 +159,7 @@ impl Machine {
         }
     }
 
-    /// What the successor of this instance has to show: what the instance itself has shown.
+    /// What the successor of this instance must show: what the instance itself has shown.
     fn gate_for(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> ReadyWhen {
         let (message, probe) = (spec.reload.wait_ready, spec.health.gate().is_some());
         let required = Readiness { message, probe, listening: false };
@@ -175,7 +175,7 @@ impl Machine {
             .is_some_and(|at| instance.is_online() && now.since(at) >= instance.spec.restart.min_uptime);
         let of_app =
             |other: &&Instance| other.spec.name == spec.name && other.generation != Generation::Successor;
-        // Who has just begun may be about to listen as its siblings do.
+        // A process that was just started may be about to listen as its siblings do.
         let listens = instance.gate.has_listened
             || !is_stable && self.instances.values().filter(of_app).any(|other| other.gate.has_listened);
         if listens || probe {
@@ -185,7 +185,7 @@ impl Machine {
         }
     }
 
-    /// The trial of an instance is over.
+    /// The readiness gate of an instance has closed.
     pub(super) fn handle_gate_outcome(
         &mut self,
         now: Time,
@@ -230,7 +230,7 @@ impl Machine {
         match outcome {
             GateOutcome::Passed => {
                 let predecessor = self.current(&app, number);
-                // It may have begun to listen meanwhile: then so must this one.
+                // The predecessor may have begun to listen meanwhile: then the successor must listen too.
                 let gate = predecessor
                     .map_or(ReadyWhen::Uptime, |predecessor| self.gate_for(now, predecessor, &spec));
                 let is_missing = match gate {
@@ -278,15 +278,14 @@ impl Machine {
         }
     }
 
-    /// Whether this one was ready for a moment only, and there are others that its reload has not
-    /// replaced.
+    /// Whether this instance has become ready in a reload that has more instances to replace: an abort spares those.
     fn spares_others_by_abort(&self, app: &str, id: InstanceId) -> bool {
         self.reloads.active.get(app).is_some_and(|reload| {
             reload.replaced.contains(&id) && !(reload.remaining.is_empty() && reload.starting.is_empty())
         })
     }
 
-    /// A successor takes the place of its predecessor, which ends.
+    /// A successor takes the slot of its predecessor, which ends.
     fn promote(
         &mut self,
         now: Time,
@@ -317,7 +316,7 @@ impl Machine {
         self.stop_instance(now, predecessor, StopReason::Replaced, AfterStop::Remove, out);
     }
 
-    /// An instance has been forgotten.
+    /// An instance has left the list.
     pub(super) fn instance_removed(&mut self, now: Time, app: &str, id: InstanceId, out: &mut Vec<Effect>) {
         if let Some(reload) = self.reloads.active.get_mut(app)
             && reload.starting.remove(&id) | reload.stopping.remove(&id)
@@ -326,9 +325,8 @@ impl Machine {
         }
     }
 
-    /// Ends a reload before it is done, if there is one: who is coming ends, the others stay as
-    /// they are. `cause` says whether who ends may finish its connections; with `numbers` it is about
-    /// those alone, and all others may.
+    /// Aborts a reload, if there is one: its successors end, the other instances stay as they are. `cause` decides
+    /// whether ending instances drain; with `numbers` it applies to those only, and the others drain.
     pub(super) fn abort_reload(
         &mut self,
         now: Time,
@@ -360,7 +358,7 @@ impl Machine {
         self.advance(now, app, out);
     }
 
-    /// A reload is over, and nobody comes or leaves any more.
+    /// A reload is over, and none of its instances is starting or ending.
     fn finish_reload(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
         let Some(reload) = self.reloads.active.remove(app) else { return };
         let Reload { goal, started_at, total, aborted, tickets, .. } = reload;
@@ -407,7 +405,7 @@ impl Machine {
         }
     }
 
-    /// Everything stops: no reload goes on.
+    /// Aborts all reloads, because of a shutdown.
     pub(super) fn abort_all_reloads(&mut self, out: &mut Vec<Effect>) {
         for (app, reload) in std::mem::take(&mut self.reloads.active) {
             let failure = reload.aborted.clone().unwrap_or_else(|| {
@@ -426,7 +424,7 @@ impl Machine {
         }
     }
 
-    /// The slow truth about reloads.
+    /// Checks the invariants of reloads.
     #[cfg(debug_assertions)]
     pub(super) fn check_reloads(&self) {
         for (app, reload) in &self.reloads.active {

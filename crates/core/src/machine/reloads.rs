@@ -15,32 +15,32 @@ use super::{
 };
 use crate::spec::AppSpec;
 
-/// What an application is to be when a reload is over.
+/// The state of an application after a reload.
 #[derive(Debug, Clone)]
 pub(super) struct Goal {
-    /// As the file says it.
+    /// The spec of the file.
     pub(super) file: Arc<AppSpec>,
-    /// The same, with the number of instances it was scaled to.
+    /// The same, with the number of instances that the application was scaled to.
     pub(super) spec: Arc<AppSpec>,
-    /// How many instances; `None` is as many as there are.
+    /// The number of instances; `None`: unchanged.
     pub(super) count: Option<u32>,
 }
 
 #[derive(Debug)]
 pub(super) struct Reload {
     pub(super) goal: Goal,
-    /// Why predecessors end.
+    /// The exit reason of predecessors.
     pub(super) reason: ExitReason,
-    /// Old and new serve side by side.
+    /// Whether successors run beside their predecessors.
     pub(super) rolling: bool,
     pub(super) started_at: Time,
-    /// The numbers whose turn has not come.
+    /// The numbers of the instances that are not being replaced yet.
     pub(super) remaining: VecDeque<u32>,
-    /// Who is to be ready: successors, or in a reload that does not roll those that run anew.
+    /// The instances that must become ready: successors, or restarted instances if the reload is not rolling.
     pub(super) starting: BTreeSet<InstanceId>,
-    /// Who is to end: predecessors, and successors that failed.
+    /// The instances that must end: predecessors, and failed successors.
     pub(super) stopping: BTreeSet<InstanceId>,
-    /// Who has taken the place that it was to take.
+    /// The instances that have become ready.
     pub(super) replaced: BTreeSet<InstanceId>,
     pub(super) total: u32,
     pub(super) aborted: Option<Notice>,
@@ -59,7 +59,7 @@ impl Reload {
     }
 }
 
-/// The reloads that are under way, and what waits for their end, by application.
+/// The reloads in progress, and the jobs that wait for their end, by application.
 #[derive(Debug, Default)]
 pub(super) struct Reloads {
     pub(super) active: BTreeMap<String, Reload>,
@@ -67,7 +67,7 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
-    /// Whether old and new processes of an application stand side by side, or are about to.
+    /// Whether a reload of an application runs successors beside their predecessors.
     pub(super) fn is_rolling(&self, app: &str) -> bool {
         self.active.get(app).is_some_and(|reload| reload.rolling)
     }
@@ -80,7 +80,7 @@ impl Reloads {
         self.active.is_empty()
     }
 
-    /// What an application is on its way to, and what it is to be after that.
+    /// The spec that a running reload leads to, and the last queued one.
     pub(super) fn goals(&self, app: &str) -> (Option<Arc<AppSpec>>, Option<Arc<AppSpec>>) {
         let active = self.active.get(app).filter(|reload| reload.aborted.is_none());
         let queued = self.queued.get(app).and_then(|jobs| {
@@ -92,12 +92,12 @@ impl Reloads {
         (active.map(|reload| reload.goal.file.clone()), queued)
     }
 
-    /// Whether an application's reload is given up; `None` if there is none.
+    /// Whether the reload of an application is aborted; `None`: there is no reload.
     pub(super) fn is_aborted(&self, app: &str) -> Option<bool> {
         self.active.get(app).map(|reload| reload.aborted.is_some())
     }
 
-    /// A request for the change that is already in progress waits for it, too.
+    /// Lets operations wait for the change that is already queued or in progress.
     pub(super) fn join(&mut self, app: &str, tickets: Vec<Ticket>) {
         let queued = self.queued.get_mut(app).and_then(|jobs| {
             jobs.iter_mut().rev().find_map(|job| match job {
@@ -111,7 +111,7 @@ impl Reloads {
         }
     }
 
-    /// This version with what was asked for of those that wait: it comes in their place.
+    /// Merges the queued updates into this one, which replaces them.
     pub(super) fn merge_queued(&mut self, app: &str, mut update: ResolvedUpdate) -> ResolvedUpdate {
         let Some(jobs) = self.queued.get_mut(app) else { return update };
         for job in std::mem::take(jobs) {

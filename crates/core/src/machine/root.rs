@@ -1,4 +1,4 @@
-//! The root of the supervision tree: which instances there are, and whether the container lives on.
+//! The root of the supervision tree: which instances exist, and whether procrun ends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,26 +23,25 @@ use super::{
 };
 use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, Signal};
 
-/// The supervision tree: the applications of a plan, their instances, and the fate of the whole.
+/// The state machine: the applications of a plan and their instances.
 #[derive(Debug)]
 pub struct Machine {
-    /// As the file says it.
+    /// The current plan, with the numbers of instances of the file.
     pub(super) plan: Plan,
-    /// The requested number of instances of an application, whatever the file says.
+    /// The number of instances that a command has scaled an application to, by name.
     pub(super) scaled: BTreeMap<String, u32>,
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) reloads: Reloads,
     pub(super) pending_operations: PendingOperations,
     pub(super) watch_changes: WatchChanges,
-    /// Who waits for others, or cannot start because of them.
+    /// The instances that wait for dependencies, or are blocked by them.
     pub(super) waiting_instances: BTreeSet<InstanceId>,
     pub(super) shutdown: Shutdown,
     pub(super) oom_guard: OomGuard,
     pub(super) phase: Phase,
-    /// A request has ended instances, and nothing has ended by itself since: procrun does
-    /// not end because of it.
+    /// A command has stopped instances, and none has ended by itself since: procrun does not end because nothing runs.
     pub(super) is_idle_by_request: bool,
-    /// Counts the instances that failed for good.
+    /// Counts the failures for good, so that the first one gives the exit code.
     pub(super) failure_count: u64,
     next_id: u32,
     next_pm_id: u32,
@@ -54,13 +53,13 @@ pub(super) enum Phase {
     /// Nothing has been started yet.
     NotBooted,
     Running,
-    /// Asked to stop, everything still serves for `pre_stop_delay`.
+    /// A shutdown was requested, and everything serves on for `pre_stop_delay`.
     Closing {
         requested_at: Time,
         signal: Signal,
     },
     Stopping {
-        /// The time of the request; none yet, if an `errored` application began it.
+        /// When it was requested; `None`: an `errored` application has caused it.
         requested_at: Option<Time>,
         is_killing: bool,
         code: ExitCode,
@@ -69,8 +68,8 @@ pub(super) enum Phase {
 }
 
 impl Machine {
-    /// A tree for `plan` in which nothing runs yet: [`Input::Boot`] starts it. `cpus` is what
-    /// `instances = "max"` means, at least 1.
+    /// A machine for `plan` in which nothing runs yet: [`Input::Boot`] starts it. `cpus` is the number of CPUs for
+    /// `instances = "max"`, at least 1.
     pub fn new(plan: Plan, cpus: u32) -> Self {
         let mut machine = Self {
             scaled: BTreeMap::new(),
@@ -101,7 +100,7 @@ impl Machine {
         }
     }
 
-    /// Takes in one event and appends to `out` what is to be done.
+    /// Handles one input and appends to `out` what is to be done.
     pub fn step(&mut self, now: Time, input: Input, out: &mut Vec<Effect>) {
         if self.phase == Phase::Ended {
             if let Input::Operate(ticket, _) = input {
@@ -200,7 +199,7 @@ impl Machine {
         }
     }
 
-    /// A new place in the list. Ids begin at 0 when the list is empty, as in PM2.
+    /// Adds an instance in a new slot. Ids begin at 0 when the list is empty, as in PM2.
     pub(super) fn add(&mut self, number: u32, spec: Arc<AppSpec>, now: Time) -> InstanceId {
         if self.instances.is_empty() {
             self.next_pm_id = 0;
@@ -210,7 +209,7 @@ impl Machine {
         self.add_with_pm_id(pm_id, number, spec, now)
     }
 
-    /// A new instance, called like this.
+    /// Adds an instance with this `pm_id`.
     pub(super) fn add_with_pm_id(
         &mut self,
         pm_id: u32,
@@ -228,7 +227,7 @@ impl Machine {
         self.instances.keys().copied().collect()
     }
 
-    /// Lets the instance of `run` take a step, unless the news is of an earlier run.
+    /// Lets the instance of `run` take a step, unless `run` is an earlier one.
     fn with_run(
         &mut self,
         run: Run,
@@ -267,7 +266,7 @@ impl Machine {
         }
     }
 
-    /// Why a predecessor had to go is a part of the record that its successor already has.
+    /// Adds the end of a predecessor to the record, which its successor has by now.
     fn transfer_history(&mut self, gone: &Instance) {
         if gone.generation == Generation::Predecessor
             && let Some(successor) = self.current(&gone.spec.name, gone.number)
@@ -310,7 +309,7 @@ impl Machine {
         }
     }
 
-    /// An instance has failed for good: the container ends if the application says so.
+    /// An instance has failed for good: procrun ends if `on_errored` is `exit`.
     fn failed(&mut self, now: Time, id: InstanceId, code: ExitCode, out: &mut Vec<Effect>) {
         let ends = self.instances[&id].spec.restart.on_errored == OnErrored::Exit;
         if ends && matches!(self.phase, Phase::Running | Phase::Closing { .. }) {
@@ -325,7 +324,7 @@ impl Machine {
         spec.restart.ends_on_success && siblings.all(|it| !it.is_alive() && it.history.failure.is_none())
     }
 
-    /// Stops everything because this instance has ended.
+    /// Stops everything because of the end of this instance.
     pub(super) fn shut_down_because_of(
         &mut self,
         now: Time,
@@ -344,7 +343,7 @@ impl Machine {
         failures.min().map_or(0, |(_, code)| code)
     }
 
-    /// Ends the whole when nothing is alive any more.
+    /// Ends procrun when no instance is alive and none starts by itself.
     fn exit_if_idle(&mut self, out: &mut Vec<Effect>) {
         if self.instances.values().any(Instance::is_alive) {
             return;
@@ -360,7 +359,7 @@ impl Machine {
         out.push(Effect::Exit(code));
     }
 
-    /// The slow truth, recomputed after each step of a debug build.
+    /// Checks the invariants after each step of a debug build.
     #[cfg(debug_assertions)]
     fn check(&self) {
         let mut slots: Vec<_> = self

@@ -1,6 +1,6 @@
-//! Restart by time: it is time for an application, and what that means to it.
+//! Scheduled restarts (`cron_restart`).
 //!
-//! Which time that is, and what time it is now, is not known here.
+//! The supervisor reads the wall clock and knows the times of each schedule.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use super::{
 };
 
 impl Machine {
-    /// It is time for an application: what rests is started, what runs runs anew, without a gap if it
-    /// can. What is on its way to either is left alone, so that no run is doubled.
+    /// The schedule of an application is due: stopped instances start, running ones restart, without downtime if
+    /// possible. Instances that are starting or stopping are left alone, so that no restart happens twice.
     pub(super) fn schedule_due(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
         if self.phase != Phase::Running || self.reloads.is_active(app) {
             return;
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// Whether something will run again although nothing is alive.
+    /// Whether a schedule will start something although nothing is alive.
     pub(super) fn has_schedule(&self) -> bool {
         self.instances.values().any(|instance| instance.spec.schedule.is_some())
     }

@@ -1,4 +1,4 @@
-//! How values look in JSON: durations with their unit, signals by name, times as RFC 3339.
+//! Values in JSON: durations with their unit, signals by name, times as RFC 3339.
 
 use serde::{Deserialize, Deserializer, Serializer};
 

@@ -1,8 +1,8 @@
-//! The stop of everything: in which order, and how much of the time each may take.
+//! The shutdown: its order, and the time that each application gets.
 //!
-//! An application is asked to end when all that need it are gone; those that have nothing to do with
-//! each other end at once. No container engine waits for ever: what there is of time is shared so that
-//! the last one still gets its signal and its part.
+//! An application is stopped when all applications that depend on it have ended; independent applications stop at the
+//! same time. A container engine kills procrun after a while, so the time left is shared such that the last stage still
+//! gets its signal and its share.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,11 +26,11 @@ use crate::spec::{
     order::{Graph, graph, needed_by},
 };
 
-/// A second request to stop counts as "now!" only after this: terminals and wrappers such as npm
+/// A second request kills everything only if it comes this time after the first: terminals and wrappers such as npm
 /// deliver one Ctrl-C twice.
 const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 
-/// How long a stop may take if nobody says anything: Docker's 10 s less a reserve.
+/// The default of `shutdown_timeout`: Docker's 10 s less a reserve.
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Machine {
@@ -64,7 +64,7 @@ impl Machine {
         }
     }
 
-    /// Begins the shutdown on request, after `pre_stop_delay`.
+    /// Begins a requested shutdown, after `pre_stop_delay`.
     fn begin_closing(&mut self, now: Time, signal: Signal, out: &mut Vec<Effect>) {
         self.shutdown.deadline = now + self.budget();
         let delay = self.pre_stop_delay();
@@ -73,14 +73,14 @@ impl Machine {
             return;
         }
         self.phase = Phase::Closing { requested_at: now, signal };
-        // What the plan says may change meanwhile: a reload comes to its end.
+        // Kept here because the plan may change meanwhile, when a reload completes.
         self.shutdown.closing_ends = now + delay;
         out.push(Notice::of_runtime(EventData::Closing { delay }).into());
         let timer = Timer { instance: InstanceId::ROOT, kind: TimerKind::State, epoch: 0 };
         out.push(Effect::ArmTimer(timer, self.shutdown.closing_ends));
     }
 
-    /// How long a stop of everything may take.
+    /// The shutdown budget.
     fn budget(&self) -> Duration {
         let planned = self.plan.apps.iter().map(|app| app.stop.kill_timeout);
         let running = self.instances.values().map(|instance| instance.spec.stop.kill_timeout);
@@ -88,17 +88,17 @@ impl Machine {
         self.plan.runtime.shutdown_timeout.unwrap_or(longest.max(DEFAULT_SHUTDOWN_TIMEOUT))
     }
 
-    /// How long everything serves on before it is stopped.
+    /// The time that everything serves on before it is stopped, at most half of the budget.
     fn pre_stop_delay(&self) -> Duration {
         self.plan.runtime.pre_stop_delay.min(self.budget() / 2)
     }
 
-    /// Whether everything is to stop and serves on until then.
+    /// Whether a shutdown was requested and everything serves on for `pre_stop_delay`.
     pub fn is_closing(&self) -> bool {
         matches!(self.phase, Phase::Closing { .. })
     }
 
-    /// The time of serving may be over.
+    /// The end of `pre_stop_delay` may have come.
     pub(super) fn closing_timer_fired(&mut self, now: Time, out: &mut Vec<Effect>) {
         if let Phase::Closing { signal, .. } = self.phase
             && now >= self.shutdown.closing_ends
@@ -107,7 +107,7 @@ impl Machine {
         }
     }
 
-    /// Stops everything; procrun will end with `code`.
+    /// Stops everything; procrun ends with `code` then.
     pub(super) fn shut_down(
         &mut self,
         now: Time,
@@ -147,7 +147,7 @@ impl Machine {
         self.next_stage(now, out);
     }
 
-    /// Stops all that no other running application depends on.
+    /// Stops the instances that no running application depends on.
     pub(super) fn next_stage(&mut self, now: Time, out: &mut Vec<Effect>) {
         if self.shutdown.pending.is_empty() || !matches!(self.phase, Phase::Stopping { .. }) {
             return;
@@ -161,7 +161,7 @@ impl Machine {
         let is_free = |id: &InstanceId| !needed.contains(self.instances[id].spec.name.as_str());
         stage.extend(self.shutdown.pending.iter().filter(|id| is_free(id)));
         if stage.is_empty() && self.shutdown.pending.len() == self.running_count() {
-            // Each waits for another: the present and the earlier dependencies form a cycle.
+            // Each waits for another: the old and the new dependencies of a reload form a cycle together.
             stage.extend(&self.shutdown.pending);
         }
         if stage.is_empty() {
@@ -175,7 +175,7 @@ impl Machine {
         }
     }
 
-    /// Asks one to end as everything else does, with SIGKILL at this time at the latest.
+    /// Stops one instance for the shutdown, with SIGKILL at this time at the latest.
     fn stop_in_order(&mut self, now: Time, id: InstanceId, limit: Time, out: &mut Vec<Effect>) {
         let requested_signal = self.shutdown.signal;
         self.with_instance(id, now, out, |instance, step| {
@@ -199,15 +199,15 @@ impl Machine {
         alive.map(|instance| instance.spec.name.as_str()).collect()
     }
 
-    /// Who needs whom: as the plan says it, and for those that it does not know as they read.
+    /// The dependencies: those of the plan, and those of instances that are not in it.
     fn stop_order(&self) -> Graph<'_> {
         let mut order = graph(self.instances.values().map(|instance: &Instance| &*instance.spec));
         order.extend(graph(self.plan.apps.iter().map(AsRef::as_ref)));
         order
     }
 
-    /// When SIGKILL is due for each application that lives, if it is asked to end now. What is left of the
-    /// time is shared with those that come after it, as far as it does not do for all.
+    /// When SIGKILL is due for each running application, if it is stopped now. The time left is shared with the stages
+    /// after it if it is not enough for all of them.
     fn kill_times(&self, now: Time) -> BTreeMap<String, Time> {
         let order = self.stop_order();
         let mut own: BTreeMap<&str, Duration> = BTreeMap::new();

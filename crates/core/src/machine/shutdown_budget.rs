@@ -1,4 +1,4 @@
-//! The shutdown budget: how much of the time each application gets.
+//! The shutdown budget: the time that each application gets.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,24 +8,24 @@ use std::{
 use super::{ids::InstanceId, time::Time};
 use crate::spec::{Signal, order::Graph};
 
-/// However little of the time is left, so long is anybody given.
+/// Each application gets at least this time, however little is left.
 pub(super) const MIN_STOP_TIME: Duration = Duration::from_millis(100);
 
-/// A stop of everything that is under way.
+/// The state of a shutdown.
 #[derive(Debug, Default)]
 pub(super) struct Shutdown {
-    /// The signal that asked for it.
+    /// The signal that requested it.
     pub(super) signal: Option<Signal>,
-    /// When everything has served on for long enough.
+    /// The end of `pre_stop_delay`.
     pub(super) closing_ends: Time,
     /// When the last SIGKILL is due.
     pub(super) deadline: Time,
-    /// Who has not been asked to end yet.
+    /// The instances that have not been stopped yet.
     pub(super) pending: BTreeSet<InstanceId>,
 }
 
-/// How much each of these gets at most, so that all together have no more than is left: who wants less
-/// than an equal part leaves the rest to the others.
+/// The most that each of these stages gets, so that all together take no more than is left. A stage that needs less
+/// than an equal share leaves the rest to the others.
 pub(super) fn fair_share(mut left: Duration, mut needs: Vec<Duration>) -> Duration {
     needs.sort_unstable();
     let mut others = u32::try_from(needs.len()).unwrap_or(u32::MAX);
@@ -40,12 +40,12 @@ pub(super) fn fair_share(mut left: Duration, mut needs: Vec<Duration>) -> Durati
     Duration::MAX
 }
 
-/// From asking an application to end until all that it needs are gone, one after the other.
+/// The stop of an application and of all that it depends on, one after the other.
 #[derive(Clone, Copy, Default)]
 pub(super) struct StopPath<'a> {
     /// The longest time that this may take.
     pub(super) time: Duration,
-    /// The one that comes next on the way that takes longest.
+    /// The next application on the longest path.
     pub(super) next: Option<&'a str>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn longest_path<'a>(
     if let Some(path) = known.get(name) {
         return path.time;
     }
-    // In a circle it counts for nothing the second time, and nobody's way leads there.
+    // In a dependency cycle an application counts as zero the second time, and no path leads there.
     known.insert(name, StopPath::default());
     let needs = order.get(name).into_iter().flatten();
     let paths = needs.map(|needed| (longest_path(order, own, needed, known), *needed));

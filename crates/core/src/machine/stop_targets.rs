@@ -1,20 +1,20 @@
 //! Which processes of a worker get its stop signal under `stop_signal_scope = "auto"`.
 //!
-//! The main process alone, as long as it is the application: a master (gunicorn, celery, nginx) that is
-//! asked to end ends its own workers in order. A shell or a package runner is not the application. It waits
-//! for what it runs, and what it runs may never see a signal that only the wrapper gets:
+//! The main process alone, if it is the application: a master (gunicorn, celery, nginx) that gets a stop signal stops
+//! its own workers in order. A shell or a package runner is not the application. It waits for the program that it runs,
+//! and that program may never see a signal that only the wrapper gets:
 //!
-//! - A shell gets the signal, and so does each process that it runs in the foreground: bash runs a trap only
-//!   when the foreground process has ended. A job in the background is the script's own affair: a trap that
-//!   stops it would make the signal a second one. If the shell ends without it, it is a leftover.
+//! - A shell gets the signal, and so does each process that it runs in the foreground: bash runs a trap only when the
+//!   foreground process has ended. A background job does not: a trap that stops it would make the signal a second
+//!   one. If the shell ends before it, it is a leftover.
 //! - A group runner (dumb-init, timeout) gets the signal and sends it to the process group of what it runs.
-//! - A runner does not get the signal, but each process that it runs. npm, pnpm and tini forward some
-//!   signals and not others, depending on their version, and all of them end when what they run has ended.
-//!   So each process gets exactly one signal.
+//! - A runner does not get the signal, but each process that it runs does. npm, pnpm and tini forward some signals and
+//!   not others, depending on their version, and all of them end when the program that they run has ended. So each
+//!   process gets exactly one signal.
 //!
-//! What a shell or runner runs may be one in turn (`npm start`: npm, sh, npm, sh, node).
+//! A shell or runner may run another one (`npm start`: npm, sh, npm, sh, node).
 
-/// What a process is at the moment of the stop.
+/// The role of a process at the moment of the stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The program that the signal is meant for.
@@ -23,12 +23,12 @@ pub enum Role {
     Shell,
     /// A program that runs another one and waits for it.
     Runner,
-    /// The same, but it forwards each signal to the process group of the program that it runs.
+    /// A runner that forwards each signal to the process group of the program that it runs.
     GroupRunner,
 }
 
 impl Role {
-    /// Whether it matters what it runs.
+    /// Whether the stop signal depends on what it runs.
     pub fn is_wrapper(self) -> bool {
         match self {
             Self::Application => false,
@@ -37,33 +37,32 @@ impl Role {
     }
 }
 
-/// A process of a worker and, if it matters, what it runs.
+/// A process of a worker and, if the stop signal depends on it, what it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member<P> {
-    /// Names the process.
+    /// Identifies the process.
     pub process: P,
-    /// What it is.
+    /// Its role.
     pub role: Role,
     /// Its process group.
     pub group: i32,
-    /// Its shell does not wait for it (`command &`).
+    /// Whether its shell does not wait for it (`command &`).
     pub is_background: bool,
-    /// The processes it has started and not yet waited for, the oldest first: of a wrapper, and all below a
-    /// group runner.
+    /// Its children, the oldest first: read for a wrapper, and for all processes below a group runner.
     pub children: Vec<Self>,
 }
 
 /// The processes that a stop signal reaches, each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopTargets<P> {
-    /// Those that it is sent to, a shell before what it runs: when the foreground process ends of a signal,
-    /// the shell must have seen the signal too, or it goes on with its next command.
+    /// The processes that it is sent to, a shell before what it runs: when the foreground process ends by a signal, the
+    /// shell must have received the signal too, or it continues with its next command.
     pub direct: Vec<P>,
-    /// Those that get it from one of these.
+    /// The processes that get it from one of these.
     pub forwarded: Vec<P>,
 }
 
-/// The processes that the stop signal of the worker with this main process reaches.
+/// The processes that the stop signal reaches, for a worker with this main process.
 pub fn stop_targets<P: Copy>(main: &Member<P>) -> StopTargets<P> {
     let mut targets = StopTargets { direct: Vec::new(), forwarded: Vec::new() };
     targets.add(main);
@@ -85,14 +84,14 @@ impl<P: Copy> StopTargets<P> {
                 for child in &member.children {
                     self.add(child);
                 }
-                // It has not started anything yet, or all of it has ended.
+                // It has not started a process yet, or all have ended.
                 if self.direct.len() == before {
                     self.direct.push(member.process);
                 }
             }
             Role::GroupRunner => {
                 self.direct.push(member.process);
-                // The first is the program. timeout shares its group, dumb-init and tini give it its own.
+                // The first child is the program. timeout shares its group, dumb-init and tini give it its own.
                 if let Some(program) = member.children.first() {
                     self.add_forwarded(&member.children, program.group);
                 }
@@ -135,10 +134,9 @@ const RUNNERS: [&str; 16] = [
     "yarnpkg",
 ];
 
-/// The role of a process by the name of its program and, where that does not tell, its arguments.
+/// The role of a process, by the name of its program and, if that is not enough, its arguments.
 ///
-/// The program is the file that is executed, not the one that the configuration names: `bash -c "exec node"`
-/// is node by then.
+/// `program` is the executed file, not the one of the configuration: after `bash -c "exec node"` it is node.
 pub fn role(program: &str, arguments: impl FnOnce() -> Vec<String>) -> Role {
     let program = program.strip_prefix('-').unwrap_or(program);
     if SHELLS.contains(&program) {
@@ -171,7 +169,7 @@ fn applet(mut arguments: Vec<String>) -> Role {
     let Some(applet) = arguments.first().map(|name| file_name(name).to_owned()) else {
         return Role::Application;
     };
-    // An applet cannot be busybox once more.
+    // An applet cannot be busybox again.
     if applet == "busybox" { Role::Application } else { role(&applet, || arguments) }
 }
 
@@ -202,7 +200,7 @@ fn bun_runs_command(arguments: &[String]) -> bool {
     }
 }
 
-/// The first argument of Node that is no option, or the value of one.
+/// The first argument of Node that is neither an option nor the value of one.
 fn script(arguments: &[String]) -> Option<&str> {
     const WITH_VALUE: [&str; 7] =
         ["-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions"];
@@ -260,7 +258,7 @@ mod tests {
     #[test]
     fn an_application_gets_the_signal_alone() {
         assert_eq!(direct(&app(1)), [1]);
-        // Its children are not read, and if they were they would not count.
+        // Its children have no effect, also if they were read.
         assert_eq!(direct(&member(1, Role::Application, vec![app(2)])), [1]);
     }
 
@@ -304,7 +302,7 @@ mod tests {
         let inner = member(3, Role::Runner, vec![member(4, Role::Shell, vec![app(5)])]);
         let chain = member(1, Role::Runner, vec![member(2, Role::Shell, vec![inner])]);
         assert_eq!(direct(&chain), [2, 4, 5]);
-        // What a job in the background runs is as little the shell's as the job itself.
+        // The processes of a background job do not get the signal either.
         let job = in_background(member(2, Role::Shell, vec![app(3)]));
         assert_eq!(direct(&member(1, Role::Shell, vec![job])), [1]);
     }
@@ -362,7 +360,7 @@ mod tests {
         for (expected, words) in cases {
             let arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             let program = match words[0].split_ascii_whitespace().next().unwrap() {
-                // Its own name does not change what it executes.
+                // Its title does not change the executed file.
                 "npm" => "node",
                 program => program.rsplit('/').next().unwrap(),
             };

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::ids::InstanceId;
 use crate::spec::AppSpec;
 
-/// An instance that is spoken of. It names the instance even when that is already forgotten.
+/// The instance that an event is about. It names the instance also after that has left the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// Which instance.
+    /// The instance.
     pub id: InstanceId,
-    /// What people call it by.
+    /// PM2's `pm_id`.
     pub pm_id: u32,
-    /// Where it stands in a reload.
+    /// Its part in a reload.
     pub generation: Generation,
-    /// What it runs.
+    /// Its application.
     pub spec: Arc<AppSpec>,
 }
 
@@ -30,29 +30,29 @@ impl Display for Subject {
     }
 }
 
-/// Where an instance stands in a reload.
+/// The part of an instance in a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Generation {
-    /// It is the one of its place.
+    /// It has its slot, and no reload replaces it.
     #[default]
     #[serde(rename = "current")]
     Current,
-    /// It is to be that one as soon as it is ready, if ever.
+    /// It takes the slot when it is ready.
     #[serde(rename = "new")]
     Successor,
-    /// It was that one, and ends.
+    /// It had the slot, and ends.
     #[serde(rename = "old")]
     Predecessor,
 }
 
 impl Generation {
-    /// Whether it is not part of a reload.
+    /// Whether it has its slot: it is not a part of a reload.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(super) fn is_current(&self) -> bool {
         *self == Self::Current
     }
 
-    /// What stands before the name of the instance.
+    /// The words before the name of the instance in messages.
     pub(super) fn adjective(self) -> &'static str {
         match self {
             Self::Current => "",
@@ -71,7 +71,7 @@ pub struct EventSubject {
     /// The `pm_id` of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u32>,
-    /// Where the instance stands in a reload: two instances have the same `pm_id` then.
+    /// The part of the instance in a reload, in which two instances have the same `pm_id`.
     #[serde(default, skip_serializing_if = "Generation::is_current")]
     pub generation: Generation,
     /// The instance, for the machine.

@@ -1,26 +1,26 @@
-//! Time as the machine knows it: what has passed since the runtime began.
+//! Time of the machine: the time since the start of the supervisor.
 
 use std::{ops::Add, time::Duration};
 
-/// A point on the monotonic clock, counted from the start of the runtime.
+/// A point on the monotonic clock, counted from the start of the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Time(Duration);
 
 impl Time {
-    /// The start of the runtime.
+    /// The start of the supervisor.
     pub const ZERO: Self = Self(Duration::ZERO);
 
-    /// So long after the start.
+    /// The point this time after the start.
     pub const fn after_start(passed: Duration) -> Self {
         Self(passed)
     }
 
-    /// What has passed since `earlier`; zero if that is later.
+    /// The time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// What has passed since the start of the runtime.
+    /// The time since the start of the supervisor.
     pub const fn elapsed(self) -> Duration {
         self.0
     }

@@ -1,4 +1,4 @@
-//! What others may know of the state of the machine.
+//! The state of the machine for the supervisor.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,69 +13,69 @@ use super::{
 };
 use crate::spec::{AppSpec, Plan, ProgramKind};
 
-/// What others may know of one instance.
+/// The state of one instance.
 #[derive(Debug, Clone)]
 pub struct InstanceView<'a> {
     /// Its id.
     pub id: InstanceId,
-    /// What people call it by; during a reload two may be called the same.
+    /// PM2's `pm_id`; during a reload two instances have the same.
     pub pm_id: u32,
-    /// Where it stands in a reload.
+    /// Its part in a reload.
     pub generation: Generation,
-    /// 0 for the first instance of its application.
+    /// Its number in its application, from 0.
     pub number: u32,
-    /// How many instances its application has now, without those that come or leave in a reload.
+    /// The number of instances of its application, without successors and predecessors of a reload.
     pub siblings: u32,
-    /// What it runs.
+    /// Its spec.
     pub spec: &'a Arc<AppSpec>,
-    /// What runs its last program; `None`: it has run none yet.
+    /// The kind of its last program; `None`: it has executed none yet.
     pub kind: Option<ProgramKind>,
-    /// PM2's word for its state.
+    /// Its status.
     pub status: Status,
-    /// Which signs its present run has given that it can do its work.
+    /// What its present run has shown of its readiness.
     pub readiness: Readiness,
-    /// Whether it can do its work now, as far as it can tell.
+    /// Whether it can serve, as far as its probes and reports show.
     pub ready: bool,
-    /// Whether it passes `[apps.health]`; `None` without one.
+    /// Whether it passes `[apps.health]`; `None` without that probe.
     pub healthy: Option<bool>,
-    /// What it has failed last, if it has not succeeded since.
+    /// Its last failure to listen or to pass a probe, if it has not succeeded since.
     pub last_failure: Option<String>,
-    /// What it says of itself.
+    /// Its own status text (`STATUS=`).
     pub status_text: Option<&'a str>,
     /// Restarts since it was reset (PM2's `restart_time`).
     pub restarts: u32,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
     pub unstable_runs: u32,
-    /// Since when it is in the list, or was reset; a successor in a reload inherits that.
+    /// When it was added to the list or was reset; a successor in a reload takes it over.
     pub created_at: Time,
-    /// Since when its process is there, if it is.
+    /// When its process was started, if it has one.
     pub started_at: Option<Time>,
-    /// It has ended by itself for good, and not well.
+    /// Whether it has failed for good.
     pub failed: bool,
-    /// Whether its task is done; `None`: it is no task (`oneshot`).
+    /// Whether its task has completed; `None`: it is no task (`oneshot`).
     pub completed: Option<bool>,
-    /// It has failed because it was given up (`errored`), also if it was stopped since.
+    /// Whether it has become errored, also if it was stopped since.
     pub has_errored: bool,
-    /// How its last few runs ended, the oldest first.
+    /// Its last runs, the oldest first.
     pub past_runs: &'a [PastRun],
 }
 
 impl InstanceView<'_> {
-    /// What people call it.
+    /// The subject of its events.
     pub fn subject(&self) -> Subject {
         Subject { id: self.id, pm_id: self.pm_id, generation: self.generation, spec: self.spec.clone() }
     }
 }
 
 impl Machine {
-    /// The plan it works by. An application that is being reloaded stands in it as it was; how many
-    /// instances it was scaled to does not stand in it.
+    /// The current plan. An application that is being reloaded has its old spec in it, and the number of instances is
+    /// that of the file, not of a `scale`.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The plan as it is when every reload that is under way or waits has come to its end: what a
-    /// change of the plan begins with, or it would take those back.
+    /// The plan after every reload and queued job has completed. A change of the plan must begin with this one, or it
+    /// would revert those.
     pub fn pending_plan(&self) -> Plan {
         let mut plan = self.plan.clone();
         for app in &mut plan.apps {
@@ -87,13 +87,13 @@ impl Machine {
         plan
     }
 
-    /// Whether an application would restart if its files changed: it has `watch`, and something of it runs or
-    /// has ended by itself. What a command has stopped does not.
+    /// Whether a change of files restarts an application: it has `watch`, and an instance that runs or has ended by
+    /// itself. Instances that a command has stopped do not count.
     pub fn is_watching(&self, app: &AppSpec) -> bool {
         app.watch.is_some() && !self.restartable(&app.name).is_empty()
     }
 
-    /// Whether an application was scaled to another number of instances than its file says.
+    /// Whether a command has scaled an application.
     pub fn is_scaled(&self, app: &str) -> bool {
         self.scaled.contains_key(app)
     }
@@ -120,28 +120,28 @@ impl Machine {
         Some(self.view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
     }
 
-    /// Whether a run that ends now fails by itself and has not reported why.
+    /// Whether an exit of this run would be a failure of which it has not reported the reason.
     pub fn is_unexplained(&self, run: Run) -> bool {
         let instance = self.instances.get(&run.instance);
         instance.is_some_and(|instance| instance.run() == Some(run) && instance.is_unexplained())
     }
 
-    /// What one instance is made from.
+    /// The spec of an instance.
     pub fn spec(&self, id: InstanceId) -> Option<&AppSpec> {
         self.instances.get(&id).map(|instance| &*instance.spec)
     }
 
-    /// Whether an application has a process, or will have one by itself.
+    /// Whether an application has a process, or starts one by itself.
     pub fn is_app_alive(&self, name: &str) -> bool {
         self.instances.values().any(|instance| instance.spec.name == name && instance.is_alive())
     }
 
-    /// Whether an application that reads like this has a process, or will have one by itself.
+    /// Whether an instance with such a spec has a process, or starts one by itself.
     pub fn is_any_alive(&self, is_meant: impl Fn(&AppSpec) -> bool) -> bool {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
-    /// What an instance waits for at its start, such as `db (ready)`; nothing if it does not wait.
+    /// The dependencies that an instance waits for, such as `db (ready)`; empty if it does not wait.
     pub fn waits_for(&self, id: InstanceId) -> Vec<String> {
         self.awaited(id)
     }

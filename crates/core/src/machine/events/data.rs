@@ -176,18 +176,18 @@ event_data! {
     }
     /// A reload has ended before all processes were replaced.
     "reload.aborted" ReloadAborted { reason: ReloadAbortReason, replaced: u32, total: u32, rolling: bool }
-    /// Something waits until the reload of an application is over.
+    /// A change waits for the end of the reload of its application.
     "reload.queued" ReloadQueued {
         /// `another reload`.
         job: Cow<'static, str>,
     }
-    /// The ecosystem file says of an application what a running reload makes of it already.
+    /// The change of the ecosystem file is the one that a running reload applies already.
     "reload.under_way" ReloadUnderWay {}
     /// A socket of `listen` is open.
     "socket.listening" SocketOpened { address: String }
     /// Connections to an application could not be accepted. They wait in the kernel.
     "socket.accept_failed" AcceptFailed { error: String }
-    /// It is time for an application by its `cron_restart`.
+    /// The schedule of an application (`cron_restart`) is due.
     "schedule.due" ScheduleDue { schedule: String }
     /// Watched files have changed, and the application restarts or reloads.
     "watch.changed" FilesChanged { path: String, rolling: bool }
@@ -217,15 +217,15 @@ event_data! {
     }
     /// The memory of the container is short: the largest instance is stopped before the kernel kills one.
     "memory.oom_guard_stop" OomGuardStop {
-        /// Of the instance.
+        /// Memory of the instance.
         #[serde(rename = "size_bytes")]
         size: u64,
-        /// Of the container.
+        /// Memory of the container.
         #[serde(rename = "used_bytes")]
         used: u64,
         #[serde(rename = "limit_bytes")]
         limit: u64,
-        /// Of all instances together.
+        /// Memory of all instances together.
         #[serde(rename = "instances_bytes")]
         instances: u64,
         times: u32,
@@ -249,19 +249,19 @@ event_data! {
     /// The ecosystem file was read again, and an application in it has changed.
     "config.app_changed" AppChanged {
         change: ConfigChange,
-        /// The keys that differ, if it was there before.
+        /// The keys that differ, if it existed before.
         keys: Vec<Cow<'static, str>>,
     }
     /// The ecosystem file was read again, and an application stays as it is: a file system does not answer.
     "config.app_kept" AppKept { reason: String }
     /// The ecosystem file was read again and is applied.
     "config.applied" ConfigApplied {
-        /// How many applications have changed.
+        /// The number of applications that have changed.
         changes: usize,
     }
     /// The ecosystem file was read again and has errors: nothing was changed.
     "config.rejected" ConfigRejected { problems: Vec<String> }
-    /// Something in the configuration has no effect, or another effect than it may seem to have.
+    /// A key or value of the configuration has no effect, or an unexpected one.
     "config.warning" ConfigWarning { message: String }
     /// The ecosystem file was read again, and the format of log lines has changed: it applies after a restart of
     /// procrun.
@@ -298,27 +298,27 @@ event_data! {
         sender_pid: Option<i32>,
         action: SignalUse,
     }
-    /// Everything is to stop, and serves on for `pre_stop_delay`.
+    /// A shutdown was requested, and everything serves on for `pre_stop_delay`.
     "runtime.closing" Closing {
         #[serde(rename = "delay_ms", with = "millis")]
         delay: Duration,
     }
     /// Everything is being stopped.
     "runtime.stopping" ShuttingDown { processes: usize }
-    /// procrun was asked to stop again: everything gets SIGKILL.
+    /// A second shutdown request: everything gets SIGKILL.
     "runtime.killing" KillingAll {}
     /// Everything has ended, and procrun ends.
     "runtime.exiting" Exiting { code: ExitCode }
 }
 
 impl EventData {
-    /// Whether it is kept and sent to clients that follow events. A failed probe that does not count yet comes
+    /// Whether it is kept and sent to clients that follow events. A failed probe in the start period is not: it comes
     /// twice a second.
     pub fn is_kept(&self) -> bool {
         !matches!(self, Self::ProbeFailed { failures: 0, .. })
     }
 
-    /// Whether a client that waits for an operation is told of it: a failed probe decides nothing yet.
+    /// Whether a client that waits for an operation gets it as a step. A failed probe is none: it decides nothing yet.
     pub fn is_step(&self) -> bool {
         !matches!(self, Self::ProbeFailed { .. })
     }
@@ -334,15 +334,15 @@ pub enum TaskState {
     Running,
 }
 
-/// What has become of an application in the ecosystem file.
+/// How an application in the ecosystem file has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigChange {
     /// It is new.
     Added,
-    /// It is no longer there.
+    /// It was removed.
     Removed,
-    /// It reads otherwise.
+    /// Its keys have changed.
     Changed,
 }
 
@@ -384,8 +384,8 @@ pub enum SignalUse {
     StopWithoutTerminal,
     /// It reads this ecosystem file again.
     ReadConfig(String),
-    /// Nothing: everything is being stopped.
+    /// Nothing: procrun is shutting down.
     Ignore,
-    /// It sends it to each instance.
+    /// It sends the signal to each instance.
     Forward,
 }

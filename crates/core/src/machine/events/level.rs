@@ -1,4 +1,4 @@
-//! How serious an event is, and the fields that its log record has besides the message.
+//! The level of an event, and the fields of its log record besides the message.
 
 use super::{EventData, Notice, RuntimePart, SignalUse};
 use crate::{
@@ -10,16 +10,16 @@ use crate::{
     spec::{ExitCode, Signal},
 };
 
-/// How serious an event is.
+/// The level of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For those who look for a fault.
+    /// Details for troubleshooting.
     Debug,
-    /// As it is meant to be.
+    /// Normal operation.
     Info,
-    /// Something may need attention.
+    /// A problem that may need attention.
     Warn,
-    /// Something has failed.
+    /// A failure.
     Error,
 }
 
@@ -42,7 +42,7 @@ fn outage(part: RuntimePart, is_tried_again: bool) -> Level {
 }
 
 impl Notice {
-    /// How serious it is.
+    /// Its level.
     pub fn level(&self) -> Level {
         match &self.data {
             EventData::Ready { source: ReadinessSource::Message, awaited: true, .. }
@@ -55,7 +55,7 @@ impl Notice {
                 ..
             } => Level::Debug,
             EventData::Stopping { reason, .. } => match reason {
-                // Said before, or a part of what is said.
+                // Another event reports the cause.
                 StopReason::Shutdown | StopReason::Memory(_) | StopReason::Drained => Level::Debug,
                 StopReason::Removed
                 | StopReason::Changed
@@ -139,7 +139,7 @@ impl Notice {
         }
     }
 
-    /// The word for why, in log records and metrics.
+    /// The stable word for the reason, in log records and metrics.
     pub fn reason(&self) -> Option<&str> {
         match &self.data {
             EventData::Exited { reason, .. } => Some(reason),
@@ -156,7 +156,7 @@ impl Notice {
         }
     }
 
-    /// The exit code that it tells.
+    /// The exit code that it reports.
     pub fn code(&self) -> Option<ExitCode> {
         match &self.data {
             EventData::Exited { ending, .. } => Some(ending.code()),
@@ -164,7 +164,7 @@ impl Notice {
         }
     }
 
-    /// The process that it tells of.
+    /// The process id that it reports.
     pub fn pid(&self) -> Option<i32> {
         match &self.data {
             EventData::Online { pid } | EventData::Launching { pid } => Some(*pid),

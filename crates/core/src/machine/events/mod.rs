@@ -1,8 +1,8 @@
-//! What the machine and the supervisor report: one typed event for each fact, with a stable kind.
+//! Events: what the machine and the supervisor report, one type with a stable kind for each fact.
 //!
-//! A [`Notice`] says what has happened, and to what. The supervisor gives it a number and a time: then it is
-//! an [`Event`], which is logged, kept and sent to clients. The wording, the level and the hint of each fact
-//! are here and nowhere else; log lines, the steps of a command and `procrun events` show the same.
+//! A [`Notice`] has what has happened and its subject. The supervisor adds a number and a time: then it is an
+//! [`Event`], which is logged, kept and sent to clients. The wording, the level and the hint of each kind are here and
+//! nowhere else; log lines, the steps of a command and `procrun events` show the same.
 
 mod data;
 mod level;
@@ -19,12 +19,12 @@ pub use self::{
 pub use super::subject::EventSubject;
 use crate::machine::serde_form::timestamp;
 
-/// Something that has happened, with its place in the order of all events of one supervisor.
+/// A notice with its number and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Counts the events of one supervisor from 1.
+    /// Counts the events of one supervisor, from 1.
     pub seq: u64,
-    /// When, in milliseconds since 1970.
+    /// When it happened, in milliseconds since 1970-01-01 UTC.
     #[serde(with = "timestamp")]
     pub at: i64,
     /// What has happened.
@@ -32,28 +32,28 @@ pub struct Event {
     pub notice: Notice,
 }
 
-/// What has happened, and to what.
+/// What has happened, and its subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// What it is about.
+    /// The instance or application that it is about, or procrun as a whole.
     pub subject: EventSubject,
-    /// What it is.
+    /// What has happened.
     #[serde(flatten)]
     pub data: EventData,
 }
 
 impl Notice {
-    /// Something that has happened to procrun as a whole.
+    /// A notice about procrun as a whole.
     pub fn of_runtime(data: EventData) -> Self {
         Self { subject: EventSubject::RUNTIME, data }
     }
 
-    /// Something that has happened to an application.
+    /// A notice about an application.
     pub fn of_app(name: &str, data: EventData) -> Self {
         Self { subject: EventSubject::app(name), data }
     }
 
-    /// Something that has happened to an instance.
+    /// A notice about an instance.
     pub fn of(subject: impl Into<EventSubject>, data: EventData) -> Self {
         Self { subject: subject.into(), data }
     }

@@ -1,4 +1,4 @@
-//! What is promised of events: their kinds, their JSON and their words.
+//! Events: their kinds, their JSON and their messages.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -31,7 +31,7 @@ fn aborted(failure: ReadinessFailure) -> EventData {
     EventData::ReloadAborted { reason, replaced: 1, total: 4, rolling: true }
 }
 
-/// Events of every kind, and of each of the parts that look different.
+/// Events of every kind, with each form of their data.
 #[expect(clippy::too_many_lines, reason = "a list: samples of each kind")]
 fn samples() -> Vec<EventData> {
     let signaled = Ending::Signaled { signal: Signal::KILL, core_dumped: true };
@@ -263,7 +263,7 @@ fn no_message_has_an_empty_part_and_a_failure_is_at_least_a_warning() {
     }
 }
 
-/// The reference names every kind and no other, each with the fields of its data.
+/// The reference lists every kind and no other, each with the fields of its data.
 #[test]
 fn the_reference_lists_every_kind_and_its_fields() {
     let page = include_str!("../../../../../docs/reference/events.md");

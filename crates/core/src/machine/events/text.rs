@@ -1,4 +1,4 @@
-//! The words of each event, and what to do about it.
+//! The message and the hint of each event.
 
 use std::{
     borrow::Cow,
@@ -245,7 +245,7 @@ impl Display for Notice {
     }
 }
 
-/// What the part does, behind "can" and "cannot".
+/// What the part does, after "can" and "cannot".
 impl Display for RuntimePart {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -264,7 +264,7 @@ impl Display for RuntimePart {
     }
 }
 
-/// What is left after a reload was aborted.
+/// The state after a reload was aborted.
 fn aborted(
     reason: &ReloadAbortReason,
     replaced: u32,
@@ -323,7 +323,7 @@ fn passed(probe: ProbeKind) -> &'static str {
     }
 }
 
-/// What makes an instance stop, behind its name.
+/// Why an instance stops, after its name.
 fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Shutdown => "is stopped with everything",
@@ -344,11 +344,11 @@ fn stop_reason(reason: StopReason) -> &'static str {
 /// How a run ended: `exit 1, up 1.2 s (memory: ...)`.
 #[derive(Debug, Clone, Copy)]
 pub struct EndText<'a> {
-    /// How.
+    /// How it ended.
     pub ending: &'a Ending,
     /// How long it was up.
     pub uptime: Duration,
-    /// Why procrun has ended it, or what it reported before.
+    /// Why it ended, if more is known than `ending`.
     pub cause: Option<&'a ExitReason>,
 }
 
@@ -390,7 +390,7 @@ impl Display for Processes {
     }
 }
 
-/// The process that sent a signal, behind the signal; nothing if it was the kernel.
+/// The process that sent a signal, after the signal; empty if it was the kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct SentBy(pub Option<i32>);
 
@@ -405,7 +405,7 @@ impl Display for SentBy {
 }
 
 impl Notice {
-    /// What to do about it, if that is known.
+    /// The next step for the user, if there is one.
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match &self.data {
             EventData::Exited { cause, next, .. } => {
@@ -456,7 +456,7 @@ impl Notice {
     }
 }
 
-/// What to do about an end, where its reason tells.
+/// The next step after an exit, by its reason.
 fn end_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
     match (reason?, next) {
         (ExitReason::Uncaught(Uncaught::Rejection), _) => Some(

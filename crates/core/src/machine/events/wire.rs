@@ -1,4 +1,4 @@
-//! How the end of a run looks in JSON: flat, with the unit in the name of the field.
+//! The end of a run in JSON: flat, with the unit in the name of the field.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -16,7 +16,7 @@ struct FlatEnding {
     signal: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     core_dumped: Option<bool>,
-    /// The kernel has killed another process of the tree, and the main process has exited for that.
+    /// The kernel has killed another process of the tree, and the main process has exited because of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     killed_child: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
-//! How an instance waits for its turn: it starts when others are what it depends on.
+//! The wait of an instance for its dependencies before it starts.
 //!
-//! Only a start from rest waits. An instance that restarts after a crash, a restart or a reload does not, and
-//! what becomes of the others while it runs is not looked at.
+//! Only a start of a stopped instance waits. A restart after a crash, by a command or in a reload does not, and a
+//! dependency that ends later does not affect a running instance.
 
 use super::{
     Instance,
@@ -16,8 +16,7 @@ use crate::{
 };
 
 impl Instance {
-    /// Starts it at once, or as soon as others are what it depends on. A successor does not wait: its
-    /// predecessor has.
+    /// Starts it, as soon as its dependencies are satisfied. A successor does not wait: its predecessor has.
     pub(super) fn start_in_order(&mut self, step: &mut Step<'_>, starts: StartDependencies) {
         if self.spec.order.depends_on.is_empty() || !self.is_current() {
             self.launch(step);
@@ -35,7 +34,7 @@ impl Instance {
         self.arm(step, self.spec.reload.listen_timeout);
     }
 
-    /// Its wait for others, if it is at it.
+    /// Its wait for its dependencies, if it waits.
     pub(in crate::machine) fn dependency_wait(&self) -> Option<&DependencyWait> {
         match &self.lifecycle.state {
             State::WaitingForDependencies(wait) => Some(wait),
@@ -62,21 +61,22 @@ impl Instance {
         }
     }
 
-    /// Whom it depends on has been started.
+    /// Its dependencies have been started.
     pub(in crate::machine) fn dependencies_started(&mut self) {
         if let Some(wait) = self.dependency_wait_mut() {
             wait.starts = StartDependencies::Started;
         }
     }
 
-    /// All that it waits for is so.
+    /// Its dependencies are satisfied: it starts.
     pub(in crate::machine) fn dependencies_satisfied(&mut self, step: &mut Step<'_>) {
         if self.dependency_wait().is_some() {
             self.launch(step);
         }
     }
 
-    /// It waits for this, which may come to pass.
+    /// It waits for these dependencies, which may still be satisfied. Reports the wait, once at its begin and once when
+    /// it is late.
     pub(in crate::machine) fn report_wait(
         &mut self,
         step: &mut Step<'_>,
@@ -97,7 +97,7 @@ impl Instance {
         }
     }
 
-    /// It cannot start as things stand. Whether that is news.
+    /// It cannot start because of this obstacle. True: it was not blocked before.
     pub(in crate::machine) fn block(&mut self, step: &mut Step<'_>, obstacle: Obstacle) -> bool {
         let subject = self.subject();
         let Some(wait) = self.dependency_wait_mut() else { return false };
@@ -113,7 +113,7 @@ impl Instance {
         true
     }
 
-    /// It has waited so long that its operation gets an answer.
+    /// It has waited for `listen_timeout`: the operation that waits for it gets an answer.
     pub(super) fn wait_timed_out(&mut self) {
         if let Some(wait) = self.dependency_wait_mut().filter(|wait| !wait.is_blocked()) {
             wait.is_late = true;
@@ -121,31 +121,31 @@ impl Instance {
         }
     }
 
-    /// Whether it has waited for longer than anybody who has asked for it waits.
+    /// Whether it has waited for longer than an operation waits for it.
     pub(in crate::machine) fn is_late(&self) -> bool {
         self.dependency_wait().is_some_and(|wait| wait.is_late)
     }
 
-    /// Why it cannot start as things stand.
+    /// Why it cannot start at the moment.
     pub(in crate::machine) fn obstacle(&self) -> Option<&Obstacle> {
         self.dependency_wait().and_then(|wait| wait.obstacle.as_ref())
     }
 
-    /// Whether its task is done.
+    /// Whether its task has completed.
     pub(in crate::machine) fn is_complete(&self) -> bool {
         self.history.completed > 0
             && self.history.completed == self.lifecycle.attempted
             && matches!(self.lifecycle.state, State::Stopped)
     }
 
-    /// Whether an operation waits for it.
+    /// Whether it meets this condition of a dependent instance.
     pub(in crate::machine) fn satisfies(&self, condition: Condition) -> bool {
         match condition {
             Condition::Started => match &self.lifecycle.state {
                 State::Online { .. } => true,
-                // It runs for a while, and again.
+                // It runs again and again.
                 State::BackingOff => self.lifecycle.executed > 0,
-                // It has done what it had to do.
+                // Its work is done.
                 State::Stopped => {
                     self.lifecycle.executed > 0
                         && !self.lifecycle.is_stopped_by_request
@@ -163,7 +163,7 @@ impl Instance {
         }
     }
 
-    /// What stands in the way of who waits for this one, which will not run by itself.
+    /// Itself as the obstacle of a dependent instance: it does not run, and does not start by itself.
     pub(in crate::machine) fn as_obstacle(&self) -> Obstacle {
         let message = match (self.status(), self.obstacle()) {
             (_, Some(_)) => "is not started either",
@@ -177,7 +177,7 @@ impl Instance {
         Obstacle { message: format!("{} {message}", self.subject()), is_failure }
     }
 
-    /// Whether it is one of those that are started with who depends on it.
+    /// Whether the start of a dependent instance starts it too.
     pub(in crate::machine) fn starts_with(&self, starts: StartDependencies) -> bool {
         let is_down =
             matches!(self.lifecycle.state, State::Stopped | State::Errored) || self.obstacle().is_some();
@@ -190,15 +190,15 @@ impl Instance {
         }
     }
 
-    /// Starts it because an operation waits for it.
+    /// Starts it because a dependent instance waits for it.
     pub(in crate::machine) fn start_as_dependency(&mut self, step: &mut Step<'_>, starts: StartDependencies) {
         if self.starts_with(starts) {
             self.start_in_order(step, starts);
         }
     }
 
-    /// Whether it is asked to end in its turn, when those that need it are gone: the others end at once
-    /// when everything stops.
+    /// Whether it stops in the order of the shutdown, after the instances that depend on it. Other instances stop at
+    /// the begin of the shutdown.
     pub(in crate::machine) fn stops_in_order(&self) -> bool {
         match &self.lifecycle.state {
             State::Online { .. } | State::Launching { stop: None, .. } => self.is_current(),

@@ -1,4 +1,4 @@
-//! What comes when the process of an instance has ended: its tree, its restart policy, its end.
+//! The end of a run: leftovers, restart policy, and what follows.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use crate::{
     spec::{ExitCode, Signal},
 };
 
-/// What is left of an ended worker gets this whatever the stop signal was: jobs in the background of a
-/// shell ignore SIGINT and SIGQUIT (POSIX, "Asynchronous Lists").
+/// The signal for leftovers, whatever the stop signal of the worker was: background jobs of a shell ignore SIGINT and
+/// SIGQUIT (POSIX, "Asynchronous Lists").
 const LEFTOVER_SIGNAL: Signal = Signal::TERM;
 
 impl Instance {
@@ -109,7 +109,7 @@ impl Instance {
         }
     }
 
-    /// The last process of the tree is gone.
+    /// The last leftover has ended.
     pub(in crate::machine) fn tree_gone(&mut self, step: &mut Step<'_>) -> StepOutcome {
         match &self.lifecycle.state {
             State::Stopping { main_exited: true, then, .. } => {
@@ -127,7 +127,7 @@ impl Instance {
         }
     }
 
-    /// The process has ended by itself.
+    /// The main process has ended by itself.
     pub(super) fn handle_exit(
         &mut self,
         step: &mut Step<'_>,
@@ -136,12 +136,12 @@ impl Instance {
         leftovers: bool,
     ) -> StepOutcome {
         let code = ending.code();
-        // Whatever was to be done about it.
+        // What the run reported replaces the reason of a stop that has not begun.
         self.reason = self.reported_reason(&ending);
         self.history.address_was_in_use =
             matches!(&self.reason, Some(ExitReason::CannotListen(failure)) if failure.is_in_use);
         let (next, then) = if self.generation == Generation::Successor {
-            // Its predecessor is still there.
+            // Its predecessor still serves.
             (FollowUp::Stopped, AfterStop::Remove)
         } else if self.is_last_run() {
             (FollowUp::Stopped, AfterStop::StayStopped)
@@ -151,7 +151,7 @@ impl Instance {
         };
         let run = self.run();
         self.report_exit(step, &ending, uptime, next);
-        // Also of one that was ready: a reload that goes on would spread what does not last.
+        // This concerns also a run that was ready: a reload that continued would spread a version that does not last.
         if self.is_complete_by(&ending) {
             self.gate.close(|| GateOutcome::Passed);
         } else if self.gate.stage.take().is_some() || uptime < self.spec.restart.min_uptime {
@@ -169,12 +169,12 @@ impl Instance {
         }
     }
 
-    /// Whether this ending is the end of a task, and not a failure.
+    /// Whether this ending completes a task.
     pub(super) fn is_complete_by(&self, ending: &Ending) -> bool {
         self.spec.order.oneshot && self.is_current() && *ending == Ending::Exited(0)
     }
 
-    /// The process has ended as it was asked to.
+    /// The main process has ended after a stop request.
     pub(super) fn finish_stop(
         &mut self,
         step: &mut Step<'_>,
@@ -191,7 +191,7 @@ impl Instance {
         self.follow_up(step, then, 0)
     }
 
-    /// The process of one that was sick has ended; `left` is a run that has left something behind.
+    /// The main process of an unhealthy instance has ended; `left` is its run if there are leftovers.
     pub(super) fn recover(
         &mut self,
         step: &mut Step<'_>,
@@ -210,9 +210,9 @@ impl Instance {
         } else {
             FollowUp::Final
         };
-        // However politely it went.
+        // An unhealthy run has failed, also if it exited with 0.
         let code = ending.code().max(1);
-        // What comes next is said here or never: that it is errored, for one.
+        // The exit is reported once, with what follows, for example that the instance is errored.
         self.report_exit(step, ending, step.now.since(started_at), next);
         let Some(run) = left else {
             return self.follow_up(step, AfterStop::Follow(next), code);
@@ -250,7 +250,7 @@ impl Instance {
         step.out.push(Effect::StopLeftovers(run, LEFTOVER_SIGNAL));
     }
 
-    /// Nothing of the last run is left: goes on to what was to come.
+    /// Nothing of the last run is left: carries out what follows.
     pub(super) fn follow_up(&mut self, step: &mut Step<'_>, then: AfterStop, code: ExitCode) -> StepOutcome {
         self.lifecycle.epoch += 1;
         self.lifecycle.is_stopped_by_request |= matches!(then, AfterStop::StayStopped);
@@ -274,7 +274,7 @@ impl Instance {
                 self.launch(step);
                 StepOutcome::Nothing
             }
-            // Its process had not begun, or has been forgotten: nothing is known against it.
+            // The process was not started, or its exit counts for nothing.
             AfterStop::Recover | AfterStop::Follow(FollowUp::Restart(Duration::ZERO)) => {
                 self.launch(step);
                 StepOutcome::Nothing
@@ -295,7 +295,7 @@ impl Instance {
         }
     }
 
-    /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
+    /// What follows an exit, by PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
     pub(super) fn choose_follow_up(&mut self, ending: &Ending, uptime: Duration) -> FollowUp {
         let policy = &self.spec.restart;
         let (is_final, is_unstable, min_delay) = match ending {
@@ -309,14 +309,14 @@ impl Instance {
             Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
                 (false, uptime < policy.min_uptime, Duration::ZERO)
             }
-            // Unstable whatever `min_uptime` says, and never tried again at once: the answer
-            // comes at once, too, and the supervisor would do nothing else.
+            // Unstable whatever `min_uptime` is, and never tried again without a delay: such a start fails at once, and
+            // the supervisor would do nothing else.
             Ending::SpawnFailed(failure) => match failure.kind {
                 FailureKind::Permanent if self.lifecycle.executed == 0 => {
                     return FollowUp::Errored { unstable_runs: 1 };
                 }
                 FailureKind::Permanent | FailureKind::Transient => (false, true, MIN_START_RETRY),
-                // Whatever the restart policy says: the run that it allowed has not begun.
+                // The restart policy does not apply: the run that it allowed has not begun.
                 FailureKind::Shortage => return self.history.next_attempt(&self.spec.restart),
             },
         };
@@ -331,10 +331,10 @@ impl Instance {
             if !policy.autorestart || is_final {
                 return FollowUp::Errored { unstable_runs: self.history.unstable_runs + 1 };
             }
-            // It has failed, however long that took.
+            // A task that ends with an error has failed, however long it ran.
             return self.history.next_restart(&self.spec.restart, true, uptime, min_delay);
         }
-        // A success is what an application that ends the container has to reach.
+        // The success of an application that ends the container is final.
         let has_succeeded = policy.ends_on_success && *ending == Ending::Exited(0);
         if !policy.autorestart || is_final || has_succeeded {
             return FollowUp::Final;
@@ -343,8 +343,7 @@ impl Instance {
     }
 }
 
-/// What the root has to know as soon as the process has ended, with its tree still there: later nobody
-/// knows its code any more.
+/// What the root must know at the exit of the main process, while there are leftovers: the exit code is not kept.
 fn immediate_outcome(next: FollowUp, code: ExitCode) -> StepOutcome {
     match next {
         FollowUp::Final => StepOutcome::Ended(code),

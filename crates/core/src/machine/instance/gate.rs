@@ -4,7 +4,7 @@ use super::{Instance, state::Step};
 use crate::machine::readiness::{GateOutcome, GateStage, ReadyWhen};
 
 impl Instance {
-    /// The present run must show this, from now on.
+    /// Extends the gate: the present run must show this from now on.
     pub(in crate::machine) fn extend_gate(&mut self, step: &mut Step<'_>, requirement: ReadyWhen) {
         self.gate.stage = Some(GateStage::Running(requirement));
         self.arm_gate(step, requirement);

@@ -1,9 +1,8 @@
-//! Whether a run does its work: when it is asked, what its answers and its own words mean.
+//! Health and readiness of a run: when it is probed, and what probe results, heartbeats and its own reports mean.
 //!
-//! A run that fails `[apps.health]` or has lost its heartbeat is *sick*: it is ended and runs again as
-//! after a crash at the moment when it was last seen well. One that fails `[apps.readiness]` is not
-//! ready, and goes on. Nothing is asked of who is not online. No probe is sent here: that is done
-//! elsewhere, for [`Effect::Probe`].
+//! A run that fails `[apps.health]` or misses its heartbeat is *unhealthy*: it is stopped, and restarts as after a
+//! crash at the time when it was last healthy. A run that fails `[apps.readiness]` is not ready, and keeps running.
+//! Only an online instance is probed. The supervisor sends the probes ([`Effect::Probe`]).
 
 use std::time::Duration;
 
@@ -27,11 +26,11 @@ use crate::{
     spec::Probe,
 };
 
-/// Who has just started is asked so soon and so often, until the first success: others may wait for it.
+/// The delay of the first probe and the interval until the first success: dependent instances may wait for it.
 const STARTUP_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A heartbeat that is looked at so much too late says more about procrun (a frozen container, a
-/// machine without time) than about the worker.
+/// A heartbeat check that comes this much too late has no effect: procrun itself did not run (a frozen container, an
+/// overloaded machine).
 const HEARTBEAT_SLACK: Duration = Duration::from_secs(1);
 
 impl Instance {
@@ -42,7 +41,7 @@ impl Instance {
         }
     }
 
-    /// Whether it can do its work now, as far as it can tell.
+    /// Whether it can serve, as far as its probes and reports show.
     pub(in crate::machine) fn is_ready(&self) -> bool {
         if !self.is_online() || self.health.is_stopping || self.cannot_listen() {
             return false;
@@ -58,18 +57,18 @@ impl Instance {
         }
     }
 
-    /// Whether its present run has passed `[apps.health]` and is not failing it; never without one.
+    /// Whether its present run passes `[apps.health]`; false without that probe.
     pub(in crate::machine) fn is_healthy(&self) -> bool {
         let is_passing = |probe: &Probe| self.health.liveness.is_passing(probe);
         self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_passing)
     }
 
-    /// What it says of itself.
+    /// Its own status text.
     pub(in crate::machine) fn status_text(&self) -> Option<&str> {
         self.health.status.as_deref()
     }
 
-    /// What it has failed last, if it has not succeeded since.
+    /// Its last failure to listen or to pass a probe, if it has not succeeded since.
     pub(in crate::machine) fn last_failure(&self) -> Option<String> {
         let listening = self.health.listening.failure().map(ToString::to_string);
         listening
@@ -77,12 +76,12 @@ impl Instance {
             .or_else(|| self.health.readiness.output.clone())
     }
 
-    /// Whether the present run has reported an error that it does not catch.
+    /// Whether the present run has reported an uncaught error.
     pub(in crate::machine) fn has_uncaught_error(&self) -> bool {
         self.health.uncaught.is_some()
     }
 
-    /// Why the present run has ended in this way, as far as it has reported it.
+    /// Why the present run has ended, if it has reported that.
     pub(in crate::machine) fn reported_reason(&mut self, ending: &Ending) -> Option<ExitReason> {
         match ending {
             Ending::Exited(_) => {
@@ -93,12 +92,12 @@ impl Instance {
         }
     }
 
-    /// How long the run that began then was well.
+    /// How long the run that was started then was healthy.
     pub(in crate::machine) fn healthy_time(&self, since: Time) -> Duration {
         self.health.last_healthy.map_or(Duration::ZERO, |at| at.since(since))
     }
 
-    /// The program of the present run is being executed: from now on it is asked.
+    /// The program of the present run is being executed: arms the timers of probes and heartbeat.
     pub(in crate::machine) fn begin_probes(&mut self, step: &mut Step<'_>) {
         for kind in ProbeKind::ALL {
             if let Some(interval) = self.probe(kind).map(|probe| probe.interval) {
@@ -126,7 +125,7 @@ impl Instance {
         step.out.push(Effect::ArmTimer(timer, at));
     }
 
-    /// It is time to ask.
+    /// The next probe is due.
     pub(in crate::machine) fn probe_due(&mut self, step: &mut Step<'_>, kind: ProbeKind, epoch: u64) {
         let State::Online { run, .. } = self.lifecycle.state else { return };
         let run = Run { instance: self.id, number: run };
@@ -137,7 +136,7 @@ impl Instance {
         }
     }
 
-    /// It has answered, or has not.
+    /// A probe has a result.
     pub(in crate::machine) fn probed(
         &mut self,
         step: &mut Step<'_>,
@@ -198,7 +197,7 @@ impl Instance {
         }
     }
 
-    /// It has said something of itself.
+    /// The worker has reported something about itself.
     pub(in crate::machine) fn notified(
         &mut self,
         step: &mut Step<'_>,
@@ -209,7 +208,7 @@ impl Instance {
             NotifyMessage::Heartbeat => {
                 self.health.last_healthy = Some(step.now);
                 let is_first = self.health.last_heartbeat.replace(step.now).is_none();
-                // Later ones are looked at when the timer comes: a beat costs nothing.
+                // Later heartbeats are checked when the timer fires, so a heartbeat arms no timer.
                 if let Some(heartbeat) = self.heartbeat_interval().filter(|_| is_first) {
                     self.arm_heartbeat(step, step.now + heartbeat);
                 }
@@ -218,8 +217,8 @@ impl Instance {
                 if self.spec.health.heartbeat.is_some() {
                     self.health.announced_interval = Some(time);
                     self.health.last_heartbeat = Some(step.now);
-                    // A timer stays until its time, and who says this again and again must not fill
-                    // the list of them: the one that is armed is left alone unless it is far too late.
+                    // An armed timer stays in the list until it fires. A worker that announces an interval again and
+                    // again must not fill that list: the armed timer stays, unless it is far too late.
                     let left = self.health.heartbeat_check_at.since(step.now);
                     if let Some(heartbeat) =
                         self.heartbeat_interval().filter(|time| *time <= left / 2 || left.is_zero())
@@ -231,8 +230,8 @@ impl Instance {
             NotifyMessage::Fault => return self.become_unhealthy(step, HealthFailure::Fault),
             NotifyMessage::Status(text) => self.health.status = (!text.is_empty()).then_some(text),
             NotifyMessage::Stopping => self.health.is_stopping = true,
-            // A program that listens elsewhere already does its work, and one that tries several ports
-            // listens in the end.
+            // A program that listens elsewhere already serves, and a program that tries several ports listens in the
+            // end.
             NotifyMessage::ListenFailed { failure, is_handled } if !self.gate.shown.listening => {
                 self.listen_failed(step, failure, is_handled);
             }
@@ -243,12 +242,12 @@ impl Instance {
         StepOutcome::Nothing
     }
 
-    /// How long it may say nothing.
+    /// The maximum time between two heartbeats, if it must send any.
     pub(in crate::machine) fn heartbeat_interval(&self) -> Option<Duration> {
         self.health.announced_interval.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
     }
 
-    /// It is time to look at its heartbeat.
+    /// The check of the heartbeat is due.
     pub(in crate::machine) fn heartbeat_timer_fired(
         &mut self,
         step: &mut Step<'_>,
@@ -273,7 +272,7 @@ impl Instance {
         }
     }
 
-    /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
+    /// It is unhealthy: it is stopped, and restarts. The root aborts the reload of a successor.
     pub(in crate::machine) fn become_unhealthy(
         &mut self,
         step: &mut Step<'_>,

@@ -1,4 +1,4 @@
-//! How an instance starts and gets from one state to the next.
+//! Starts of an instance, and its timers.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::{
     spec::{ProgramKind, Signal},
 };
 
-/// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
+/// How many times a tree gets SIGKILL: the second reaches processes that were forked during the first.
 const MAX_KILLS: u8 = 2;
 
 impl Instance {
-    /// Starts it on request, also one that is about to stay ended.
+    /// Starts it on request, also if it is being stopped.
     pub(in crate::machine) fn start_on_request(&mut self, step: &mut Step<'_>) {
         match &mut self.lifecycle.state {
             State::Stopped | State::Errored | State::WaitingForDependencies(_) => {
@@ -35,8 +35,7 @@ impl Instance {
         }
     }
 
-    /// Starts it if it has no process, as soon as others are what it waits for; a wait for its restart is
-    /// cut short.
+    /// Starts it if it has no process, as soon as its dependencies are satisfied; ends a backoff delay.
     pub(in crate::machine) fn start(&mut self, step: &mut Step<'_>) {
         match self.lifecycle.state {
             State::Stopped | State::Errored => self.start_in_order(step, StartDependencies::NeverStarted),
@@ -71,7 +70,8 @@ impl Instance {
         self.gate.begin(|| {
             let message = Readiness { message: true, ..Readiness::default() };
             let gate = wait_ready.then_some(ReadyWhen::Shown(message));
-            // It may meet the same process there again: not online before it has proved otherwise.
+            // Another process may still use the address: the instance is not online before it has listened or lived for
+            // `min_uptime`.
             gate.or_else(|| address_was_in_use.then_some(ReadyWhen::Uptime))
         });
         self.lifecycle.state =
@@ -88,7 +88,7 @@ impl Instance {
                 self.kind = Some(kind);
                 let (mut stop, signals) = (stop.take(), std::mem::take(signals));
                 let process = Run { instance: self.id, number: *run };
-                // The request to end it came before its kind was known.
+                // The stop request came before the kind of the program was known.
                 if let Some(stop) = stop.as_mut().filter(|stop| stop.signal == signal_before) {
                     stop.signal = self.spec.stop_signal(kind);
                 }
@@ -198,7 +198,7 @@ impl Instance {
             State::Stopping { then, .. } => {
                 let then = *then;
                 step.report(self.subject(), EventData::Unkillable {});
-                // Never two processes for one instance: what was to run again cannot.
+                // An instance never has two processes: it cannot restart.
                 let then = match then {
                     AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Recover => {
                         AfterStop::Follow(FollowUp::Errored { unstable_runs: self.history.unstable_runs })
@@ -218,13 +218,13 @@ impl Instance {
         step.out.push(Effect::ArmTimer(timer, step.now + wait));
     }
 
-    /// It is a task that has been changed while it runs: it runs again when it has ended.
+    /// A running task was changed: it runs again when it has ended.
     pub(in crate::machine) fn rerun_task(&mut self, step: &mut Step<'_>) {
         self.history.changed_during = self.lifecycle.attempted;
         step.report(self.subject(), EventData::RerunPending {});
     }
 
-    /// Passes a signal on to its main process, which gets it later if it is being started. False: it has none.
+    /// Sends a signal to its main process; if that is being started, later. False: it has none.
     pub(in crate::machine) fn forward(&mut self, signal: Signal, out: &mut Vec<Effect>) -> bool {
         if let State::Launching { signals, .. } = &mut self.lifecycle.state {
             signals.insert(signal);

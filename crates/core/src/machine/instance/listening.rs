@@ -1,4 +1,4 @@
-//! What is known of a run that could not listen: it does not do its work, or goes on without that server.
+//! A run that could not listen: either it does not serve, or it keeps running without that server.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::machine::{
     time::Time,
 };
 
-/// An application that handles a failed listen and does not try again for so long, or for its `listen_timeout`
-/// if that is shorter, goes on without that server.
+/// An application that handles a failed listen and does not try again within this time (or within its `listen_timeout`
+/// if that is shorter) keeps running without that server.
 const RETRY_WINDOW: Duration = Duration::from_secs(5);
 
 impl Instance {
-    /// Whether its present run could not listen, has not listened since, and does not go on without that.
+    /// Whether its present run could not listen, has not listened since, and does not keep running without that server.
     pub(in crate::machine) fn cannot_listen(&self) -> bool {
         self.health.listening.has_failed()
     }
@@ -28,8 +28,8 @@ impl Instance {
         (*failure, *tolerated_at, *is_tolerated) = (None, None, false);
     }
 
-    /// The present run could not listen. An application that handles the error and does not try again does its
-    /// work without that server: the port of its metrics, for example.
+    /// The present run could not listen. An application that handles the error and does not try again serves without
+    /// that server: the port of its metrics, for example.
     pub(in crate::machine) fn listen_failed(
         &mut self,
         step: &mut Step<'_>,
@@ -54,7 +54,7 @@ impl Instance {
         step.out.push(Effect::ArmTimer(timer, at));
     }
 
-    /// It may be time to count it as one that goes on without the server that could not listen.
+    /// Checks whether it keeps running without the server that could not listen.
     pub(in crate::machine) fn listen_timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) {
         if epoch != self.health.listening.epoch || !self.is_online() {
             return;
@@ -72,7 +72,7 @@ impl Instance {
         }
     }
 
-    /// Whether its present run fails by itself, if it ends now, and has not reported why.
+    /// Whether an exit of its present run would be a failure of which it has not reported the reason.
     pub(in crate::machine) fn is_unexplained(&self) -> bool {
         self.is_online() && !self.cannot_listen() && !self.gate.shown.listening && !self.has_uncaught_error()
     }

@@ -1,4 +1,4 @@
-//! The states of an instance, and what takes it from one to the next.
+//! The states of an instance, and the types of its steps.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -28,7 +28,7 @@ pub enum Status {
     Stopping,
     /// It has no process and does not start by itself.
     Stopped,
-    /// It has no process until its dependencies are ready.
+    /// It has no process until its dependencies are satisfied.
     #[serde(rename = "waiting")]
     WaitingForDependencies,
     /// It has no process until the backoff delay is over.
@@ -39,7 +39,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The word for it.
+    /// The word in tables and JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Launching => "launching",
@@ -69,20 +69,20 @@ impl Status {
 #[derive(Debug)]
 pub(in crate::machine) enum State {
     Stopped,
-    /// It starts when others are what it waits for.
+    /// It starts when its dependencies are satisfied.
     WaitingForDependencies(DependencyWait),
     Launching {
         run: u64,
         since: Time,
         stop: Option<Stop>,
-        /// For its process, which gets them as soon as it executes its program.
+        /// Signals for its process, which gets them when it executes its program.
         signals: BTreeSet<Signal>,
     },
     Online {
         run: u64,
         since: Time,
     },
-    /// It finishes its connections before it is asked to end.
+    /// It finishes its connections before it gets its stop signal.
     Draining {
         run: u64,
         since: Time,
@@ -100,64 +100,64 @@ pub(in crate::machine) enum State {
     Errored,
 }
 
-/// The wait of an instance for others.
+/// The wait of an instance for its dependencies.
 #[derive(Debug)]
 pub(in crate::machine) struct DependencyWait {
-    /// Whom to start first.
+    /// The dependencies that must be started first.
     pub(in crate::machine) starts: StartDependencies,
-    /// What it waits for has been said.
+    /// The wait was reported.
     pub(in crate::machine) is_reported: bool,
     /// It has waited for `listen_timeout`.
     pub(in crate::machine) is_late: bool,
-    /// That has been said, too.
+    /// That it is late was reported.
     pub(in crate::machine) is_late_reported: bool,
-    /// Why it cannot start as things stand.
+    /// Why it cannot start at the moment.
     pub(in crate::machine) obstacle: Option<Obstacle>,
 }
 
 impl DependencyWait {
-    /// Whether nothing leads to its start by itself.
+    /// Whether a dependency does not become satisfied by itself.
     pub(in crate::machine) fn is_blocked(&self) -> bool {
         self.obstacle.is_some()
     }
 }
 
-/// Why an instance cannot start as things stand.
+/// Why an instance cannot start at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::machine) struct Obstacle {
-    /// What stands in its way: `migrate (0) is errored`.
+    /// The obstacle: `migrate (0) is errored`.
     pub(in crate::machine) message: String,
-    /// That has come about by itself; nobody wanted it so.
+    /// The dependency has failed: no client and no configuration stopped it.
     pub(in crate::machine) is_failure: bool,
 }
 
-/// Which of those that it depends on are started with it.
+/// Which dependencies a start starts too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::machine) enum StartDependencies {
-    /// None any more.
+    /// None: they have been started.
     Started,
-    /// Those that were never started or stopped on request.
+    /// Those that were neither started nor stopped before.
     NeverStarted,
-    /// All: the request names it.
+    /// All: a client requested the start of the dependent instance.
     All,
 }
 
-/// Where an instance stands, and what its timers and its stop need.
+/// The state of an instance, and the data of its timers and its stop.
 #[derive(Debug)]
 pub(in crate::machine) struct Lifecycle {
     pub(in crate::machine) state: State,
-    /// Counts armed timers; all but the last one armed are stale.
+    /// Counts armed timers; all but the last one are stale.
     pub(in crate::machine) epoch: u64,
-    /// The number of the last run that was attempted; 0: none.
+    /// The number of the last attempted run; 0: none.
     pub(in crate::machine) attempted: u64,
-    /// The number of the last run whose program has been executed; 0: none.
+    /// The number of the last run whose program was executed; 0: none.
     pub(in crate::machine) executed: u64,
-    /// A client or the configuration has stopped it.
+    /// Whether a client or the configuration has stopped it.
     pub(in crate::machine) is_stopped_by_request: bool,
-    /// In a shutdown: SIGKILL comes no later than this, whatever `kill_timeout` says, and the present run is
-    /// the last one.
+    /// In a shutdown: SIGKILL comes no later than this, whatever `kill_timeout` is, and the present run is the last
+    /// one.
     pub(in crate::machine) kill_limit: Option<Time>,
-    /// The time from the stop signal to SIGKILL, and when it ends.
+    /// The grace period and its end.
     pub(in crate::machine) grace: (Duration, Time),
 }
 
@@ -175,7 +175,7 @@ impl Default for Lifecycle {
     }
 }
 
-/// A wish to end the instance.
+/// A request to stop the instance.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::machine) struct Stop {
     pub(in crate::machine) signal: Signal,
@@ -183,36 +183,36 @@ pub(in crate::machine) struct Stop {
     pub(in crate::machine) then: AfterStop,
 }
 
-/// What comes when the tree is gone.
+/// What follows when the process tree is gone.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::machine) enum AfterStop {
-    /// The process ended by itself: whatever its ending leads to.
+    /// The process ended by itself: what its exit leads to.
     Follow(FollowUp),
     /// Stay stopped.
     StayStopped,
-    /// Run again, with a clean record.
+    /// Restart, and forget earlier unstable runs.
     Restart,
-    /// Run again as after a crash: it was sick.
+    /// Restart as after a crash: it was unhealthy.
     Recover,
-    /// Be forgotten.
+    /// Leave the list.
     Remove,
 }
 
-/// What the root has to know.
+/// What a step of an instance means for the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(in crate::machine) enum StepOutcome {
     /// Nothing.
     Nothing,
-    /// It has ended by itself and for good.
+    /// It has ended by itself and does not restart.
     Ended(ExitCode),
-    /// It has given up.
+    /// It is errored.
     Errored(ExitCode),
-    /// It may be forgotten.
+    /// It leaves the list.
     Removed,
 }
 
-/// What a step works with.
+/// The context of a step.
 pub(in crate::machine) struct Step<'a> {
     pub(in crate::machine) now: Time,
     pub(in crate::machine) out: &'a mut Vec<Effect>,

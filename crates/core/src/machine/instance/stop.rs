@@ -1,4 +1,4 @@
-//! How an instance is ended: it drains, is asked to end, and is killed.
+//! The stop of an instance: drain, stop signal or message, SIGKILL.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::{
     spec::Signal,
 };
 
-/// How long SIGKILL may take until it is sent again, or a process counts as unkillable.
+/// The time after SIGKILL until it is sent again, or a process counts as unkillable.
 const KILL_RETRY: Duration = Duration::from_secs(1);
 
 impl Instance {
-    /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
+    /// Stops it. `stop.then` replaces what was to follow before.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> StepOutcome {
         match (stop.cause, stop.cause.exit_reason()) {
             (StopReason::Shutdown, _) => self.reason = None,
@@ -35,7 +35,7 @@ impl Instance {
                 if self.spec.is_cluster() {
                     step.out.push(Effect::Retire(run));
                 }
-                // Who has never listened has nothing to finish.
+                // A worker that has never listened has no connections.
                 match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.gate.shown.listening) {
                     Some(within) => {
                         let Stop { signal, cause, then } = stop;
@@ -81,7 +81,7 @@ impl Instance {
         }
     }
 
-    /// It has finished its connections, or has had its time to.
+    /// It has finished its connections, or the time for that is over.
     pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, cause: StopReason) {
         match self.lifecycle.state {
             State::Draining { run, since, signal, then } => {
@@ -108,7 +108,7 @@ impl Instance {
         self.arm_kill(step);
     }
 
-    /// Arms the timer for SIGKILL.
+    /// Starts the grace period.
     pub(super) fn arm_kill(&mut self, step: &mut Step<'_>) {
         let mut time = self.spec.stop.kill_timeout;
         if let Some(limit) = self.lifecycle.kill_limit {
@@ -118,12 +118,12 @@ impl Instance {
         self.arm(step, time);
     }
 
-    /// Whether everything stops, and its present run is its last one.
+    /// Whether its present run is the last one, because of a shutdown.
     pub(in crate::machine) fn is_last_run(&self) -> bool {
         self.lifecycle.kill_limit.is_some()
     }
 
-    /// SIGKILL is to come no later than this.
+    /// Limits the grace period: SIGKILL comes no later than this.
     pub(in crate::machine) fn limit_grace_period(&mut self, step: &mut Step<'_>, limit: Time) {
         self.lifecycle.kill_limit = Some(limit);
         let (given, until) = self.lifecycle.grace;
@@ -134,7 +134,7 @@ impl Instance {
         }
     }
 
-    /// SIGKILL to the whole tree, at once.
+    /// Sends SIGKILL to the process tree, at once.
     pub(in crate::machine) fn kill(&mut self, step: &mut Step<'_>) {
         let Some(run) = self.run() else { return };
         let State::Stopping { kills, main_exited, .. } = &mut self.lifecycle.state else { return };

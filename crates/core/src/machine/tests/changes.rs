@@ -1,4 +1,4 @@
-//! Changed files: who runs anew, how, and how often.
+//! Changed files: which instances restart, how, and how often.
 
 use super::*;
 use crate::spec::WatchSpec;
@@ -14,7 +14,7 @@ impl World {
     }
 }
 
-/// The paths that were named, and whether old and new served side by side.
+/// The reported paths, and whether the change was applied by a rolling reload.
 fn answered(world: &World) -> Vec<(&str, bool)> {
     let mut answered = Vec::new();
     for notice in &world.said {
@@ -117,7 +117,7 @@ fn an_app_that_changes_its_own_files_is_delayed_and_named() {
     let mut world = World::new(plan([watching(app("a"))]));
     world.kills_work = true;
     world.pass(MS(60_000));
-    // As an application that writes a file right after each start.
+    // An application that writes a file right after each start.
     for _ in 0..200 {
         world.change("state.json");
         if world.status(0) == Status::Stopping {

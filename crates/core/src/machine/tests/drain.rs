@@ -1,4 +1,4 @@
-//! What a worker that others replace may finish before it is asked to end.
+//! Draining: a replaced worker finishes its connections before it is stopped.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn of(count: u32) -> Plan {
     plan([spec, app("other")])
 }
 
-/// The causes of the signals that an instance was sent.
+/// The reasons of the stop signals of an instance.
 fn causes(world: &World) -> Vec<StopReason> {
     let cause = |notice: &Notice| match &notice.data {
         EventData::Stopping { reason, .. } => Some(*reason),

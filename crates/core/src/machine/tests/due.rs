@@ -1,11 +1,11 @@
-//! Restart by time: what it means to who runs, who rests, and who is on the way.
+//! Scheduled restarts of running, stopped, starting and stopping instances.
 
 use std::sync::LazyLock;
 
 use super::*;
 use crate::spec::{Fields, Pattern, Schedule};
 
-/// The machine does not ask which times these are.
+/// Any schedule: the machine does not evaluate it.
 static SCHEDULE: LazyLock<Schedule> = LazyLock::new(|| Schedule {
     pattern: Pattern::new(
         "@daily",
@@ -70,7 +70,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     assert_eq!(causes(&world), [StopReason::Schedule]);
     world.obey(0);
     assert_eq!(world.spawned.len(), 2);
-    // It waits for its restart after a crash.
+    // It is in its backoff after a crash.
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.status(0), Status::BackingOff);
@@ -89,7 +89,7 @@ fn a_stopped_instance_starts_without_its_unstable_runs() {
     assert_eq!(world.status(0), Status::Errored);
     world.due("a");
     assert_eq!(world.status(0), Status::Online);
-    // It is stopped on request; PM2 starts it again at its time, too.
+    // It was stopped by a command; PM2 starts it by its schedule too.
     world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.obey(0);
     assert_eq!(world.status(0), Status::Stopped);

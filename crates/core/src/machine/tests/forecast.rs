@@ -1,11 +1,11 @@
-//! What a change of the plan would do is what it does.
+//! A change of the plan does what its forecast predicts.
 
 use proptest::prelude::*;
 
 use super::{random::random_plan, *};
 use crate::machine::{AppUpdate, Forecast, RestartScope};
 
-/// The instances of each application by number: which begin a run, and which leave the list.
+/// The instances of each application by number: those that start, and those that leave the list.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Touched {
     begun: BTreeSet<(String, u32)>,
@@ -34,8 +34,8 @@ impl World {
         self.machine.instances().map(|view| (view.spec.name.clone(), view.number)).collect()
     }
 
-    /// Everything does what it is asked to: what is to end ends, what begins can do its work, and a task
-    /// ends well. Gives the places in which a run has begun.
+    /// Lets every process do what is requested: a stopping one ends, a starting one becomes ready, and a task
+    /// completes. Returns the slots in which a run has started.
     fn come_to_rest(&mut self) -> BTreeSet<(String, u32)> {
         let (mut begun, mut seen) = (BTreeSet::new(), self.spawned.len());
         for _ in 0..80 {
@@ -65,7 +65,7 @@ impl World {
     }
 }
 
-/// A number for each instance of the application is asked for, or nothing.
+/// A number of instances for the application, or none.
 fn updates_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<AppUpdate> {
     let of = |app: &Arc<AppSpec>| {
         let all = world.machine.instances().filter(|view| view.spec.name == app.name);
@@ -80,7 +80,7 @@ fn updates_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<AppUpdate> {
     plan.apps.iter().map(of).collect()
 }
 
-/// Without checks, which would end runs by themselves, and an end of the whole.
+/// Without probes, which would end runs, and without an end of the container.
 fn quiet(mut plan: Plan) -> Plan {
     for app in &mut plan.apps {
         let app = Arc::make_mut(app);

@@ -1,4 +1,4 @@
-//! Who is asked when, and what the answers lead to.
+//! Probes and heartbeats: when they are due, and what their results lead to.
 
 use super::*;
 use crate::{
@@ -19,7 +19,7 @@ pub(super) fn with_health(name: &str) -> AppSpec {
 }
 
 impl World {
-    /// Lets time pass until it is asked; how long that took.
+    /// Lets time pass until a probe is sent; returns how long that took.
     #[track_caller]
     fn until_asked(&mut self, instance: u32, kind: ProbeKind) -> Duration {
         let from = self.now;
@@ -105,7 +105,7 @@ fn retries_failures_in_a_row_restart_it() {
     world.pass(MS(1));
     assert_eq!(world.spawned.len(), began, "not before it has ended");
     world.obey(0);
-    // It was well for most of its time: as after a crash of a stable run.
+    // It was healthy for most of its time: as after a crash of a stable run.
     assert_eq!(world.spawned.len(), began + 1);
     let view = world.machine.instance(InstanceId(0)).unwrap();
     assert_eq!((view.unstable_runs, view.restarts, view.past_runs[0].reason()), (0, 1, "health"));
@@ -252,7 +252,7 @@ fn a_missing_heartbeat_restarts_it() {
     assert_eq!(world.health_failures(), [HealthFailure::HeartbeatMissing(S(4))]);
     world.obey(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().past_runs[0].reason(), "heartbeat");
-    // The next one never says anything.
+    // The next run sends no heartbeat.
     world.pass(S(29));
     assert_eq!(world.health_failures().len(), 1);
     world.pass(S(2));

@@ -1,4 +1,4 @@
-//! The machine's races by name.
+//! Starts, exits, restarts and stops, each race by its name.
 
 use super::*;
 use crate::machine::{ExitReason, ListenFailure, NotifyMessage, PastRun, Uncaught};
@@ -92,13 +92,13 @@ fn a_stop_abandons_a_start_in_progress() {
     world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
     world.obey(0);
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&false]);
-    // A restart of what has not executed its program yet is the next run, once this one is gone.
+    // A restart before the program is executed starts the next run when this one is gone.
     world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
     let spawned = world.spawned.len();
     world.answer_start(0, false);
     assert_eq!(world.spawned.len(), spawned + 1);
-    // One that is abandoned too late is stopped as every other.
+    // A start that is abandoned too late is stopped like any other run.
     world.stop(Signal::TERM);
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
     world.answer_start(0, true);
@@ -123,7 +123,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     let signals: Vec<_> = effects.iter().filter(|it| matches!(it, Effect::Signal(..))).cloned().collect();
     assert_eq!(signals, [Signal::USR1, Signal::USR2, Signal::WINCH].map(|it| Effect::Signal(run, it)));
 
-    // The next process gets none of them, and one that cannot be started loses its own.
+    // The next process gets none of them, and the signals of a failed start are lost.
     let mut world = World::new(plan([app("a")]));
     world.spawns_wait = true;
     world.exit(world.run(0), FAILED, false);
@@ -435,7 +435,7 @@ fn an_errored_app_starts_again_when_its_file_changes() {
     assert_eq!(world.status(0), Status::Online);
 }
 
-/// The application for which the container runs, and a helper that would go on.
+/// The application for which the container runs, and a helper that would keep running.
 fn job(ends_on_success: bool, on_errored: OnErrored) -> World {
     let mut main = app("main");
     main.restart = RestartPolicy { ends_on_success, on_errored, max_restarts: 2, ..main.restart };
@@ -505,7 +505,7 @@ fn cannot_listen() -> NotifyMessage {
     NotifyMessage::ListenFailed { failure: in_use(), is_handled: false }
 }
 
-/// As of a server whose application handles the error.
+/// A failed listen whose error the application handles.
 fn goes_without() -> NotifyMessage {
     NotifyMessage::ListenFailed { failure: in_use(), is_handled: true }
 }
@@ -523,7 +523,7 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
     assert_eq!(world.status(0), Status::Online);
     let view = world.machine.instance(InstanceId(0)).unwrap();
     assert_eq!((view.ready, view.last_failure), (true, Some(in_use().to_string())), "that stays visible");
-    // Neither a later try nor the end of the run changes that.
+    // Neither a later attempt nor the end of the run changes that.
     world.feed(Input::Notified(world.run(0), goes_without()));
     assert_eq!(world.status(0), Status::Online);
     world.exit(world.run(0), FAILED, false);
@@ -540,7 +540,7 @@ fn a_run_that_does_not_handle_a_failed_listen_is_never_online() {
     assert_eq!(world.status(0), Status::Launching);
     world.feed(Input::Notified(world.run(0), NotifyMessage::Listening));
     assert_eq!(world.status(0), Status::Online);
-    // A timer of an earlier run means nothing to the next one.
+    // A timer of an earlier run has no effect on the next one.
     world.feed(Input::Notified(world.run(0), goes_without()));
     world.exit(world.run(0), FAILED, false);
     world.pass(MS(4500));

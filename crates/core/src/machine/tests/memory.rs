@@ -1,4 +1,4 @@
-//! Too much memory: a worker beyond its limit, and a container that has no more.
+//! Memory: a worker above its limit, and a container whose memory is short.
 
 use super::*;
 use crate::machine::{ExitReason, MemoryAction, MemoryExcess, MemoryShortage, PastRun};
@@ -7,13 +7,13 @@ const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 200 * MIB;
 
 impl World {
-    /// The present run of an instance has this number of MiB of its 200.
+    /// The present run of an instance uses this number of MiB; its limit is 200.
     pub(super) fn exceeds(&mut self, instance: u32, used: u64) {
         let run = self.run(instance);
         self.feed(Input::MemoryExceeded { run, used: used * MIB, limit: LIMIT });
     }
 
-    /// The container has 490 of its 512 MiB, and these instances these sizes.
+    /// The container uses 490 of its 512 MiB, and these instances have these sizes.
     fn is_short(&mut self, sizes: &[(u32, u64)]) {
         let mut sizes: Vec<(Run, u64)> =
             sizes.iter().map(|(instance, size)| (self.run(*instance), size * MIB)).collect();
@@ -62,7 +62,7 @@ fn a_worker_with_its_own_socket_restarts_alone() {
     assert_eq!(world.machine.instance(InstanceId(1)).unwrap().past_runs[0].reason, expected);
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.reasons(1), ["memory", "exit"], "what comes later has its own reason");
-    // News of the run before is none of the present one.
+    // An input about the run before has no effect on the present one.
     world.feed(Input::MemoryExceeded { run, used: 300 * MIB, limit: LIMIT });
     assert_eq!(world.status(1), Status::Online);
 }
@@ -127,7 +127,7 @@ fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_neve
         matches!(notice.data, EventData::MemoryExceeded { action: MemoryAction::Postpone { .. }, .. })
     });
     assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
-    // A good run, and it is as ever.
+    // A stable run resets the backoff.
     world.pass(MS(31_000));
     let before = world.spawned.len();
     world.exceeds(0, 210);
@@ -252,7 +252,7 @@ fn a_memory_shortage_aborts_a_reload() {
     world.listen(0);
     world.pass(MS(60_000));
     let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
-    // The new one is instance 2.
+    // The successor is instance 2.
     world.is_short(&[(0, 250), (2, 230)]);
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopping]);
     world.is_short(&[(0, 250), (2, 230)]);
@@ -285,7 +285,7 @@ fn an_oom_kill_is_named_and_restarts_like_a_crash() {
     assert_eq!(killed.code(), 137);
     world.exit(world.run(0), killed.clone(), false);
     assert_eq!((world.status(0), world.reasons(0)), (Status::Online, vec!["oom"]));
-    // The kernel was faster.
+    // The kernel has killed it first.
     world.pass(MS(60_000));
     world.exceeds(0, 300);
     world.exit(world.run(0), killed, false);

@@ -1,4 +1,4 @@
-//! The machine on a virtual clock: the world around it, in which the other files try it.
+//! The machine on a virtual clock: `World` plays the supervisor and the processes.
 
 mod changes;
 mod drain;
@@ -77,7 +77,7 @@ fn cluster_app(name: &str) -> AppSpec {
     spec
 }
 
-/// The same, and it waits for others.
+/// The application with these dependencies.
 fn after(spec: AppSpec, others: &[(&str, Condition)]) -> AppSpec {
     let depends_on = others
         .iter()
@@ -86,12 +86,12 @@ fn after(spec: AppSpec, others: &[(&str, Condition)]) -> AppSpec {
     AppSpec { order: Order { depends_on, ..spec.order }, ..spec }
 }
 
-/// A task that ends.
+/// A task.
 fn task(name: &str) -> AppSpec {
     AppSpec { order: Order { oneshot: true, ..Order::default() }, ..app(name) }
 }
 
-/// An application that says when it is ready.
+/// An application with `wait_ready`.
 fn speaker(name: &str) -> AppSpec {
     let mut spec = app(name);
     spec.exec.interpreter = Interpreter::Program("node".to_owned());
@@ -107,36 +107,36 @@ fn plan(apps: impl IntoIterator<Item = AppSpec>) -> Plan {
 const PID: i32 = 100;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// The world around the machine: processes that do what they are told, on a virtual clock.
+/// Plays the supervisor and the processes, on a virtual clock.
 struct World {
     machine: Machine,
     now: Time,
-    /// Runs whose main process lives.
+    /// Runs whose main process is alive.
     alive: BTreeSet<Run>,
-    /// Runs whose main process has ended and whose tree has not.
+    /// Runs with leftovers.
     left: BTreeSet<Run>,
     timers: BTreeMap<Timer, Time>,
     said: Vec<Notice>,
     spawned: Vec<(Time, Run)>,
     killed: Vec<(Time, Run)>,
     replies: BTreeMap<Ticket, Option<Reply>>,
-    /// The operations of which something was a step.
+    /// The operations of which an event was a step.
     steps: Vec<Ticket>,
     end: Option<u8>,
     stop_asked: Option<Time>,
-    /// What the next programs turn out to be.
+    /// The kind of the next programs.
     kind: ProgramKind,
-    /// The next spawns fail.
+    /// The next starts fail.
     spawns_fail: bool,
-    /// The next spawns wait until they are answered by hand.
+    /// The next starts wait for `answer_start`.
     spawns_wait: bool,
-    /// Runs whose start has not been answered yet, and whether it is to be abandoned.
+    /// Runs whose start has not been answered yet, and whether it was abandoned.
     starting: BTreeMap<Run, bool>,
-    /// What kind of failure it is then.
+    /// The kind of such a failure.
     spawn_failure: FailureKind,
-    /// The instances whose health probe has no answer yet.
+    /// The probes that have no result yet.
     asked: Vec<(Run, ProbeKind)>,
-    /// SIGKILL ends what it is sent to.
+    /// SIGKILL ends the processes that it is sent to.
     kills_work: bool,
 }
 
@@ -236,7 +236,7 @@ impl World {
                     Effect::Remove(id) => assert!(self.machine.instance(id).is_none()),
                     Effect::Report { notice, tickets } => {
                         if let EventData::Unkillable {} = notice.data {
-                            // Given up: it is nobody's any more.
+                            // The machine has given up on it.
                             self.alive.retain(|run| Some(run.instance) != notice.subject.instance);
                             self.left.retain(|run| Some(run.instance) != notice.subject.instance);
                         }
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    /// The settled instances that are online, with their runs.
+    /// The runs of the current instances that are online.
     fn serving(&self) -> Vec<Run> {
         let views = self.machine.instances();
         let online =
@@ -265,7 +265,7 @@ impl World {
         online.filter_map(|view| self.alive.iter().find(|run| run.instance == view.id).copied()).collect()
     }
 
-    /// A reload that fails touches nothing that serves, unless something else was asked for.
+    /// A failed reload does not affect instances that serve, unless another change was requested.
     fn check_failed_reloads(&self, before: &[Run], effects: &[Effect]) {
         let says = |wanted: &dyn Fn(&EventData) -> bool| {
             effects
@@ -295,7 +295,7 @@ impl World {
         };
         if says(&fails) && !says(&is_tolerated) {
             let after = self.serving();
-            // Who was ready and did not last has ended by itself.
+            // A successor that was ready and has ended is the reason of the failure.
             let is_reason = |run: &Run| {
                 says(&|data: &EventData| {
                     matches!(data, EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { instance, .. }, .. }
@@ -313,7 +313,7 @@ impl World {
         *answer = Some(reply);
     }
 
-    /// Asks for something; the ticket finds the answers.
+    /// Requests an operation.
     fn ask(&mut self, operation: Operation) -> Ticket {
         let ticket = Ticket(self.replies.len() as u64);
         self.replies.insert(ticket, None);
@@ -321,7 +321,7 @@ impl World {
         ticket
     }
 
-    /// The last answer, if it has come.
+    /// The final answer, if there is one yet.
     fn answer(&self, ticket: Ticket) -> Option<&Reply> {
         self.replies[&ticket].as_ref()
     }
@@ -347,12 +347,12 @@ impl World {
         self.feed(Input::Ready(self.run(instance), ReadinessSource::Listening));
     }
 
-    /// Its process does as it was told, with nothing left.
+    /// The process of an instance ends with 0, without leftovers.
     fn obey(&mut self, instance: u32) {
         self.exit(self.run(instance), OK, false);
     }
 
-    /// Answers the start of an instance that waits: its program is executed, or never will be.
+    /// Answers the start of an instance that waits: its program is executed, or it fails.
     fn answer_start(&mut self, instance: u32, is_executed: bool) {
         let run = *self.starting.keys().find(|run| run.instance == InstanceId(instance)).expect("it starts");
         self.starting.remove(&run);
@@ -385,7 +385,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, with all timers that run out meanwhile.
+    /// Lets time pass, and fires the timers that are due meanwhile.
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some((timer, at)) = self

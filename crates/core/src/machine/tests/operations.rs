@@ -1,4 +1,4 @@
-//! What people ask for: each operation does it, and is answered once.
+//! Operations: each one does what it says, and is answered once.
 
 use super::*;
 use crate::machine::{AppUpdate, Count, InitialState, RestartScope};
@@ -47,7 +47,7 @@ fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
 #[test]
 fn an_operation_waits_for_the_ready_message() {
     let mut world = World::new(plan([speaker("a")]));
-    // It has not said so yet.
+    // It has not sent `ready` yet.
     let start = world.ask(Operation::Act(Action::Start, ids([0])));
     let restart = world.ask(Operation::Act(Action::Restart, ids([0])));
     let run = world.run(0);
@@ -56,7 +56,7 @@ fn an_operation_waits_for_the_ready_message() {
     world.feed(Input::Ready(world.run(0), ReadinessSource::Message));
     assert!(world.is_done(start) && world.is_done(restart));
 
-    // Who is late goes on, as a start without a command.
+    // An instance that is late keeps starting, as without a command.
     let late = world.ask(Operation::Act(Action::Restart, ids([0])));
     world.exit(world.run(0), OK, false);
     world.pass(Duration::from_secs(59));

@@ -1,4 +1,4 @@
-//! Who starts when, and what becomes of those whose turn never comes.
+//! The order of starts, and instances that are blocked.
 
 use super::*;
 use crate::machine::Count;
@@ -7,8 +7,7 @@ const STARTED: Condition = Condition::Started;
 const READY: Condition = Condition::Ready;
 const COMPLETED: Condition = Condition::Completed;
 
-/// `db` says when it is ready, `migrate` is a task after it, `api` comes after both; the file has them in
-/// the other order.
+/// `db` has `wait_ready`, `migrate` is a task after it, `api` depends on both; the file has them in the opposite order.
 fn stack() -> Plan {
     plan([
         after(app("api"), &[("db", READY), ("migrate", COMPLETED)]),
@@ -98,7 +97,7 @@ fn a_failing_task_is_retried_and_in_the_end_no_dependent_starts() {
     task.restart.max_restarts = 3;
     let mut world = World::new(plan([task, after(app("api"), &[("migrate", COMPLETED)])]));
     for _ in 0..2 {
-        // Longer than `min_uptime`: a task that fails has failed all the same.
+        // Longer than `min_uptime`: a failed task counts as failed anyway.
         world.pass(MS(5000));
         world.exit(world.run(0), FAILED, false);
         assert_eq!(world.status(1), Status::WaitingForDependencies);
@@ -129,7 +128,7 @@ fn a_blocked_critical_app_ends_the_container_with_the_code_of_its_dependency() {
     task.restart.autorestart = false;
     let mut api = after(app("api"), &[("migrate", COMPLETED)]);
     api.restart.on_errored = OnErrored::Exit;
-    // It waits, too, and must not start while everything stops.
+    // It waits too, and must not start during a shutdown.
     let late = after(app("late"), &[("other", STARTED), ("migrate", COMPLETED)]);
     let mut world = World::new(plan([task, api, late, app("other")]));
     world.exit(world.run(0), FAILED, false);
@@ -189,7 +188,7 @@ fn an_impossible_start_is_answered_and_a_requested_one_starts_its_dependencies()
     let stop = world.ask(Operation::Act(Action::Stop, ids([API, MIGRATE, DB])));
     world.obey(DB);
     assert!(world.is_done(stop));
-    // A restart concerns no other application.
+    // A restart affects no other application.
     let restart = world.ask(Operation::Act(Action::Restart, ids([API])));
     assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
     let start = world.ask(Operation::Act(Action::Start, ids([API])));
@@ -225,7 +224,7 @@ fn a_completed_task_is_not_repeated_for_another_app() {
     let start = world.ask(Operation::Act(Action::Start, ids([API])));
     assert!(world.is_done(start));
     assert_eq!(world.started(), [DB, MIGRATE, API, API]);
-    // Asked for by name it is.
+    // A start by name starts it.
     let again = world.ask(Operation::Act(Action::Restart, ids([MIGRATE])));
     assert!(world.is_done(again));
     assert_eq!(world.started(), [DB, MIGRATE, API, API, MIGRATE]);
@@ -236,7 +235,7 @@ fn a_reload_of_a_dependent_app_does_not_wait() {
     let mut world = World::new(plan([task("migrate"), after(cluster_app("web"), &[("migrate", COMPLETED)])]));
     world.obey(0);
     world.listen(1);
-    // While the migration runs once more.
+    // While the migration runs again.
     world.ask(Operation::Act(Action::Restart, ids([0])));
     let reload = world.ask(Operation::Act(Action::Reload, ids([1])));
     world.listen(2);
@@ -263,7 +262,7 @@ fn all_instances_of_a_dependency_count() {
     assert_eq!(world.status(0), Status::WaitingForDependencies);
     world.listen(2);
     assert_eq!(world.status(0), Status::Online);
-    // One more of it waits like the first.
+    // Another instance waits like the first.
     world.ask(Operation::Scale { app: "api".to_owned(), count: Count::To(2) });
     assert_eq!(world.status(3), Status::Online);
 }
@@ -302,7 +301,7 @@ fn a_dependency_with_condition_healthy_is_probed() {
     assert_eq!(world.status(0), Status::WaitingForDependencies);
     world.asked_and(1, Ok(()));
     assert_eq!(world.status(0), Status::Online);
-    // What becomes of its health then is nobody's business but its own.
+    // Its health affects no dependent instance after that.
     for _ in 0..3 {
         world.asked_and(1, Err("refused"));
     }

@@ -1,4 +1,4 @@
-//! The machine against random event orders.
+//! The machine with random orders of inputs.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ impl World {
         (!alive.is_empty()).then(|| *which.get(&alive))
     }
 
-    /// Answers all starts that wait; one that is to be abandoned may have executed its program already.
+    /// Answers all starts that wait; an abandoned one may have executed its program already.
     fn answer_starts(&mut self, is_executed: bool) {
         self.spawns_wait = false;
         while let Some((run, _)) = self.starting.first_key_value() {
@@ -104,7 +104,7 @@ pub(super) fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
         spec.order.oneshot = *name == 1 && *other;
         by_name.insert(*name, if *name == 3 { due::by_time(spec) } else { spec });
     }
-    // Some come after all that have a lower number; so there is no circle.
+    // Some depend on all that have a lower number, so there is no dependency cycle.
     let present: Vec<u8> = by_name.keys().copied().collect();
     for (name, _, other) in apps.iter().filter(|(_, instances, other)| *other || *instances == 3) {
         let before = present.iter().filter(|before| *before < name).map(|before| {
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// The tickets without a last answer.
+    /// The tickets without a final answer.
     fn unanswered(&self) -> Vec<Ticket> {
         self.replies.keys().copied().filter(|ticket| self.answer(*ticket).is_none()).collect()
     }
@@ -250,11 +250,10 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// Never two processes for one instance, no start after a stop, nothing done after the end,
-    /// no end with a process left, nothing after a last answer: `World` asserts these on every
-    /// effect, and the machine its own invariants after every step. Here: every stop ends within
-    /// 8 s plus a step for each stage, every operation has its answer then, and no run number is used
-    /// twice.
+    /// Never two processes for one instance, no start after a shutdown, nothing done after the end, no end with a
+    /// process left, nothing after a final answer: `World` asserts these on every effect, and the machine its own
+    /// invariants after every step. Here: every shutdown ends within 8 s plus a step for each stage, every operation
+    /// has its answer then, and no run number is used twice.
     #[test]
     fn any_order_of_inputs_keeps_the_invariants(
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
@@ -282,7 +281,7 @@ proptest! {
                     world.tree_gone(run);
                 }
             }
-            // The whole time, and for each stage a step for SIGKILL or for giving up.
+            // The whole budget, and for each stage a step for SIGKILL or for an unkillable process.
             world.pass(MS(8000 + 4 * 2100));
         }
         prop_assert!(world.end.is_some(), "the stop has not ended");
@@ -291,8 +290,7 @@ proptest! {
         prop_assert_eq!(spawned.len(), world.spawned.len(), "a run number was used twice");
     }
 
-    /// Whatever was asked for is over by itself, and so is every reload: nothing waits for
-    /// a request to stop.
+    /// Every operation and every reload completes by itself, without a shutdown.
     #[test]
     fn no_operation_hangs(
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
@@ -310,7 +308,7 @@ proptest! {
             }
         }
         world.answer_starts(kills_work);
-        // Every wait of 80 operations after each other, and nobody does anything any more.
+        // Longer than all delays of 80 operations together, without another input.
         for _ in 0..80 * 4 * 2 {
             if world.unanswered().is_empty() && world.machine.reloads.is_idle() {
                 break;
@@ -322,7 +320,7 @@ proptest! {
     }
 }
 
-/// What an application of a random order is.
+/// The kind of a random application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Plain,
@@ -330,18 +328,18 @@ enum Sort {
     Task,
 }
 
-/// Applications, each with those that it depends on: only such with a lower number.
+/// Applications with their dependencies: only those with a lower number.
 fn orders() -> impl Strategy<Value = Vec<(Sort, Vec<bool>)>> {
     let sort = prop_oneof![Just(Sort::Plain), Just(Sort::Speaker), Just(Sort::Task)];
     prop::collection::vec((sort, prop::collection::vec(prop::bool::weighted(0.3), 12)), 1..12)
 }
 
-/// The numbers of those that this one depends on.
+/// The numbers of the dependencies of this one.
 fn needs(order: &[(Sort, Vec<bool>)], number: usize) -> impl Iterator<Item = usize> {
     (0..number).filter(move |before| order[number].1[*before])
 }
 
-/// Whether one depends on the other, also by way of others.
+/// Whether one depends on the other, also indirectly.
 fn reaches(order: &[(Sort, Vec<bool>)], from: usize, to: usize) -> bool {
     needs(order, from).any(|next| next == to || reaches(order, next, to))
 }
@@ -349,8 +347,8 @@ fn reaches(order: &[(Sort, Vec<bool>)], from: usize, to: usize) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Whatever depends on whatever, and in whatever order the file has it and things happen: each starts
-    /// once, none before what it depends on is so, and all stop in reverse.
+    /// With any dependencies, any order in the file and any order of inputs, each application starts once, none before
+    /// its dependencies are satisfied, and all stop in reverse order.
     #[test]
     fn any_order_of_applications_starts_and_stops(
         order in orders(),
@@ -381,7 +379,7 @@ proptest! {
                 after(spec, &depends_on)
             })
             .collect();
-        // The order of the file says nothing.
+        // The order of the file has no effect.
         let count = apps.len();
         apps.rotate_left(usize::try_from(seed % count as u64).unwrap());
         if seed % 2 == 0 {

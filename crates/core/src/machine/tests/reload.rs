@@ -1,4 +1,4 @@
-//! Reloads: who comes, who leaves, and what is left when it goes wrong.
+//! Reloads: successors, predecessors, and what remains after an abort.
 
 use super::*;
 use crate::machine::ReadinessFailure;
@@ -7,7 +7,7 @@ fn cluster(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
 }
 
-/// An application that listens in this number of instances, and another one.
+/// A cluster of this number of instances that listen, and another application.
 fn serving(spec: AppSpec) -> World {
     let Instances::Count(count) = spec.instances else { unreachable!("a number") };
     let mut world = World::new(plan([spec, app("other")]));
@@ -103,7 +103,7 @@ fn a_crashing_successor_is_removed_and_its_predecessor_keeps_serving() {
     ));
     world.pass(MS(100_000));
     assert_eq!((world.alive.len(), world.status(0), world.status(1)), (3, Status::Online, Status::Online));
-    // The file is the same and still not what runs.
+    // The file is the same, and the instances still differ from it.
     apply(&mut world, cluster(2, "new"));
     world.listen(4);
     world.obey(0);

@@ -1,4 +1,4 @@
-//! The stop of everything: the order of it, and who gets how much of the time.
+//! The shutdown: its order, and the share of the budget of each application.
 
 use super::*;
 use crate::machine::NotifyMessage;
@@ -7,7 +7,7 @@ const STARTED: Condition = Condition::Started;
 
 const TERM: Signal = Signal::TERM;
 
-/// `api` → `cache` → `db`, and `other`, which has nothing to do with them: in this order in the list.
+/// `api` → `cache` → `db`, and `other`, which is independent: in this order in the list.
 fn chain(kill_timeout: u64) -> Plan {
     let with = |mut spec: AppSpec| {
         spec.stop.kill_timeout = MS(kill_timeout);
@@ -22,7 +22,7 @@ fn chain(kill_timeout: u64) -> Plan {
 }
 
 impl World {
-    /// Who was asked to end, and when.
+    /// The instances that were stopped, and when.
     fn asked(&self) -> Vec<u32> {
         let asked = self.said.iter().filter_map(|notice| match &notice.data {
             EventData::Stopping { reason: StopReason::Shutdown, .. } => {
@@ -33,7 +33,7 @@ impl World {
         asked.collect()
     }
 
-    /// How long each was given before it was killed, in milliseconds.
+    /// The grace period of each killed instance, in milliseconds.
     fn killed_after(&self) -> Vec<(u32, u128)> {
         let killed = self.said.iter().filter_map(|notice| match &notice.data {
             EventData::Killing { waited } => Some((notice.subject.instance?.0, waited.as_millis())),
@@ -67,7 +67,7 @@ fn an_app_that_ends_before_its_stage_does_not_restart_or_delay_others() {
     world.stop(TERM);
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.status(1), Status::Stopped);
-    // The database serves the first one, by way of the one that is gone.
+    // The first application depends on the database through the one that is gone.
     assert_eq!(world.asked(), [0, 3]);
     world.obey(0);
     assert_eq!(world.asked(), [0, 3, 2]);
@@ -79,7 +79,7 @@ fn the_budget_is_shared_so_that_the_last_stage_gets_its_share() {
     world.kills_work = true;
     world.stop(TERM);
     world.pass(MS(8000));
-    // A third of 8 s each; who has nothing to do with them has all of it.
+    // A third of 8 s each; the independent one gets all of it.
     assert_eq!(world.killed_after(), [(0, 2666), (1, 2666), (2, 2666), (3, 8000)]);
     world.pass(MS(100));
     assert_eq!(world.end, Some(0));
@@ -177,7 +177,7 @@ fn a_waiting_instance_never_starts_after_a_shutdown() {
 #[test]
 fn a_dependency_cycle_of_two_plans_ends_too() {
     let mut world = World::new(chain(8000));
-    // Validation refuses this; a reload in the middle of two versions may come to it.
+    // Validation refuses this; two plans may lead to it during a reload.
     let circle = plan([after(app("db"), &[("api", STARTED)])]).apps.remove(0);
     world.machine.set_plan(circle);
     world.stop(TERM);
@@ -201,7 +201,7 @@ fn everything_serves_during_pre_stop_delay() {
     let start = world.ask(Operation::Act(Action::Start, vec![InstanceId(0)]));
     assert!(world.failure(start).contains("being stopped"));
     world.pass(MS(1000));
-    // Who crashes meanwhile serves again.
+    // An instance that crashes meanwhile restarts.
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.status(1), Status::Online);
     world.pass(MS(1900));
@@ -229,7 +229,7 @@ fn a_change_of_the_plan_does_not_change_the_delay() {
     world.stop(TERM);
     let mut patient = app("b");
     patient.stop.kill_timeout = MS(60_000);
-    // As a reload that comes to its end does it.
+    // As the completion of a reload does.
     world.machine.set_plan(Arc::new(patient));
     world.pass(MS(4000));
     assert_eq!(world.asked(), [0, 1]);

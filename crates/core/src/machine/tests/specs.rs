@@ -9,7 +9,7 @@ use super::{
 };
 use crate::spec::validate::validate;
 
-/// The places in a value, as JSON pointers.
+/// The JSON pointers of all parts of a value.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(entries) => entries.iter().for_each(|(key, value)| {
@@ -71,7 +71,7 @@ proptest! {
                     Ok(()) => runs.push(mutated),
                     Err(violation) => prop_assert!(violation.to_string().len() < 1000),
                 },
-                // The next mutation begins with what can be read.
+                // The next mutation begins with a value that can be decoded.
                 Err(_) => value = before,
             }
         }

@@ -1,4 +1,4 @@
-//! Applications that are to read otherwise: what restarts, how, and when the operation is answered.
+//! Updates of applications: what restarts, how, and when the operation is answered.
 
 use super::*;
 use crate::machine::{AppUpdate, InitialState, RestartScope};
@@ -26,14 +26,14 @@ fn update_apps(update: AppUpdate, scope: RestartScope) -> Operation {
 }
 
 impl World {
-    /// Whether it was done at once.
+    /// Whether it was answered at once.
     fn ask_and_do(&mut self, operation: Operation) -> bool {
         let asked = self.ask(operation);
         self.is_done(asked)
     }
 }
 
-/// The `pm_id`s and versions of the settled instances of `a`.
+/// The `pm_id`s and versions of the current instances of `a`.
 fn list(world: &World) -> Vec<(u32, String)> {
     let is_meant = |view: &crate::machine::InstanceView<'_>| {
         view.spec.name == "a" && view.generation == Generation::Current
@@ -137,7 +137,7 @@ fn a_new_file_replaces_fork_instances_one_after_the_other() {
     assert_eq!(list(&world), version("new", 0..3));
     assert_eq!(world.machine.plan().apps[0].namespace, "new");
 
-    // One that does not come back spares the others.
+    // A failed restart spares the others.
     let others = [world.run(1), world.run(2)];
     apply(&mut world, "broken");
     world.obey(0);
@@ -276,7 +276,7 @@ fn a_task_is_interrupted_or_rerun_only_if_selected_or_its_file_has_changed() {
         world.obey(0);
         assert_eq!(world.machine.instance(InstanceId(0)).unwrap().completed, Some(true));
 
-        // When it is done.
+        // When it has completed.
         world.ask_and_do(update_apps(by_file.clone(), scope));
         world.ask_and_do(update_apps(by_command, scope));
         assert_eq!(world.spawned.len(), 3, "{scope:?}: it was done already");
