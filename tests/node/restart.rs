@@ -379,7 +379,9 @@ fn a_process_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
         run.wait_for_err("warn: consumer (0) cannot listen on 127.0.0.1:");
         let health = || bed.launch(&["healthcheck"]).env("PROCRUN_HOME", &bed.home()).start();
         if is_online {
-            run.wait_for_err(&format!("consumer (0) handles the error and goes on without 127.0.0.1:{port}"));
+            run.wait_for_err(&format!(
+                "consumer (0) handles the error and keeps running without 127.0.0.1:{port}"
+            ));
             let (status, ready, problem) = listed(&bed).remove(0);
             assert_eq!((status.as_str(), ready), ("online", Value::Bool(true)));
             assert!(problem.starts_with("cannot listen on 127.0.0.1:"), "it stays visible: {problem}");

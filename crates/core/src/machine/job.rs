@@ -57,7 +57,7 @@ impl Job {
     /// Its name in messages.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Update(update) if update.tickets.is_empty() => "what the file says now",
+            Self::Update(update) if update.tickets.is_empty() => "the change of the file",
             Self::Update(_) => "the change",
             Self::Reload { .. } => "another reload",
             Self::Restart { .. } => "a restart",

@@ -69,7 +69,7 @@ pub enum Action {
     Signal(Signal),
 }
 
-/// An application as it is to be.
+/// The new configuration of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppUpdate {
     /// Its new spec.

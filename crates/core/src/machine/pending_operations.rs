@@ -57,7 +57,7 @@ impl Awaited {
                 Some(Ok(()))
             }
             (Self::Start(_), Some(instance)) if instance.is_late() => {
-                fail(instance, "still waits for others and starts as soon as they are there")
+                fail(instance, "still waits for its dependencies, and starts when they are ready")
             }
             (Self::Start(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
                 (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.message)),
@@ -73,7 +73,7 @@ impl Awaited {
             },
             (Self::Exit(run), Some(instance)) => (instance.run() != Some(run)).then_some(Ok(())),
             (Self::Removal, Some(instance)) if instance.is_being_removed() => None,
-            (Self::Removal, Some(instance)) => fail(instance, "was asked for again before it was gone"),
+            (Self::Removal, Some(instance)) => fail(instance, "was added again before it was removed"),
         }
     }
 }

@@ -96,7 +96,7 @@ impl StopReason {
             | Self::Replaced
             | Self::Drained
             | Self::NotDrained
-            // The exit status of a run that the shutdown ends says enough.
+            // A shutdown has no exit reason: the exit status is enough.
             | Self::Shutdown => None,
         }
     }

@@ -37,7 +37,7 @@ impl Machine {
         *jobs = kept;
         for job in dropped {
             for ticket in job.tickets() {
-                let error = format!("{app} was stopped or removed before {} had its turn", job.name());
+                let error = format!("{app} was stopped or removed before {} began", job.name());
                 self.pending_operations.finish_job(*ticket, app, Some(error));
             }
         }
@@ -47,7 +47,7 @@ impl Machine {
     pub(super) fn drop_queued_starts(&mut self, app: &str, numbers: &BTreeSet<u32>) {
         self.drop_queued(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
         for job in self.reloads.queued.get_mut(app).into_iter().flatten() {
-            let error = format!("{app} was stopped or removed before {} had its turn", job.name());
+            let error = format!("{app} was stopped or removed before {} began", job.name());
             match job {
                 Job::Update(update) if !update.selected.is_disjoint(numbers) => {
                     update.selected.retain(|number| !numbers.contains(number));

@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn arguments_are_read_only_if_the_name_of_the_program_is_not_enough() {
         for program in ["bash", "npm", "python3", "postgres", "su"] {
-            role(program, || panic!("{program} tells by itself"));
+            role(program, || panic!("the name {program} is enough"));
         }
     }
 }

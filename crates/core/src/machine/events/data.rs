@@ -252,7 +252,7 @@ event_data! {
         /// The keys that differ, if it existed before.
         keys: Vec<Cow<'static, str>>,
     }
-    /// The ecosystem file was read again, and an application stays as it is: a file system does not answer.
+    /// The ecosystem file was read again, and an application is unchanged: a file system does not answer.
     "config.app_kept" AppKept { reason: String }
     /// The ecosystem file was read again and is applied.
     "config.applied" ConfigApplied {

@@ -280,7 +280,7 @@ fn the_reference_lists_every_kind_and_its_fields() {
     }
 }
 
-/// The words in the data of events are on a page of their own.
+/// The words in the data of events have a page of their own.
 #[test]
 fn the_reference_lists_the_values_of_events() {
     let page = include_str!("../../../../../docs/reference/event-values.md");

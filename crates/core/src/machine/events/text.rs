@@ -55,7 +55,10 @@ impl Display for Notice {
             EventData::ReadinessLost { output } => write!(f, "{subject} is not ready: {output}"),
             EventData::Unhealthy { failure } => write!(f, "{subject} {failure}"),
             EventData::WithoutListener { place } => {
-                write!(f, "{subject} handles the error and goes on without {place}: it counts as online")
+                write!(
+                    f,
+                    "{subject} handles the error and keeps running without {place}: it counts as online"
+                )
             }
             EventData::NotReady { failure } => write!(f, "{subject} {failure}"),
             EventData::Draining { reason, timeout } => {
@@ -460,7 +463,7 @@ impl Notice {
 fn end_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
     match (reason?, next) {
         (ExitReason::Uncaught(Uncaught::Rejection), _) => Some(
-            "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and goes on, \
+            "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and continues, \
              as under PM2",
         ),
         (ExitReason::CannotListen(failure), FollowUp::Errored { .. } | FollowUp::Final)
@@ -489,7 +492,7 @@ fn end_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str>
 fn reload_hint(failure: &ReadinessFailure) -> &'static str {
     match failure {
         ReadinessFailure::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
-        ReadinessFailure::Ended { .. } => "its own lines before this say why; fix it and reload again",
+        ReadinessFailure::Ended { .. } => "its own log lines before this show why; fix it and reload again",
         ReadinessFailure::TimedOut { source: ReadinessSource::Listening, .. } => {
             "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
         }
@@ -504,7 +507,9 @@ fn reload_hint(failure: &ReadinessFailure) -> &'static str {
         | ReadinessFailure::TimedOut { source: ReadinessSource::Probe, .. } => {
             "fix what its probe requests, or give it more time with listen_timeout; then reload again"
         }
-        ReadinessFailure::Unhealthy(_) => "its own lines before this may say why; fix it and reload again",
+        ReadinessFailure::Unhealthy(_) => {
+            "its own log lines before this may show why; fix it and reload again"
+        }
         ReadinessFailure::PredecessorAlive => {
             "check what the old process waits for (its state in /proc), then reload again"
         }

@@ -24,7 +24,7 @@ pub enum Status {
     Launching,
     /// Its process runs.
     Online,
-    /// Its process, or the rest of its tree, is being stopped.
+    /// Its process tree is being stopped.
     Stopping,
     /// It has no process and does not start by itself.
     Stopped,

@@ -17,7 +17,7 @@ impl World {
 /// The reported paths, and whether the change was applied by a rolling reload.
 fn answered(world: &World) -> Vec<(&str, bool)> {
     let mut answered = Vec::new();
-    for notice in &world.said {
+    for notice in &world.reports {
         if let EventData::FilesChanged { path, rolling } = &notice.data {
             answered.push((path.as_str(), *rolling));
         }
@@ -30,7 +30,7 @@ fn waits(world: &World) -> Vec<u128> {
         EventData::ChangesThrottled { wait, .. } => Some(wait.as_millis()),
         _ => None,
     };
-    world.said.iter().filter_map(wait).collect()
+    world.reports.iter().filter_map(wait).collect()
 }
 
 #[test]
@@ -40,11 +40,11 @@ fn an_application_is_restarted_and_only_that_one() {
     world.change("src/a.js");
     assert_eq!(answered(&world), [("src/a.js", false)]);
     assert_eq!((world.status(0), world.status(1)), (Status::Stopping, Status::Online));
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.status(0), Status::Online);
     world.feed(Input::FilesChanged { app: "b".to_owned(), path: "x".to_owned() });
     world.feed(Input::FilesChanged { app: "c".to_owned(), path: "x".to_owned() });
-    assert_eq!(answered(&world).len(), 1, "who does not watch, and who is not there");
+    assert_eq!(answered(&world).len(), 1, "an app without watch, and an unknown one");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_cluster_is_reloaded_and_a_change_meanwhile_comes_after_it() {
         }
         let leaving = world.machine.instances().find(|view| view.generation == Generation::Predecessor);
         if let Some(id) = leaving.map(|view| view.id.0) {
-            world.obey(id);
+            world.exit_ok(id);
         }
     }
     assert_eq!(world.spawned.len(), 2 + 2 + 2);
@@ -84,13 +84,13 @@ fn a_stopped_app_stays_stopped_and_an_ended_one_starts() {
     world.change("fix.js");
     assert_eq!(world.status(0), Status::Online);
 
-    let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+    let stop = world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.change("while.js");
-    world.obey(0);
+    world.exit_ok(0);
     assert!(world.is_done(stop));
     world.change("after.js");
     assert_eq!(world.status(0), Status::Stopped);
-    world.ask(Operation::Act(Action::Start, vec![InstanceId(0)]));
+    world.request(Operation::Act(Action::Start, vec![InstanceId(0)]));
     world.change("again.js");
     assert_eq!(world.status(0), Status::Stopping);
     assert_eq!(answered(&world), [("fix.js", false), ("again.js", false)]);
@@ -121,7 +121,7 @@ fn an_app_that_changes_its_own_files_is_delayed_and_named() {
     for _ in 0..200 {
         world.change("state.json");
         if world.status(0) == Status::Stopping {
-            world.obey(0);
+            world.exit_ok(0);
         }
         world.pass(MS(100));
     }
@@ -140,16 +140,16 @@ fn a_stop_or_shutdown_drops_a_delayed_restart() {
         let mut world = World::new(plan([watching(app("a")), app("b")]));
         for _ in 0..3 {
             world.change("state.json");
-            world.obey(0);
+            world.exit_ok(0);
         }
         world.change("state.json");
         assert_eq!(waits(&world), [100]);
         if shutdown {
             world.stop(Signal::TERM);
         } else {
-            world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+            world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
         }
-        world.obey(0);
+        world.exit_ok(0);
         world.pass(MS(60_000));
         assert_eq!(world.status(0), Status::Stopped);
         assert_eq!(answered(&world).len(), 3);

@@ -22,7 +22,7 @@ fn causes(world: &World) -> Vec<StopReason> {
         EventData::Stopping { reason, .. } => Some(*reason),
         _ => None,
     };
-    world.said.iter().filter_map(cause).collect()
+    world.reports.iter().filter_map(cause).collect()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn an_instance_that_ends_while_it_drains_has_ended() {
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
     let run = world.run(1);
     world.exit(run, FAILED, true);
-    assert_eq!(world.status(1), Status::Stopping, "what it left behind has to end too");
+    assert_eq!(world.status(1), Status::Stopping, "its leftovers must end too");
     world.tree_gone(run);
     assert!(world.machine.instance(InstanceId(1)).is_none());
     assert_eq!(world.end, None);

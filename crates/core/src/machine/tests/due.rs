@@ -34,12 +34,12 @@ impl World {
     }
 
     fn times_due(&self) -> usize {
-        self.said.iter().filter(|notice| matches!(notice.data, EventData::ScheduleDue { .. })).count()
+        self.reports.iter().filter(|notice| matches!(notice.data, EventData::ScheduleDue { .. })).count()
     }
 }
 
 fn causes(world: &World) -> Vec<StopReason> {
-    let causes = world.said.iter().filter_map(|notice| match &notice.data {
+    let causes = world.reports.iter().filter_map(|notice| match &notice.data {
         EventData::Stopping { reason, .. } | EventData::Draining { reason, .. } => Some(*reason),
         _ => None,
     });
@@ -57,7 +57,7 @@ fn a_running_instance_restarts_when_it_has_ended() {
     world.exit(run, OK, true);
     assert_eq!(world.spawned.len(), 3, "not before its tree is gone");
     world.tree_gone(run);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online; 3]);
     assert_eq!(world.spawned.len(), 5);
 }
@@ -68,7 +68,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     world.due("a");
     world.due("a");
     assert_eq!(causes(&world), [StopReason::Schedule]);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.spawned.len(), 2);
     // It is in its backoff after a crash.
     world.exit(world.run(0), FAILED, false);
@@ -77,7 +77,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     let before = world.spawned.len();
     world.due("a");
     assert_eq!((world.status(0), world.spawned.len()), (Status::BackingOff, before));
-    assert_eq!(world.times_due(), 1, "nothing is said where nothing is done");
+    assert_eq!(world.times_due(), 1, "without an action there is no event");
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn a_stopped_instance_starts_without_its_unstable_runs() {
     world.due("a");
     assert_eq!(world.status(0), Status::Online);
     // It was stopped by a command; PM2 starts it by its schedule too.
-    world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
-    world.obey(0);
+    world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+    world.exit_ok(0);
     assert_eq!(world.status(0), Status::Stopped);
     world.due("a");
     assert_eq!(world.status(0), Status::Online);
@@ -110,7 +110,7 @@ fn a_schedule_keeps_the_container_until_a_stop() {
     assert_eq!(world.status(0), Status::Online);
     world.stop(Signal::TERM);
     world.due("a");
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.end, Some(0));
 }
 
@@ -159,8 +159,8 @@ fn a_stopped_cluster_is_started() {
     assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online; 2]);
     // One runs, one was stopped.
     world.listen(0);
-    world.ask(Operation::Act(Action::Stop, vec![InstanceId(1)]));
-    world.obey(1);
+    world.request(Operation::Act(Action::Stop, vec![InstanceId(1)]));
+    world.exit_ok(1);
     world.due("a");
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online; 3]);
 }
@@ -173,5 +173,5 @@ fn no_app_is_due_before_the_start_or_by_an_earlier_name() {
     assert_eq!(effects, []);
     let mut world = World::new(plan([app("a")]));
     world.due("b");
-    assert_eq!(world.said.len(), 1, "{:?}", world.said);
+    assert_eq!(world.reports.len(), 1, "{:?}", world.reports);
 }

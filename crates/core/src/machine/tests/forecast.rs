@@ -13,7 +13,7 @@ struct Touched {
 }
 
 impl Touched {
-    fn foretold(forecasts: &[Forecast]) -> Self {
+    fn forecast(forecasts: &[Forecast]) -> Self {
         let mut touched = Self::default();
         for forecast in forecasts {
             let app = forecast.new.as_ref().or(forecast.old.as_ref()).expect("an application");
@@ -36,7 +36,7 @@ impl World {
 
     /// Lets every process do what is requested: a stopping one ends, a starting one becomes ready, and a task
     /// completes. Returns the slots in which a run has started.
-    fn come_to_rest(&mut self) -> BTreeSet<(String, u32)> {
+    fn complete_all(&mut self) -> BTreeSet<(String, u32)> {
         let (mut begun, mut seen) = (BTreeSet::new(), self.spawned.len());
         for _ in 0..80 {
             for run in self.alive.clone() {
@@ -81,7 +81,7 @@ fn updates_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<AppUpdate> {
 }
 
 /// Without probes, which would end runs, and without an end of the container.
-fn quiet(mut plan: Plan) -> Plan {
+fn without_probes(mut plan: Plan) -> Plan {
     for app in &mut plan.apps {
         let app = Arc::make_mut(app);
         app.health = HealthSpec::default();
@@ -102,19 +102,19 @@ proptest! {
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
         second in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
         stopped in prop::collection::vec(0u32..6, 0..3),
-        rest: bool,
+        is_stopped: bool,
         how in 0u8..8,
     ) {
-        let mut world = World::new(quiet(random_plan(&first)));
-        if rest {
-            world.come_to_rest();
+        let mut world = World::new(without_probes(random_plan(&first)));
+        if is_stopped {
+            world.complete_all();
         }
-        let ids: Vec<InstanceId> = stopped.into_iter().map(InstanceId).filter(|id| world.is_there(id.0)).collect();
+        let ids: Vec<InstanceId> = stopped.into_iter().map(InstanceId).filter(|id| world.exists(id.0)).collect();
         if !ids.is_empty() {
-            world.ask(Operation::Act(Action::Stop, ids));
-            world.come_to_rest();
+            world.request(Operation::Act(Action::Stop, ids));
+            world.complete_all();
         }
-        let plan = quiet(random_plan(&second));
+        let plan = without_probes(random_plan(&second));
         let before = world.places();
         let (operation, forecasts) = if how < 4 {
             (Operation::Apply { plan: plan.clone(), cpus: 2 }, world.machine.forecast(&plan, 2))
@@ -124,20 +124,20 @@ proptest! {
             let forecasts = world.machine.forecast_change(&apps, 2, scope);
             (Operation::UpdateApps { apps, cpus: 2, scope }, forecasts)
         };
-        let foretold = Touched::foretold(&forecasts);
+        let forecast = Touched::forecast(&forecasts);
         let begin = world.spawned.len();
-        let asked = world.ask(operation);
+        let ticket = world.request(operation);
         let at_once: Vec<Run> = world.spawned[begin..].iter().map(|(_, run)| *run).collect();
         let mut begun: BTreeSet<_> = at_once
             .iter()
             .filter_map(|run| world.machine.instance(run.instance))
             .map(|view| (view.spec.name.clone(), view.number))
             .collect();
-        begun.extend(world.come_to_rest());
+        begun.extend(world.complete_all());
         let after = world.places();
         let gone = before.difference(&after).cloned().collect();
-        prop_assert_eq!(&foretold, &Touched { begun, gone }, "{:#?}", forecasts);
-        prop_assert!(world.is_done(asked), "{:?}", world.answer(asked));
+        prop_assert_eq!(&forecast, &Touched { begun, gone }, "{:#?}", forecasts);
+        prop_assert!(world.is_done(ticket), "{:?}", world.answer(ticket));
         let again = world.machine.forecast(&world.machine.plan().clone(), 2);
         prop_assert!(again.iter().all(Forecast::is_empty), "{:#?}", again);
     }

@@ -21,18 +21,18 @@ pub(super) fn with_health(name: &str) -> AppSpec {
 impl World {
     /// Lets time pass until a probe is sent; returns how long that took.
     #[track_caller]
-    fn until_asked(&mut self, instance: u32, kind: ProbeKind) -> Duration {
+    fn until_probed(&mut self, instance: u32, kind: ProbeKind) -> Duration {
         let from = self.now;
         for _ in 0..100_000 {
             if let Some(at) =
-                self.asked.iter().position(|(run, it)| run.instance.0 == instance && *it == kind)
+                self.probes.iter().position(|(run, it)| run.instance.0 == instance && *it == kind)
             {
-                self.asked.remove(at);
+                self.probes.remove(at);
                 return self.now.since(from);
             }
             self.pass(MS(10));
         }
-        panic!("it is never asked");
+        panic!("it is never probed");
     }
 
     fn answer_probe(&mut self, instance: u32, kind: ProbeKind, result: Result<(), &str>) {
@@ -42,7 +42,7 @@ impl World {
 
     #[track_caller]
     pub(super) fn asked_and(&mut self, instance: u32, result: Result<(), &str>) -> Duration {
-        let waited = self.until_asked(instance, ProbeKind::Liveness);
+        let waited = self.until_probed(instance, ProbeKind::Liveness);
         self.answer_probe(instance, ProbeKind::Liveness, result);
         waited
     }
@@ -56,11 +56,11 @@ impl World {
     }
 
     fn health_failures(&self) -> Vec<HealthFailure> {
-        let sick = |notice: &Notice| match &notice.data {
+        let unhealthy = |notice: &Notice| match &notice.data {
             EventData::Unhealthy { failure } => Some(failure.clone()),
             _ => None,
         };
-        self.said.iter().filter_map(sick).collect()
+        self.reports.iter().filter_map(unhealthy).collect()
     }
 }
 
@@ -79,9 +79,9 @@ fn a_start_is_probed_often_and_later_at_the_interval() {
 #[test]
 fn one_probe_at_a_time() {
     let mut world = World::new(plan([with_health("a")]));
-    world.until_asked(0, ProbeKind::Liveness);
+    world.until_probed(0, ProbeKind::Liveness);
     world.pass(S(100));
-    assert!(world.asked.is_empty(), "it has not answered yet");
+    assert!(world.probes.is_empty(), "the probe has no result yet");
     world.answer_probe(0, ProbeKind::Liveness, Ok(()));
     world.answer_probe(0, ProbeKind::Liveness, Err("an answer to nothing"));
     assert_eq!(world.asked_and(0, Ok(())), S(10));
@@ -104,7 +104,7 @@ fn retries_failures_in_a_row_restart_it() {
     assert_eq!((world.status(0), world.healthy(0)), (Status::Stopping, Some(false)));
     world.pass(MS(1));
     assert_eq!(world.spawned.len(), began, "not before it has ended");
-    world.obey(0);
+    world.exit_ok(0);
     // It was healthy for most of its time: as after a crash of a stable run.
     assert_eq!(world.spawned.len(), began + 1);
     let view = world.machine.instance(InstanceId(0)).unwrap();
@@ -146,8 +146,8 @@ fn the_follow_up_is_reported_also_with_leftovers() {
         EventData::Exited { next, .. } => Some(*next),
         _ => None,
     };
-    let said: Vec<FollowUp> = world.said.iter().filter_map(next).collect();
-    assert_eq!(said, [FollowUp::Restart(Duration::ZERO), FollowUp::Errored { unstable_runs: 2 }]);
+    let follow_ups: Vec<FollowUp> = world.reports.iter().filter_map(next).collect();
+    assert_eq!(follow_ups, [FollowUp::Restart(Duration::ZERO), FollowUp::Errored { unstable_runs: 2 }]);
     assert_eq!(world.status(0), Status::Errored);
 }
 
@@ -162,13 +162,13 @@ fn an_instance_that_was_never_healthy_backs_off_and_is_errored() {
             world.asked_and(0, Err("refused"));
         }
         assert_eq!(world.status(0), Status::Stopping);
-        world.obey(0);
+        world.exit_ok(0);
         assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable_runs, unstable_runs);
         if unstable_runs == 2 {
             assert_eq!(world.status(0), Status::BackingOff);
         }
     }
-    assert_eq!(world.end, Some(1), "a polite end of one that was sick is no success");
+    assert_eq!(world.end, Some(1), "exit 0 of an unhealthy run is no success");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_unhealthy_instance_without_autorestart_stays_stopped() {
     let run = *world.left.first().unwrap();
     world.tree_gone(run);
     assert_eq!(world.status(0), Status::Stopped);
-    world.obey(1);
+    world.exit_ok(1);
     world.pass(S(1));
     world.stop(Signal::TERM);
     assert!(world.machine.instance(InstanceId(0)).unwrap().failed);
@@ -199,7 +199,7 @@ fn a_stop_of_an_unhealthy_instance_replaces_its_restart() {
     }
     let began = world.spawned.len();
     world.stop(Signal::TERM);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!((world.spawned.len(), world.end), (began, Some(0)));
 }
 
@@ -209,7 +209,7 @@ fn a_stopping_instance_is_not_probed() {
     world.asked_and(0, Ok(()));
     world.stop(Signal::TERM);
     world.pass(MS(1000));
-    assert!(world.asked.is_empty());
+    assert!(world.probes.is_empty());
     world.answer_probe(0, ProbeKind::Liveness, Err("too late"));
     assert!(world.health_failures().is_empty());
 }
@@ -219,21 +219,21 @@ fn a_failed_readiness_probe_restarts_nothing() {
     let mut spec = app("a");
     spec.health.readiness = Some(Box::new(probe()));
     let mut world = World::new(plan([spec]));
-    let ask = |world: &mut World, result| {
-        world.until_asked(0, ProbeKind::Readiness);
+    let probe_once = |world: &mut World, result| {
+        world.until_probed(0, ProbeKind::Readiness);
         world.answer_probe(0, ProbeKind::Readiness, result);
         world.ready(0)
     };
-    assert!(ask(&mut world, Ok(())));
-    assert!(ask(&mut world, Err("busy")) && ask(&mut world, Err("busy")));
+    assert!(probe_once(&mut world, Ok(())));
+    assert!(probe_once(&mut world, Err("busy")) && probe_once(&mut world, Err("busy")));
     for _ in 0..5 {
-        assert!(!ask(&mut world, Err("busy")));
+        assert!(!probe_once(&mut world, Err("busy")));
     }
-    assert!(ask(&mut world, Ok(())));
+    assert!(probe_once(&mut world, Ok(())));
     assert_eq!((world.status(0), world.healthy(0), world.spawned.len()), (Status::Online, None, 1));
     let flips =
-        world.said.iter().filter(|notice| matches!(notice.data, EventData::ReadinessLost { .. })).count();
-    assert_eq!(flips, 1, "said once");
+        world.reports.iter().filter(|notice| matches!(notice.data, EventData::ReadinessLost { .. })).count();
+    assert_eq!(flips, 1, "reported once");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_missing_heartbeat_restarts_it() {
     assert!(world.health_failures().is_empty());
     world.pass(S(1));
     assert_eq!(world.health_failures(), [HealthFailure::HeartbeatMissing(S(4))]);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().past_runs[0].reason(), "heartbeat");
     // The next run sends no heartbeat.
     world.pass(S(29));
@@ -287,7 +287,7 @@ fn the_list_of_timers_is_bounded() {
     assert!(world.timers.len() < 10, "{}", world.timers.len());
     world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(S(2))));
     world.pass(S(40));
-    assert_eq!(world.health_failures().len(), 1, "and it is looked at all the same");
+    assert_eq!(world.health_failures().len(), 1, "and it is checked all the same");
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn its_status_text_is_shown_until_it_ends() {
     assert!(world.ready(0));
     world.feed(Input::Notified(world.run(0), NotifyMessage::Stopping));
     assert!(!world.ready(0));
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().status_text, None);
     assert!(world.ready(0));
 }
@@ -339,12 +339,12 @@ fn a_successor_is_ready_when_it_passes_and_listens() {
     assert_eq!(world.status(0), Status::Online, "it has to pass, too");
     world.asked_and(1, Ok(()));
     assert_eq!(world.status(0), Status::Stopping);
-    world.obey(0);
-    assert!(!world.is_there(0) && world.healthy(1) == Some(true));
+    world.exit_ok(0);
+    assert!(!world.exists(0) && world.healthy(1) == Some(true));
 
     let mut world = reloading(|spec| spec.reload.wait_ready = true);
     world.asked_and(1, Ok(()));
-    assert_eq!(world.status(0), Status::Online, "it has to say so, too");
+    assert_eq!(world.status(0), Status::Online, "it must send the message too");
     world.feed(Input::Ready(world.run(1), ReadinessSource::Message));
     assert_eq!(world.status(0), Status::Stopping);
 }
@@ -359,13 +359,13 @@ fn a_successor_that_never_passes_its_probe_aborts_the_reload() {
     assert_eq!(world.status(1), Status::Online);
     world.pass(S(1));
     assert_eq!(world.status(1), Status::Stopping);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(world.status(0), Status::Online);
-    let failed = world.said.iter().find_map(|notice| match &notice.data {
+    let failed = world.reports.iter().find_map(|notice| match &notice.data {
         EventData::ReloadAborted { .. } => Some(notice.to_string()),
         _ => None,
     });
-    let failed = failed.expect("the reload is given up");
+    let failed = failed.expect("the reload is aborted");
     assert!(
         failed.contains("did not pass its probe within 20.0 s (`listen_timeout`): no database"),
         "{failed}"
@@ -383,8 +383,8 @@ fn an_unhealthy_successor_aborts_the_reload_at_once() {
         world.asked_and(1, Err("no database"));
     }
     assert_eq!((world.status(0), world.status(1)), (Status::Online, Status::Stopping));
-    world.obey(1);
-    assert!(!world.is_there(1));
+    world.exit_ok(1);
+    assert!(!world.exists(1));
 }
 
 #[test]
@@ -393,13 +393,13 @@ fn without_overlap_a_successor_must_pass_its_probe_too() {
     spec.instances = Instances::Count(2);
     let mut world = World::new(plan([spec.clone()]));
     spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
-    let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0), InstanceId(1)]));
-    world.obey(0);
+    let ticket = world.request(Operation::Act(Action::Reload, vec![InstanceId(0), InstanceId(1)]));
+    world.exit_ok(0);
     assert_eq!(world.status(1), Status::Online);
     world.asked_and(0, Ok(()));
-    assert_eq!(world.status(1), Status::Stopping, "its turn");
-    world.obey(1);
+    assert_eq!(world.status(1), Status::Stopping, "the next one");
+    world.exit_ok(1);
     world.pass(S(61));
     assert!(world.failure(ticket).contains("did not pass its probe"), "{}", world.failure(ticket));
-    assert_eq!(world.status(1), Status::Online, "it goes on all the same");
+    assert_eq!(world.status(1), Status::Online, "it continues all the same");
 }

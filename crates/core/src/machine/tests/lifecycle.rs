@@ -1,9 +1,6 @@
 //! Starts, exits, restarts and stops, each race by its name.
 
 use super::*;
-use crate::machine::{ExitReason, ListenFailure, NotifyMessage, PastRun, Uncaught};
-
-const S: fn(u64) -> Duration = Duration::from_secs;
 
 #[test]
 fn a_crash_restarts_at_once_and_later_crashes_after_growing_delays() {
@@ -56,7 +53,7 @@ fn too_many_unstable_runs_are_errored_with_the_last_code() {
     }
     assert_eq!((world.spawned.len(), world.status(0), world.end), (3, Status::Errored, Some(3)));
     assert!(matches!(
-        world.last_said(),
+        world.last_report(),
         Some(EventData::Exited { next: FollowUp::Errored { unstable_runs: 3 }, .. })
     ));
 }
@@ -89,11 +86,11 @@ fn a_run_of_min_uptime_resets_the_unstable_runs() {
 fn a_stop_abandons_a_start_in_progress() {
     let mut world = World::new(plan([app("a"), app("b")]));
     world.spawns_wait = true;
-    world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
-    world.obey(0);
+    world.request(Operation::Act(Action::Restart, vec![InstanceId(0)]));
+    world.exit_ok(0);
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&false]);
     // A restart before the program is executed starts the next run when this one is gone.
-    world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
+    world.request(Operation::Act(Action::Restart, vec![InstanceId(0)]));
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
     let spawned = world.spawned.len();
     world.answer_start(0, false);
@@ -102,8 +99,8 @@ fn a_stop_abandons_a_start_in_progress() {
     world.stop(Signal::TERM);
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
     world.answer_start(0, true);
-    world.obey(0);
-    world.obey(1);
+    world.exit_ok(0);
+    world.exit_ok(1);
     assert_eq!(world.end, Some(0));
 }
 
@@ -115,8 +112,8 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     world.feed(Input::ForwardSignal(Signal::USR2));
     world.feed(Input::ForwardSignal(Signal::WINCH));
     world.feed(Input::ForwardSignal(Signal::USR2));
-    let asked = world.ask(Operation::Act(Action::Signal(Signal::USR1), vec![InstanceId(0)]));
-    assert!(world.is_done(asked));
+    let ticket = world.request(Operation::Act(Action::Signal(Signal::USR1), vec![InstanceId(0)]));
+    assert!(world.is_done(ticket));
     let run = *world.starting.keys().next().expect("it starts");
     let mut effects = Vec::new();
     world.machine.step(world.now, Input::Started(run, world.kind, PID), &mut effects);
@@ -131,7 +128,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     world.answer_start(0, false);
     let is_lost =
         |it: &Notice| matches!(&it.data, EventData::SignalsLost { signals } if *signals == [Signal::USR2]);
-    assert!(world.said.iter().any(is_lost), "{:?}", world.said);
+    assert!(world.reports.iter().any(is_lost), "{:?}", world.reports);
     world.pass(MS(1000));
     let run = *world.starting.keys().next().expect("it is tried again");
     effects.clear();
@@ -160,7 +157,7 @@ fn a_failed_start_is_never_tried_again_without_a_delay() {
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.status(0), Status::BackingOff);
     world.pass(MS(2000));
-    assert_eq!(world.end, Some(127), "unstable whatever min_uptime says");
+    assert_eq!(world.end, Some(127), "unstable whatever min_uptime is");
     assert!(
         world.spawned[2..]
             .iter()
@@ -328,7 +325,7 @@ fn a_worker_that_does_not_end_in_time_is_killed_with_its_tree() {
     world.pass(MS(1));
     assert_eq!(world.killed.len(), 1);
     world.exit(world.run(0), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
-    assert_eq!(world.end, Some(0), "asked to stop is 0, also when workers had to be killed");
+    assert_eq!(world.end, Some(0), "a requested shutdown gives 0, also if workers were killed");
 }
 
 #[test]
@@ -391,7 +388,7 @@ fn a_changed_file_adds_removes_and_restarts_only_changed_apps() {
     let changed = AppSpec { namespace: "other".to_owned(), ..app("changed") };
     world.feed(Input::Apply { plan: plan([app("same"), changed, app("new")]), cpus: 2 });
     assert_eq!([world.status(1), world.status(2)], [Status::Stopping; 2]);
-    assert_eq!(world.status(3), Status::Online, "what is new need not wait");
+    assert_eq!(world.status(3), Status::Online, "a new app does not wait");
     world.exit(world.run(1), OK, false);
     world.exit(world.run(2), OK, false);
     assert_eq!(world.status(1), Status::Online);
@@ -448,7 +445,7 @@ fn the_success_of_an_app_that_ends_the_container_is_not_restarted() {
     world.exit(world.run(0), OK, false);
     assert_eq!((world.status(0), world.status(1)), (Status::Stopped, Status::Stopping));
     world.exit(world.run(1), FAILED, false);
-    assert_eq!(world.end, Some(0), "the code of the app, not of what was stopped");
+    assert_eq!(world.end, Some(0), "the code of the app, not of the helper");
 }
 
 #[test]
@@ -491,160 +488,4 @@ fn all_instances_must_succeed() {
     assert_eq!(world.status(2), Status::Stopping);
     world.exit(world.run(2), OK, false);
     assert_eq!(world.end, Some(0));
-}
-
-fn in_use() -> ListenFailure {
-    ListenFailure {
-        place: "port 3000".to_owned(),
-        error: "Address already in use".to_owned(),
-        is_in_use: true,
-    }
-}
-
-fn cannot_listen() -> NotifyMessage {
-    NotifyMessage::ListenFailed { failure: in_use(), is_handled: false }
-}
-
-/// A failed listen whose error the application handles.
-fn goes_without() -> NotifyMessage {
-    NotifyMessage::ListenFailed { failure: in_use(), is_handled: true }
-}
-
-#[test]
-fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
-    let mut world = World::new(plan([app("a")]));
-    for _ in 0..3 {
-        world.feed(Input::Notified(world.run(0), goes_without()));
-        world.pass(MS(4900));
-        assert_eq!(world.status(0), Status::Launching, "it has tried again");
-    }
-    world.pass(MS(100));
-    assert!(matches!(world.last_said(), Some(EventData::WithoutListener { place }) if place == "port 3000"));
-    assert_eq!(world.status(0), Status::Online);
-    let view = world.machine.instance(InstanceId(0)).unwrap();
-    assert_eq!((view.ready, view.last_failure), (true, Some(in_use().to_string())), "that stays visible");
-    // Neither a later attempt nor the end of the run changes that.
-    world.feed(Input::Notified(world.run(0), goes_without()));
-    assert_eq!(world.status(0), Status::Online);
-    world.exit(world.run(0), FAILED, false);
-    let past_runs = &world.machine.instance(InstanceId(0)).unwrap().past_runs;
-    assert_eq!(past_runs[0].reason(), "exit", "it went on without that port");
-}
-
-#[test]
-fn a_run_that_does_not_handle_a_failed_listen_is_never_online() {
-    let mut world = World::new(plan([app("a")]));
-    world.feed(Input::Notified(world.run(0), goes_without()));
-    world.feed(Input::Notified(world.run(0), cannot_listen()));
-    world.pass(S(3600));
-    assert_eq!(world.status(0), Status::Launching);
-    world.feed(Input::Notified(world.run(0), NotifyMessage::Listening));
-    assert_eq!(world.status(0), Status::Online);
-    // A timer of an earlier run has no effect on the next one.
-    world.feed(Input::Notified(world.run(0), goes_without()));
-    world.exit(world.run(0), FAILED, false);
-    world.pass(MS(4500));
-    world.feed(Input::Notified(world.run(0), goes_without()));
-    world.pass(S(2));
-    assert_eq!(world.status(0), Status::Launching);
-    world.pass(S(4));
-    assert_eq!(world.status(0), Status::Online);
-}
-
-#[test]
-fn only_a_failed_run_that_reported_nothing_is_unexplained() {
-    let mut world = World::new(plan([app("a")]));
-    let run = world.run(0);
-    assert!(world.machine.is_unexplained(run));
-    world.feed(Input::Notified(run, cannot_listen()));
-    assert!(!world.machine.is_unexplained(run));
-    world.feed(Input::Notified(run, NotifyMessage::Listening));
-    assert!(world.machine.is_unexplained(run));
-    world.feed(Input::Notified(run, NotifyMessage::Uncaught(Uncaught::Exception)));
-    assert!(!world.machine.is_unexplained(run));
-    world.exit(run, FAILED, false);
-    assert!(!world.machine.is_unexplained(run), "it has ended");
-    world.pass(S(1));
-    let run = world.run(0);
-    assert!(world.machine.is_unexplained(run));
-    world.feed(Input::Ready(run, ReadinessSource::Listening));
-    assert!(!world.machine.is_unexplained(run), "it listens");
-}
-
-#[test]
-fn a_run_that_cannot_listen_is_not_online_until_it_listens() {
-    let mut world = World::new(plan([app("a")]));
-    let is_ready = |world: &World| world.machine.instance(InstanceId(0)).unwrap().ready;
-    for listens in [
-        Input::Notified(world.run(0), NotifyMessage::Listening),
-        Input::Ready(world.run(0), ReadinessSource::Listening),
-    ] {
-        world.feed(Input::Notified(world.run(0), cannot_listen()));
-        assert_eq!((world.status(0), is_ready(&world)), (Status::Launching, false));
-        world.feed(listens);
-        assert_eq!((world.status(0), is_ready(&world)), (Status::Online, true));
-    }
-    world.feed(Input::Notified(world.run(0), cannot_listen()));
-    assert_eq!(world.status(0), Status::Online, "it listens elsewhere");
-    world.exit(world.run(0), FAILED, false);
-    let past_runs = &world.machine.instance(InstanceId(0)).unwrap().past_runs;
-    assert_eq!(past_runs[0].reason(), "exit", "that is not why it ended");
-}
-
-#[test]
-fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_before_min_uptime() {
-    let mut spec = app("a");
-    spec.restart.max_restarts = 3;
-    spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
-    let mut world = World::new(plan([app("b"), spec]));
-    for run in 1..=3 {
-        world.feed(Input::Notified(world.run(1), cannot_listen()));
-        world.feed(Input::Notified(world.run(1), NotifyMessage::Uncaught(Uncaught::Exception)));
-        // However long it has tried.
-        world.pass(S(5));
-        world.exit(world.run(1), FAILED, false);
-        if run < 3 {
-            assert_eq!(world.status(1), Status::BackingOff);
-            world.pass(MS(100));
-            assert_eq!(world.status(1), Status::Launching);
-        }
-    }
-    assert_eq!(world.status(1), Status::Errored);
-    let past_runs = &world.machine.instance(InstanceId(1)).unwrap().past_runs;
-    assert!(past_runs.iter().all(|past| past.reason() == "address-in-use"));
-    let failure = ExitReason::CannotListen(in_use());
-    assert_eq!(past_runs[2].reason, Some(failure.clone()));
-    assert_eq!(failure.to_string(), "cannot listen on port 3000: Address already in use");
-}
-
-#[test]
-fn once_the_address_is_free_the_next_run_is_online_after_min_uptime() {
-    let mut world = World::new(plan([app("a")]));
-    world.feed(Input::Notified(world.run(0), cannot_listen()));
-    world.exit(world.run(0), FAILED, false);
-    world.pass(MS(100));
-    assert_eq!(world.status(0), Status::Launching);
-    world.pass(MS(1000));
-    assert_eq!(world.status(0), Status::Online);
-    world.exit(world.run(0), FAILED, false);
-    world.pass(S(1));
-    assert_eq!(world.status(0), Status::Online, "that was something else");
-}
-
-#[test]
-fn a_reported_failure_is_the_reason_of_its_own_exit_only() {
-    for (uncaught, word) in
-        [(Uncaught::Rejection, "unhandled-rejection"), (Uncaught::Exception, "uncaught-exception")]
-    {
-        let mut world = World::new(plan([app("a")]));
-        world.feed(Input::Notified(world.run(0), NotifyMessage::Uncaught(uncaught)));
-        world.exit(world.run(0), FAILED, false);
-        world.exit(world.run(0), FAILED, false);
-        world.pass(S(1));
-        world.feed(Input::Notified(world.run(0), NotifyMessage::Uncaught(uncaught)));
-        world.exit(world.run(0), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
-        let past_runs = &world.machine.instance(InstanceId(0)).unwrap().past_runs;
-        let words: Vec<&str> = past_runs.iter().map(PastRun::reason).collect();
-        assert_eq!(words, [word, "exit", "signal"]);
-    }
 }

@@ -32,7 +32,7 @@ impl World {
     }
 
     fn times(&self, is_meant: impl Fn(&Notice) -> bool) -> usize {
-        self.said.iter().filter(|notice| is_meant(notice)).count()
+        self.reports.iter().filter(|notice| is_meant(notice)).count()
     }
 }
 
@@ -52,7 +52,7 @@ fn a_worker_with_its_own_socket_restarts_alone() {
     assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online, Status::Stopping]);
     let run = world.run(1);
     world.exceeds(1, 205);
-    assert_eq!(world.times(exceeded), 1, "what is under way is not begun again");
+    assert_eq!(world.times(exceeded), 1, "a restart in progress is not repeated");
     world.exit(run, OK, true);
     assert_eq!(world.spawned.len(), 2, "not before its tree is gone");
     world.tree_gone(run);
@@ -61,7 +61,7 @@ fn a_worker_with_its_own_socket_restarts_alone() {
     let expected = Some(ExitReason::Memory(MemoryExcess::OverLimit { used: 204 * MIB, limit: LIMIT }));
     assert_eq!(world.machine.instance(InstanceId(1)).unwrap().past_runs[0].reason, expected);
     world.exit(world.run(1), FAILED, false);
-    assert_eq!(world.reasons(1), ["memory", "exit"], "what comes later has its own reason");
+    assert_eq!(world.reasons(1), ["memory", "exit"], "a later exit has its own reason");
     // An input about the run before has no effect on the present one.
     world.feed(Input::MemoryExceeded { run, used: 300 * MIB, limit: LIMIT });
     assert_eq!(world.status(1), Status::Online);
@@ -81,11 +81,11 @@ fn a_cluster_worker_is_replaced_while_it_serves() {
     assert_eq!(world.spawned.len(), 3, "one at a time");
     world.listen(2);
     assert_eq!(world.status(1), Status::Stopping);
-    world.obey(1);
-    assert!(!world.is_there(1));
+    world.exit_ok(1);
+    assert!(!world.exists(1));
     assert_eq!(world.reasons(2), ["memory"], "its record is its successor's");
     world.exceeds(0, 210);
-    assert_eq!(world.spawned.len(), 4, "its turn comes");
+    assert_eq!(world.spawned.len(), 4, "it is the next one");
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn a_reload_after_an_aborted_one_has_its_own_reason() {
     world.exceeds(0, 204);
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.status(0), Status::Online, "it serves on");
-    let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
+    let ticket = world.request(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.listen(2);
-    world.obey(0);
+    world.exit_ok(0);
     assert!(world.is_done(ticket));
     assert_eq!(world.reasons(2), ["command"], "not the reason of the reload before");
 }
@@ -113,7 +113,7 @@ fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_neve
     while world.now < until {
         world.exceeds(0, 210);
         if world.status(0) == Status::Stopping {
-            world.obey(0);
+            world.exit_ok(0);
             assert_eq!(world.status(0), Status::Online, "at once");
             starts.push(world.now);
         }
@@ -126,12 +126,12 @@ fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_neve
     let often = world.times(|notice| {
         matches!(notice.data, EventData::MemoryExceeded { action: MemoryAction::Postpone { .. }, .. })
     });
-    assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
+    assert!(often <= starts.len(), "reported once a run: {often} times in {} runs", starts.len());
     // A stable run resets the backoff.
     world.pass(MS(31_000));
     let before = world.spawned.len();
     world.exceeds(0, 210);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.spawned.len(), before + 1);
 }
 
@@ -148,7 +148,7 @@ fn a_worker_that_keeps_growing_ends_at_once_and_starts_after_a_delay() {
                 let successor = world.alive.last().expect("it has come").instance.0;
                 world.listen(successor);
             }
-            world.obey(id);
+            world.exit_ok(id);
         }
         let id = world.alive.first().expect("it runs").instance.0;
         world.listen(id);
@@ -157,7 +157,7 @@ fn a_worker_that_keeps_growing_ends_at_once_and_starts_after_a_delay() {
         assert_eq!(world.status(id), Status::Online, "it is left alone");
         world.exceeds(id, 250);
         assert_eq!(world.status(id), Status::Stopping);
-        world.obey(id);
+        world.exit_ok(id);
         assert_eq!(world.status(id), Status::BackingOff);
         world.pass(MS(899));
         assert_eq!(world.status(id), Status::BackingOff);
@@ -170,22 +170,22 @@ fn a_worker_that_keeps_growing_ends_at_once_and_starts_after_a_delay() {
 fn a_requested_stop_or_restart_replaces_the_one_for_memory() {
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
-    let ticket = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+    let ticket = world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.exceeds(0, 500);
-    world.obey(0);
+    world.exit_ok(0);
     assert!(world.is_done(ticket));
     assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["command"]));
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
     world.exceeds(0, 500);
-    world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
-    world.obey(0);
+    world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+    world.exit_ok(0);
     assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["command"]));
     let mut world = World::new(plan([app("a")]));
     world.stop(Signal::TERM);
     world.exceeds(0, 500);
     world.short_of(vec![(world.run(0), 490 * MIB)]);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.end, Some(0));
 }
 
@@ -201,11 +201,11 @@ fn the_largest_ends_first_and_starts_when_it_is_gone() {
     assert_eq!(world.times(|it| matches!(it.data, EventData::Draining { .. })), 0, "there is no time for it");
     world.is_short(&[(1, 100), (0, 350)]);
     assert_eq!(world.status(1), Status::Online, "one at a time");
-    world.obey(0);
+    world.exit_ok(0);
     assert!(!world.machine.is_oom_guard_stopping());
     assert_eq!((world.status(0), world.reasons(0)), (Status::Online, vec!["memory"]));
     world.is_short(&[(1, 350), (0, 100)]);
-    assert_eq!(world.status(1), Status::Stopping, "after another look");
+    assert_eq!(world.status(1), Status::Stopping, "after another sample");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn repeated_oom_guard_stops_delay_the_start() {
     for _ in 0..30 {
         let run = world.run(0);
         world.short_of(vec![(run, 480 * MIB)]);
-        world.obey(0);
+        world.exit_ok(0);
         let begun = world.now;
         while world.status(0) != Status::Online {
             world.pass(MS(50));
@@ -226,7 +226,7 @@ fn repeated_oom_guard_stops_delay_the_start() {
     assert_eq!(waits[29], 15_000);
     world.pass(MS(31_000));
     world.short_of(vec![(world.run(0), 480 * MIB)]);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.status(0), Status::Online);
 }
 
@@ -235,7 +235,7 @@ fn memory_of_other_processes_stops_no_worker() {
     let mut world = World::new(plan([app("a"), app("b")]));
     let reported_at = |notice: &Notice| matches!(notice.data, EventData::MemoryElsewhere { .. });
     for _ in 0..100 {
-        // The rest is in a tmpfs.
+        // The other memory is in a tmpfs.
         world.is_short(&[(0, 2), (1, 1)]);
         world.pass(MS(250));
     }
@@ -243,7 +243,7 @@ fn memory_of_other_processes_stops_no_worker() {
     assert_eq!(world.times(reported_at), 1);
     world.pass(MS(60_000));
     world.is_short(&[(0, 2), (1, 1)]);
-    assert_eq!(world.times(reported_at), 2, "said again after a while");
+    assert_eq!(world.times(reported_at), 2, "reported again after a while");
 }
 
 #[test]
@@ -251,13 +251,13 @@ fn a_memory_shortage_aborts_a_reload() {
     let mut world = World::new(plan([cluster_app("a"), app("b")]));
     world.listen(0);
     world.pass(MS(60_000));
-    let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
+    let ticket = world.request(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     // The successor is instance 2.
     world.is_short(&[(0, 250), (2, 230)]);
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopping]);
     world.is_short(&[(0, 250), (2, 230)]);
     assert_eq!(world.status(0), Status::Online, "it was not in vain");
-    world.obey(2);
+    world.exit_ok(2);
     assert!(world.failure(ticket).contains("memory is short"), "{}", world.failure(ticket));
     world.is_short(&[(0, 480)]);
     assert_eq!(world.status(0), Status::Stopping);
@@ -267,13 +267,13 @@ fn a_memory_shortage_aborts_a_reload() {
 fn a_predecessor_does_not_drain_during_a_memory_shortage() {
     let mut world = World::new(plan([cluster_app("a")]));
     world.listen(0);
-    world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
+    world.request(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.listen(1);
     let signals = |world: &World| world.times(|it| matches!(it.data, EventData::Stopping { .. }));
     assert_eq!((world.status(0), signals(&world)), (Status::Stopping, 0), "it drains");
     world.is_short(&[(0, 300), (1, 150)]);
     assert_eq!(signals(&world), 1);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.status(1), Status::Online);
 }
 

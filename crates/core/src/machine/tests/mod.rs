@@ -6,6 +6,7 @@ mod due;
 mod forecast;
 mod health;
 mod lifecycle;
+mod listening;
 mod memory;
 mod operations;
 mod order;
@@ -92,7 +93,7 @@ fn task(name: &str) -> AppSpec {
 }
 
 /// An application with `wait_ready`.
-fn speaker(name: &str) -> AppSpec {
+fn wait_ready_app(name: &str) -> AppSpec {
     let mut spec = app(name);
     spec.exec.interpreter = Interpreter::Program("node".to_owned());
     spec.reload.wait_ready = true;
@@ -116,14 +117,14 @@ struct World {
     /// Runs with leftovers.
     left: BTreeSet<Run>,
     timers: BTreeMap<Timer, Time>,
-    said: Vec<Notice>,
+    reports: Vec<Notice>,
     spawned: Vec<(Time, Run)>,
     killed: Vec<(Time, Run)>,
     replies: BTreeMap<Ticket, Option<Reply>>,
     /// The operations of which an event was a step.
     steps: Vec<Ticket>,
     end: Option<u8>,
-    stop_asked: Option<Time>,
+    shutdown_at: Option<Time>,
     /// The kind of the next programs.
     kind: ProgramKind,
     /// The next starts fail.
@@ -135,7 +136,7 @@ struct World {
     /// The kind of such a failure.
     spawn_failure: FailureKind,
     /// The probes that have no result yet.
-    asked: Vec<(Run, ProbeKind)>,
+    probes: Vec<(Run, ProbeKind)>,
     /// SIGKILL ends the processes that it is sent to.
     kills_work: bool,
 }
@@ -148,19 +149,19 @@ impl World {
             alive: BTreeSet::new(),
             left: BTreeSet::new(),
             timers: BTreeMap::new(),
-            said: Vec::new(),
+            reports: Vec::new(),
             spawned: Vec::new(),
             killed: Vec::new(),
             replies: BTreeMap::new(),
             steps: Vec::new(),
             end: None,
-            stop_asked: None,
+            shutdown_at: None,
             kind: ProgramKind::Other,
             spawns_fail: false,
             spawns_wait: false,
             starting: BTreeMap::new(),
             spawn_failure: FailureKind::Permanent,
-            asked: Vec::new(),
+            probes: Vec::new(),
             kills_work: false,
         };
         world.feed(Input::Boot);
@@ -171,7 +172,7 @@ impl World {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             if matches!(event, Input::Shutdown(_)) {
-                self.stop_asked.get_or_insert(self.now);
+                self.shutdown_at.get_or_insert(self.now);
             }
             let mut effects = Vec::new();
             let before = self.serving();
@@ -186,7 +187,7 @@ impl World {
                         assert!(!self.alive.iter().any(of_same), "two processes for one instance");
                         assert!(!self.left.iter().any(of_same), "a start before the old tree was gone");
                         assert!(
-                            self.stop_asked.is_none() || self.machine.is_closing(),
+                            self.shutdown_at.is_none() || self.machine.is_closing(),
                             "a start after the stop"
                         );
                         assert!(!self.starting.keys().any(of_same), "two starts for one instance");
@@ -216,16 +217,18 @@ impl World {
                         }
                     }
                     Effect::Probe(run, kind) => {
-                        assert!(self.alive.contains(&run), "a question to nobody");
-                        assert!(!self.asked.contains(&(run, kind)), "asked twice");
-                        self.asked.push((run, kind));
+                        assert!(self.alive.contains(&run), "a probe of no process");
+                        assert!(!self.probes.contains(&(run, kind)), "probed twice");
+                        self.probes.push((run, kind));
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
-                    Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
+                    Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to no process"),
                     Effect::Retire(run) | Effect::Drain(run) | Effect::RequestStop(run, ..) => {
-                        assert!(self.alive.contains(&run), "a word to nobody");
+                        assert!(self.alive.contains(&run), "a message to no process");
                     }
-                    Effect::StopLeftovers(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),
+                    Effect::StopLeftovers(run, _) => {
+                        assert!(self.left.contains(&run), "there are no leftovers");
+                    }
                     Effect::ArmTimer(timer, at) => {
                         self.timers.insert(timer, at);
                     }
@@ -244,7 +247,7 @@ impl World {
                             assert!(self.replies[&ticket].is_none(), "{notice:?} after the answer");
                             self.steps.push(ticket);
                         }
-                        self.said.push(notice);
+                        self.reports.push(notice);
                     }
                     Effect::Exit(code) => {
                         let is_empty =
@@ -267,7 +270,7 @@ impl World {
 
     /// A failed reload does not affect instances that serve, unless another change was requested.
     fn check_failed_reloads(&self, before: &[Run], effects: &[Effect]) {
-        let says = |wanted: &dyn Fn(&EventData) -> bool| {
+        let reported = |wanted: &dyn Fn(&EventData) -> bool| {
             effects
                 .iter()
                 .any(|effect| matches!(effect, Effect::Report { notice, .. } if wanted(&notice.data)))
@@ -278,7 +281,7 @@ impl World {
                 EventData::ReloadAborted { rolling: true, reason: ReloadAbortReason::NotReady { .. }, .. }
             )
         };
-        let is_tolerated = |data: &EventData| {
+        let is_other_change = |data: &EventData| {
             matches!(
                 data,
                 EventData::ReloadStarted { .. }
@@ -293,17 +296,17 @@ impl World {
                     | EventData::Draining { reason: StopReason::Removed | StopReason::ScaledDown, .. }
             )
         };
-        if says(&fails) && !says(&is_tolerated) {
+        if reported(&fails) && !reported(&is_other_change) {
             let after = self.serving();
             // A successor that was ready and has ended is the reason of the failure.
             let is_reason = |run: &Run| {
-                says(&|data: &EventData| {
+                reported(&|data: &EventData| {
                     matches!(data, EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { instance, .. }, .. }
                     if instance.instance == Some(run.instance))
                 })
             };
             let spared = |run: &Run| after.contains(run) || is_reason(run);
-            assert!(before.iter().all(spared), "a failed reload ended what served");
+            assert!(before.iter().all(spared), "a failed reload ended an instance that served");
         }
     }
 
@@ -314,7 +317,7 @@ impl World {
     }
 
     /// Requests an operation.
-    fn ask(&mut self, operation: Operation) -> Ticket {
+    fn request(&mut self, operation: Operation) -> Ticket {
         let ticket = Ticket(self.replies.len() as u64);
         self.replies.insert(ticket, None);
         self.feed(Input::Operate(ticket, operation));
@@ -326,8 +329,8 @@ impl World {
         self.replies[&ticket].as_ref()
     }
 
-    fn last_said(&self) -> Option<&EventData> {
-        self.said.last().map(|notice| &notice.data)
+    fn last_report(&self) -> Option<&EventData> {
+        self.reports.last().map(|notice| &notice.data)
     }
 
     fn is_done(&self, ticket: Ticket) -> bool {
@@ -348,7 +351,7 @@ impl World {
     }
 
     /// The process of an instance ends with 0, without leftovers.
-    fn obey(&mut self, instance: u32) {
+    fn exit_ok(&mut self, instance: u32) {
         self.exit(self.run(instance), OK, false);
     }
 
@@ -366,7 +369,7 @@ impl World {
         }
     }
 
-    fn is_there(&self, instance: u32) -> bool {
+    fn exists(&self, instance: u32) -> bool {
         self.machine.instance(InstanceId(instance)).is_some()
     }
 

@@ -12,7 +12,7 @@ fn stack() -> Plan {
     plan([
         after(app("api"), &[("db", READY), ("migrate", COMPLETED)]),
         after(task("migrate"), &[("db", READY)]),
-        speaker("db"),
+        wait_ready_app("db"),
     ])
 }
 
@@ -25,7 +25,7 @@ fn ids(ids: impl IntoIterator<Item = u32>) -> Vec<InstanceId> {
 }
 
 impl World {
-    fn says_ready(&mut self, instance: u32) {
+    fn sends_ready(&mut self, instance: u32) {
         self.feed(Input::Ready(self.run(instance), ReadinessSource::Message));
     }
 
@@ -34,7 +34,7 @@ impl World {
     }
 
     fn blocked(&self) -> Vec<(u32, String)> {
-        let blocked = self.said.iter().filter_map(|notice| match &notice.data {
+        let blocked = self.reports.iter().filter_map(|notice| match &notice.data {
             EventData::Blocked { obstacle } => {
                 Some((notice.subject.instance.expect("an instance").0, obstacle.clone()))
             }
@@ -50,10 +50,10 @@ fn each_app_starts_when_its_dependencies_are_satisfied() {
     assert_eq!(world.started(), [DB]);
     assert_eq!(world.status(API), Status::WaitingForDependencies);
     assert_eq!(world.machine.waits_for(InstanceId(API)), ["db (ready)", "migrate (completed)"]);
-    world.says_ready(DB);
+    world.sends_ready(DB);
     assert_eq!(world.started(), [DB, MIGRATE]);
     assert_eq!(world.machine.waits_for(InstanceId(API)), ["migrate (completed)"]);
-    world.obey(MIGRATE);
+    world.exit_ok(MIGRATE);
     assert_eq!(world.started(), [DB, MIGRATE, API]);
     let task = world.machine.instance(InstanceId(MIGRATE)).unwrap();
     assert_eq!((task.status, task.completed, task.failed), (Status::Stopped, Some(true), false));
@@ -63,27 +63,27 @@ fn each_app_starts_when_its_dependencies_are_satisfied() {
 #[test]
 fn a_wait_is_reported_once() {
     let mut world = World::new(stack());
-    world.says_ready(DB);
-    world.obey(MIGRATE);
-    let said = |id: u32| {
+    world.sends_ready(DB);
+    world.exit_ok(MIGRATE);
+    let waits_reported = |id: u32| {
         world
-            .said
+            .reports
             .iter()
             .filter(|it| {
                 matches!(it.data, EventData::Waiting { .. }) && it.subject.instance == Some(InstanceId(id))
             })
             .count()
     };
-    assert_eq!((said(API), said(MIGRATE), said(DB)), (1, 1, 0));
+    assert_eq!((waits_reported(API), waits_reported(MIGRATE), waits_reported(DB)), (1, 1, 0));
 }
 
 #[test]
 fn a_restart_of_a_dependency_restarts_no_other_app_and_a_crash_does_not_wait() {
     let mut world = World::new(stack());
-    world.says_ready(DB);
-    world.obey(MIGRATE);
-    world.ask(Operation::Act(Action::Restart, ids([DB])));
-    world.obey(DB);
+    world.sends_ready(DB);
+    world.exit_ok(MIGRATE);
+    world.request(Operation::Act(Action::Restart, ids([DB])));
+    world.exit_ok(DB);
     assert_eq!(world.started(), [DB, MIGRATE, API, DB]);
     // The database is not ready now.
     world.exit(world.run(API), FAILED, false);
@@ -118,8 +118,8 @@ fn a_failed_task_without_autorestart_is_errored_at_once() {
     assert_eq!((world.status(0), world.status(1)), (Status::Errored, Status::Stopped));
     assert_eq!(world.blocked().len(), 1);
     assert_eq!(world.end, None, "another one runs");
-    world.obey(2);
-    assert_eq!(world.blocked().len(), 1, "said once");
+    world.exit_ok(2);
+    assert_eq!(world.blocked().len(), 1, "reported once");
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn a_blocked_critical_app_ends_the_container_with_the_code_of_its_dependency() {
     let escalated = |it: &Notice| {
         matches!(it.data, EventData::EndedContainer { code: 3 }) && it.subject.instance == Some(InstanceId(1))
     };
-    assert_eq!(world.said.iter().filter(|it| escalated(it)).count(), 1);
-    world.obey(3);
+    assert_eq!(world.reports.iter().filter(|it| escalated(it)).count(), 1);
+    world.exit_ok(3);
     assert_eq!((world.started(), world.end), (vec![0, 3], Some(3)));
 }
 
@@ -147,7 +147,7 @@ fn a_critical_task_ends_the_container_with_its_code() {
     task.restart.on_errored = OnErrored::Exit;
     let mut world = World::new(plan([task, after(app("api"), &[("migrate", COMPLETED)]), app("other")]));
     world.exit(world.run(0), FAILED, false);
-    world.obey(2);
+    world.exit_ok(2);
     assert_eq!(world.end, Some(3));
     assert_eq!(world.started(), [0, 2]);
 }
@@ -163,7 +163,7 @@ fn a_completed_task_ends_procrun_only_with_the_others() {
     world.tree_gone(run);
     assert_eq!(world.status(1), Status::Online);
     assert_eq!(world.end, None);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(world.end, Some(0));
 }
 
@@ -177,7 +177,7 @@ fn a_blocked_app_starts_when_the_obstacle_is_gone() {
     broken.exec.args.push("mended".to_owned());
     world.feed(Input::Apply { plan: plan_of(broken), cpus: 1 });
     assert_eq!(world.status(1), Status::WaitingForDependencies);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.status(1), Status::Online);
     assert!(!world.machine.instance(InstanceId(1)).unwrap().failed);
 }
@@ -185,16 +185,16 @@ fn a_blocked_app_starts_when_the_obstacle_is_gone() {
 #[test]
 fn an_impossible_start_is_answered_and_a_requested_one_starts_its_dependencies() {
     let mut world = World::new(stack());
-    let stop = world.ask(Operation::Act(Action::Stop, ids([API, MIGRATE, DB])));
-    world.obey(DB);
+    let stop = world.request(Operation::Act(Action::Stop, ids([API, MIGRATE, DB])));
+    world.exit_ok(DB);
     assert!(world.is_done(stop));
     // A restart affects no other application.
-    let restart = world.ask(Operation::Act(Action::Restart, ids([API])));
+    let restart = world.request(Operation::Act(Action::Restart, ids([API])));
     assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
-    let start = world.ask(Operation::Act(Action::Start, ids([API])));
+    let start = world.request(Operation::Act(Action::Start, ids([API])));
     assert_eq!(world.answer(start), None);
-    world.says_ready(DB);
-    world.obey(MIGRATE);
+    world.sends_ready(DB);
+    world.exit_ok(MIGRATE);
     assert!(world.is_done(start));
     assert_eq!(world.status(API), Status::Online);
 }
@@ -202,30 +202,30 @@ fn an_impossible_start_is_answered_and_a_requested_one_starts_its_dependencies()
 #[test]
 fn every_operation_is_answered() {
     let mut world = World::new(stack());
-    let start = world.ask(Operation::Act(Action::Start, ids([API])));
+    let start = world.request(Operation::Act(Action::Start, ids([API])));
     world.pass(MS(59_000));
     assert_eq!(world.answer(start), None);
     world.pass(MS(2000));
     assert!(world.failure(start).contains("still waits"), "{}", world.failure(start));
     let late = |it: &Notice| matches!(it.data, EventData::Waiting { waited: Some(_), .. });
-    assert_eq!(world.said.iter().filter(|it| late(it)).count(), 2, "api and migrate");
-    world.says_ready(DB);
-    world.obey(MIGRATE);
+    assert_eq!(world.reports.iter().filter(|it| late(it)).count(), 2, "api and migrate");
+    world.sends_ready(DB);
+    world.exit_ok(MIGRATE);
     assert_eq!(world.status(API), Status::Online, "it starts all the same");
 }
 
 #[test]
 fn a_completed_task_is_not_repeated_for_another_app() {
     let mut world = World::new(stack());
-    world.says_ready(DB);
-    world.obey(MIGRATE);
-    world.ask(Operation::Act(Action::Stop, ids([API])));
-    world.obey(API);
-    let start = world.ask(Operation::Act(Action::Start, ids([API])));
+    world.sends_ready(DB);
+    world.exit_ok(MIGRATE);
+    world.request(Operation::Act(Action::Stop, ids([API])));
+    world.exit_ok(API);
+    let start = world.request(Operation::Act(Action::Start, ids([API])));
     assert!(world.is_done(start));
     assert_eq!(world.started(), [DB, MIGRATE, API, API]);
     // A start by name starts it.
-    let again = world.ask(Operation::Act(Action::Restart, ids([MIGRATE])));
+    let again = world.request(Operation::Act(Action::Restart, ids([MIGRATE])));
     assert!(world.is_done(again));
     assert_eq!(world.started(), [DB, MIGRATE, API, API, MIGRATE]);
 }
@@ -233,24 +233,24 @@ fn a_completed_task_is_not_repeated_for_another_app() {
 #[test]
 fn a_reload_of_a_dependent_app_does_not_wait() {
     let mut world = World::new(plan([task("migrate"), after(cluster_app("web"), &[("migrate", COMPLETED)])]));
-    world.obey(0);
+    world.exit_ok(0);
     world.listen(1);
     // While the migration runs again.
-    world.ask(Operation::Act(Action::Restart, ids([0])));
-    let reload = world.ask(Operation::Act(Action::Reload, ids([1])));
+    world.request(Operation::Act(Action::Restart, ids([0])));
+    let reload = world.request(Operation::Act(Action::Reload, ids([1])));
     world.listen(2);
-    world.obey(1);
+    world.exit_ok(1);
     assert!(world.is_done(reload));
 }
 
 #[test]
 fn new_apps_start_in_order_with_dependencies_that_were_never_started() {
     let mut world = World::new(plan([app("other")]));
-    let quiet = AppSpec { autostart: false, ..speaker("db") };
-    let new = plan([app("other"), after(app("api"), &[("db", READY)]), quiet]);
+    let without_probes = AppSpec { autostart: false, ..wait_ready_app("db") };
+    let new = plan([app("other"), after(app("api"), &[("db", READY)]), without_probes]);
     world.feed(Input::Apply { plan: new, cpus: 1 });
     assert_eq!(world.started(), [0, 2]);
-    world.says_ready(2);
+    world.sends_ready(2);
     assert_eq!(world.started(), [0, 2, 1]);
 }
 
@@ -263,17 +263,18 @@ fn all_instances_of_a_dependency_count() {
     world.listen(2);
     assert_eq!(world.status(0), Status::Online);
     // Another instance waits like the first.
-    world.ask(Operation::Scale { app: "api".to_owned(), count: Count::To(2) });
+    world.request(Operation::Scale { app: "api".to_owned(), count: Count::To(2) });
     assert_eq!(world.status(3), Status::Online);
 }
 
 #[test]
 fn without_its_dependency_an_app_does_not_start() {
-    let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), speaker("db"), app("other")]));
+    let mut world =
+        World::new(plan([after(app("api"), &[("db", STARTED)]), wait_ready_app("db"), app("other")]));
     assert_eq!(world.status(0), Status::Online, "started is enough");
     for id in [0, 1] {
-        world.ask(Operation::Act(Action::Delete, ids([id])));
-        world.obey(id);
+        world.request(Operation::Act(Action::Delete, ids([id])));
+        world.exit_ok(id);
     }
     let new = plan([app("other"), after(app("api"), &[("db", STARTED)])]);
     world.feed(Input::Apply { plan: new, cpus: 1 });
@@ -283,11 +284,11 @@ fn without_its_dependency_an_app_does_not_start() {
 #[test]
 fn a_scheduled_task_runs_at_its_times_without_its_dependents() {
     let report = due::by_time(after(task("report"), &[("db", READY)]));
-    let mut world = World::new(plan([AppSpec { autostart: false, ..report }, speaker("db")]));
-    world.says_ready(1);
+    let mut world = World::new(plan([AppSpec { autostart: false, ..report }, wait_ready_app("db")]));
+    world.sends_ready(1);
     world.due("report");
     assert_eq!(world.status(0), Status::Online);
-    world.obey(0);
+    world.exit_ok(0);
     world.due("report");
     assert_eq!(world.started(), [1, 0, 0]);
     assert_eq!(world.end, None);
@@ -305,6 +306,6 @@ fn a_dependency_with_condition_healthy_is_probed() {
     for _ in 0..3 {
         world.asked_and(1, Err("refused"));
     }
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(world.started(), [1, 0, 1]);
 }

@@ -35,11 +35,11 @@ pub(super) enum Act {
     AnswersStart(prop::sample::Index, bool),
     Listens(prop::sample::Index),
     SaysReady(prop::sample::Index),
-    Answers(prop::sample::Index, bool),
-    Speaks(prop::sample::Index, u8),
+    ProbeResult(prop::sample::Index, bool),
+    Notifies(prop::sample::Index, u8),
     Drained(prop::sample::Index),
     Changed(u8),
-    Ask(u8, Vec<u32>, i32),
+    Request(u8, Vec<u32>, i32),
     Due(u8),
     Rename(u8, u8),
     Exceeds(prop::sample::Index, u64),
@@ -62,11 +62,11 @@ pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
         4 => any::<prop::sample::Index>().prop_map(Act::Listens),
         2 => any::<prop::sample::Index>().prop_map(Act::Drained),
         2 => any::<prop::sample::Index>().prop_map(Act::SaysReady),
-        6 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, well)| Act::Answers(which, well)),
-        2 => (any::<prop::sample::Index>(), 0u8..5).prop_map(|(which, word)| Act::Speaks(which, word)),
+        6 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, passes)| Act::ProbeResult(which, passes)),
+        2 => (any::<prop::sample::Index>(), 0u8..5).prop_map(|(which, message)| Act::Notifies(which, message)),
         4 => (0u8..4).prop_map(Act::Changed),
         8 => (0u8..12, prop::collection::vec(0u32..12, 1..4), -3i32..4)
-            .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
+            .prop_map(|(kind, ids, count)| Act::Request(kind, ids, count)),
         2 => (0u8..4).prop_map(Act::Due),
         1 => (0u8..4, 0u8..4).prop_map(|(from, to)| Act::Rename(from, to)),
         4 => (any::<prop::sample::Index>(), 201u64..260).prop_map(|(which, used)| Act::Exceeds(which, used)),
@@ -117,9 +117,9 @@ pub(super) fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
     plan(by_name.into_values())
 }
 
-fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
+fn operation(kind: u8, ids: &[u32], count: i32) -> Operation {
     let all: Vec<InstanceId> = ids.iter().copied().map(InstanceId).collect();
-    match what {
+    match kind {
         0 => Operation::Act(Action::Start, all),
         1 => Operation::Act(Action::Stop, all),
         2 => Operation::Act(Action::Restart, all),
@@ -141,7 +141,7 @@ fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
                 },
             });
             let scope =
-                [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart][usize::from(what - 8)];
+                [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart][usize::from(kind - 8)];
             Operation::UpdateApps { apps: update.collect(), cpus: 2, scope }
         }
         _ => Operation::Act(Action::Signal(Signal::USR1), all),
@@ -170,7 +170,7 @@ impl World {
                 }
             }
             Act::Apply(apps) => {
-                if self.stop_asked.is_none() {
+                if self.shutdown_at.is_none() {
                     self.feed(Input::Apply { plan: random_plan(&apps), cpus: 2 });
                 }
             }
@@ -187,22 +187,22 @@ impl World {
                     self.feed(Input::Ready(run, ReadinessSource::Listening));
                 }
             }
-            Act::Answers(which, well) => {
-                if !self.asked.is_empty() {
-                    let (run, kind) = self.asked.remove(which.index(self.asked.len()));
-                    let result = if well { Ok(()) } else { Err("no".to_owned()) };
+            Act::ProbeResult(which, passes) => {
+                if !self.probes.is_empty() {
+                    let (run, kind) = self.probes.remove(which.index(self.probes.len()));
+                    let result = if passes { Ok(()) } else { Err("no".to_owned()) };
                     self.feed(Input::Probed { run, kind, result });
                 }
             }
-            Act::Speaks(which, word) => {
+            Act::Notifies(which, message) => {
                 if let Some(run) = self.any_alive(which) {
-                    let word = match word {
+                    let message = match message {
                         0 | 1 => NotifyMessage::Heartbeat,
                         2 => NotifyMessage::HeartbeatInterval(MS(900)),
                         3 => NotifyMessage::Fault,
                         _ => NotifyMessage::Stopping,
                     };
-                    self.feed(Input::Notified(run, word));
+                    self.feed(Input::Notified(run, message));
                 }
             }
             Act::SaysReady(which) => {
@@ -218,8 +218,8 @@ impl World {
             Act::Changed(app) => {
                 self.feed(Input::FilesChanged { app: app.to_string(), path: "x".to_owned() });
             }
-            Act::Ask(what, ids, count) => {
-                self.ask(operation(what, &ids, count));
+            Act::Request(kind, ids, count) => {
+                self.request(operation(kind, &ids, count));
             }
             Act::Rename(from, to) => {
                 let (from, to) = (from.to_string(), to.to_string());
@@ -324,13 +324,13 @@ proptest! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Plain,
-    Speaker,
+    WaitReady,
     Task,
 }
 
 /// Applications with their dependencies: only those with a lower number.
 fn orders() -> impl Strategy<Value = Vec<(Sort, Vec<bool>)>> {
-    let sort = prop_oneof![Just(Sort::Plain), Just(Sort::Speaker), Just(Sort::Task)];
+    let sort = prop_oneof![Just(Sort::Plain), Just(Sort::WaitReady), Just(Sort::Task)];
     prop::collection::vec((sort, prop::collection::vec(prop::bool::weighted(0.3), 12)), 1..12)
 }
 
@@ -363,7 +363,7 @@ proptest! {
                     .map(|before| {
                         let condition = match order[before].0 {
                             Sort::Plain => Condition::Started,
-                            Sort::Speaker => Condition::Ready,
+                            Sort::WaitReady => Condition::Ready,
                             Sort::Task => Condition::Completed,
                         };
                         (before.to_string(), condition)
@@ -373,7 +373,7 @@ proptest! {
                 let name = number.to_string();
                 let spec = match sort {
                     Sort::Plain => app(&name),
-                    Sort::Speaker => speaker(&name),
+                    Sort::WaitReady => wait_ready_app(&name),
                     Sort::Task => task(&name),
                 };
                 after(spec, &depends_on)
@@ -409,7 +409,7 @@ proptest! {
             is_so.insert(number(&run));
             match order[number(&run)].0 {
                 Sort::Task => world.exit(run, OK, false),
-                Sort::Plain | Sort::Speaker => world.feed(Input::Ready(run, ReadinessSource::Message)),
+                Sort::Plain | Sort::WaitReady => world.feed(Input::Ready(run, ReadinessSource::Message)),
             }
         }
         prop_assert_eq!(world.spawned.len(), count, "all start, once");
@@ -418,11 +418,11 @@ proptest! {
         while world.end.is_none() {
             let alive: Vec<usize> = world.alive.iter().map(number).collect();
             let views = world.machine.instances().filter(|view| view.status == Status::Stopping);
-            let asked: Vec<usize> = views.map(|view| names[view.id.0 as usize]).collect();
+            let stopping: Vec<usize> = views.map(|view| names[view.id.0 as usize]).collect();
             let free = |of: usize| !alive.iter().any(|other| reaches(&order, *other, of));
-            prop_assert!(asked.iter().all(|of| free(*of)), "asked before who needs it is gone");
-            prop_assert!(alive.iter().all(|of| asked.contains(of) || !free(*of)), "not asked in time");
-            let runs: Vec<Run> = world.alive.iter().copied().filter(|it| asked.contains(&number(it))).collect();
+            prop_assert!(stopping.iter().all(|of| free(*of)), "stopped before its dependents are gone");
+            prop_assert!(alive.iter().all(|of| stopping.contains(of) || !free(*of)), "not stopped in time");
+            let runs: Vec<Run> = world.alive.iter().copied().filter(|it| stopping.contains(&number(it))).collect();
             prop_assert!(!runs.is_empty(), "nothing moves it on");
             let run = *picks.next().unwrap().get(&runs);
             world.exit(run, OK, false);

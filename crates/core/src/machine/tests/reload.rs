@@ -38,7 +38,7 @@ fn current(world: &World) -> Vec<(u32, String)> {
 }
 
 fn failure(world: &World) -> Option<&ReloadAbortReason> {
-    world.said.iter().find_map(|notice| match &notice.data {
+    world.reports.iter().find_map(|notice| match &notice.data {
         EventData::ReloadAborted { reason, .. } => Some(reason),
         _ => None,
     })
@@ -53,17 +53,17 @@ fn a_worker_ends_when_its_successor_listens() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     assert_eq!((world.status(0), world.status(3)), (Status::Online, Status::Online), "both generations run");
-    assert!(!world.is_there(4), "one at a time");
+    assert!(!world.exists(4), "one at a time");
     assert_eq!(world.machine.plan().apps[0].namespace, "old", "it is not done yet");
     world.listen(3);
     assert_eq!(world.status(0), Status::Stopping);
-    assert!(!world.is_there(4), "not before the first is gone");
+    assert!(!world.exists(4), "not before the first is gone");
     world.feed(Input::Drained(world.run(0)));
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(current(&world), [version("new", [0]), version("old", [1])].concat());
     world.listen(4);
     world.feed(Input::Drained(world.run(1)));
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(current(&world), version("new", [0, 1]));
     assert_eq!(world.machine.plan().apps[0].namespace, "new");
     let view = world.machine.instance(InstanceId(3)).unwrap();
@@ -80,11 +80,11 @@ fn max_parallel_instances_are_replaced_at_a_time() {
     for instance in [5, 6, 7] {
         world.listen(instance);
     }
-    assert!(!world.is_there(8));
-    world.obey(2);
+    assert!(!world.exists(8));
+    world.exit_ok(2);
     world.listen(8);
     for instance in [0, 1, 3] {
-        world.obey(instance);
+        world.exit_ok(instance);
     }
     assert_eq!(current(&world), version("new", 0..4));
     assert_eq!(list(&world).len(), 4);
@@ -106,9 +106,9 @@ fn a_crashing_successor_is_removed_and_its_predecessor_keeps_serving() {
     // The file is the same, and the instances still differ from it.
     apply(&mut world, cluster(2, "new"));
     world.listen(4);
-    world.obey(0);
+    world.exit_ok(0);
     world.listen(5);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(current(&world), version("new", [0, 1]));
 }
 
@@ -129,7 +129,7 @@ fn a_successor_that_is_never_ready_is_stopped() {
         })
     ));
     assert_eq!(world.status(2), Status::Stopping);
-    world.obey(2);
+    world.exit_ok(2);
     assert_eq!(current(&world), version("old", [0]));
 }
 
@@ -148,19 +148,19 @@ fn an_aborted_reload_reports_its_progress_and_the_file_can_revert_it() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.listen(3);
-    world.obey(0);
+    world.exit_ok(0);
     world.exit(world.run(4), FAILED, false);
-    let said = world.said.iter().find_map(|notice| match &notice.data {
+    let message = world.reports.iter().find_map(|notice| match &notice.data {
         EventData::ReloadAborted { .. } => Some(notice.to_string()),
         _ => None,
     });
-    assert!(said.is_some_and(|text| text.contains("1 of 2 run the new version")));
+    assert!(message.is_some_and(|text| text.contains("1 of 2 run the new version")));
     assert_eq!(current(&world), [version("new", [0]), version("old", [1])].concat());
     apply(&mut world, cluster(2, "old"));
     world.listen(5);
-    world.obey(3);
+    world.exit_ok(3);
     world.listen(6);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(current(&world), version("old", [0, 1]));
 }
 
@@ -189,7 +189,7 @@ fn without_a_reload_an_instance_that_is_not_ready_is_only_reported() {
     let mut world = World::new(plan([spec]));
     world.pass(MS(60_000));
     assert_eq!(world.status(0), Status::Online);
-    assert!(matches!(world.last_said(), Some(EventData::NotReady { .. })));
+    assert!(matches!(world.last_report(), Some(EventData::NotReady { .. })));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn an_instance_that_never_listened_is_ready_after_min_uptime() {
     assert_eq!(world.status(0), Status::Online);
     world.pass(MS(1));
     assert_eq!(world.status(0), Status::Stopping);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(current(&world), version("new", [0]));
 }
 
@@ -238,10 +238,10 @@ fn a_change_during_a_reload_comes_after_it() {
     apply(&mut world, cluster(2, "newest"));
     assert_eq!(world.alive.len(), 3);
     world.listen(2);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(current(&world), version("new", [0]));
     world.listen(3);
-    world.obey(2);
+    world.exit_ok(2);
     assert_eq!(current(&world), version("newest", [0, 2]), "`other` is 1");
 }
 
@@ -250,9 +250,9 @@ fn the_same_file_during_a_reload_queues_nothing() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     apply(&mut world, cluster(1, "new"));
-    assert!(matches!(world.last_said(), Some(EventData::ReloadUnderWay {})), "{:?}", world.said);
+    assert!(matches!(world.last_report(), Some(EventData::ReloadUnderWay {})), "{:?}", world.reports);
     world.listen(2);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.spawned.len(), 3);
 }
 
@@ -262,8 +262,8 @@ fn an_app_that_is_removed_during_its_reload_stops_in_both_generations() {
     apply(&mut world, cluster(1, "new"));
     world.feed(Input::Apply { plan: plan([app("other")]), cpus: 2 });
     assert_eq!(failure(&world), Some(&ReloadAbortReason::Removed));
-    world.obey(0);
-    world.obey(2);
+    world.exit_ok(0);
+    world.exit_ok(2);
     assert_eq!(list(&world), []);
     assert_eq!(world.end, None);
 }
@@ -273,10 +273,10 @@ fn a_shutdown_during_a_reload_stops_both_generations() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.listen(3);
-    world.said.clear();
+    world.reports.clear();
     world.stop(Signal::TERM);
     let stopping = world
-        .said
+        .reports
         .iter()
         .filter(|notice| matches!(notice.data, EventData::Stopping { reason: StopReason::Shutdown, .. }));
     assert_eq!(stopping.count(), 4, "the one that drains too");
@@ -291,10 +291,10 @@ fn fewer_instances_of_a_new_version_are_not_replaced_first() {
     let mut world = serving(cluster(3, "old"));
     apply(&mut world, cluster(1, "new"));
     world.listen(4);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(current(&world), [version("new", [0]), version("old", [1, 2])].concat());
-    world.obey(1);
-    world.obey(2);
+    world.exit_ok(1);
+    world.exit_ok(2);
     assert_eq!(current(&world), version("new", [0]));
     assert_eq!(world.spawned.len(), 4 + 1);
 }
@@ -305,7 +305,7 @@ fn a_new_file_restarts_instances_that_cannot_overlap() {
     let mut world = World::new(plan([fork("old"), app("other")]));
     apply(&mut world, fork("new"));
     assert_eq!(world.status(0), Status::Stopping);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(current(&world), version("new", [0]));
 }
 
@@ -314,7 +314,7 @@ fn a_successor_that_ends_soon_after_it_was_ready_aborts_the_reload() {
     let mut world = serving(cluster(3, "old"));
     apply(&mut world, cluster(3, "new"));
     world.listen(4);
-    world.obey(0);
+    world.exit_ok(0);
     world.pass(MS(999));
     world.exit(world.run(4), FAILED, false);
     assert!(matches!(
@@ -322,7 +322,7 @@ fn a_successor_that_ends_soon_after_it_was_ready_aborts_the_reload() {
         Some(ReloadAbortReason::NotReady { failure: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
     ));
     assert_eq!(world.status(5), Status::Stopping, "it was coming");
-    world.obey(5);
+    world.exit_ok(5);
     assert_eq!(current(&world), [version("new", [0]), version("old", [1, 2])].concat());
     assert_eq!(world.status(4), Status::Online, "it runs again, as everybody does");
 }
@@ -334,10 +334,10 @@ fn a_later_crash_or_one_of_the_last_successor_aborts_nothing() {
     world.listen(3);
     world.pass(MS(1000));
     world.exit(world.run(3), FAILED, false);
-    world.obey(0);
+    world.exit_ok(0);
     world.listen(4);
     world.exit(world.run(4), FAILED, false);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(failure(&world), None);
     assert_eq!(current(&world), version("new", [0, 1]));
 }

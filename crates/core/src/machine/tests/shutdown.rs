@@ -23,19 +23,19 @@ fn chain(kill_timeout: u64) -> Plan {
 
 impl World {
     /// The instances that were stopped, and when.
-    fn asked(&self) -> Vec<u32> {
-        let asked = self.said.iter().filter_map(|notice| match &notice.data {
+    fn stopped_by_shutdown(&self) -> Vec<u32> {
+        let stopped = self.reports.iter().filter_map(|notice| match &notice.data {
             EventData::Stopping { reason: StopReason::Shutdown, .. } => {
                 notice.subject.instance.map(|id| id.0)
             }
             _ => None,
         });
-        asked.collect()
+        stopped.collect()
     }
 
     /// The grace period of each killed instance, in milliseconds.
     fn killed_after(&self) -> Vec<(u32, u128)> {
-        let killed = self.said.iter().filter_map(|notice| match &notice.data {
+        let killed = self.reports.iter().filter_map(|notice| match &notice.data {
             EventData::Killing { waited } => Some((notice.subject.instance?.0, waited.as_millis())),
             _ => None,
         });
@@ -47,17 +47,17 @@ impl World {
 fn each_app_is_stopped_when_its_dependents_are_gone() {
     let mut world = World::new(chain(8000));
     world.stop(TERM);
-    assert_eq!(world.asked(), [0, 3]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 3]);
     let run = world.run(0);
     world.exit(run, OK, true);
-    assert_eq!(world.asked(), [0, 3], "its tree is still there");
+    assert_eq!(world.stopped_by_shutdown(), [0, 3], "its leftovers are alive");
     world.tree_gone(run);
-    assert_eq!(world.asked(), [0, 3, 1]);
-    world.obey(3);
-    world.obey(1);
-    assert_eq!(world.asked(), [0, 3, 1, 2]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 3, 1]);
+    world.exit_ok(3);
+    world.exit_ok(1);
+    assert_eq!(world.stopped_by_shutdown(), [0, 3, 1, 2]);
     assert_eq!(world.end, None);
-    world.obey(2);
+    world.exit_ok(2);
     assert_eq!(world.end, Some(0));
 }
 
@@ -68,9 +68,9 @@ fn an_app_that_ends_before_its_stage_does_not_restart_or_delay_others() {
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.status(1), Status::Stopped);
     // The first application depends on the database through the one that is gone.
-    assert_eq!(world.asked(), [0, 3]);
-    world.obey(0);
-    assert_eq!(world.asked(), [0, 3, 2]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 3]);
+    world.exit_ok(0);
+    assert_eq!(world.stopped_by_shutdown(), [0, 3, 2]);
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn unused_time_passes_to_the_next_stages() {
     let mut world = World::new(chain(8000));
     world.kills_work = true;
     world.stop(TERM);
-    world.obey(0);
-    world.obey(3);
+    world.exit_ok(0);
+    world.exit_ok(3);
     world.pass(MS(4000));
-    world.obey(2);
+    world.exit_ok(2);
     assert_eq!(world.killed_after(), [(1, 4000)]);
     assert_eq!(world.end, Some(0));
 }
@@ -143,10 +143,10 @@ fn an_app_that_is_stopping_already_keeps_the_budget() {
     single.runtime.shutdown_timeout = Some(MS(3000));
     let mut world = World::new(single);
     world.kills_work = true;
-    world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+    world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.pass(MS(1000));
     world.stop(TERM);
-    world.obey(1);
+    world.exit_ok(1);
     world.pass(MS(3000));
     assert_eq!(world.killed_after(), [(0, 4000)]);
     assert_eq!(world.end, Some(0));
@@ -167,10 +167,10 @@ fn a_second_signal_kills_everything_at_once() {
 
 #[test]
 fn a_waiting_instance_never_starts_after_a_shutdown() {
-    let mut world = World::new(plan([after(app("api"), &[("db", Condition::Ready)]), speaker("db")]));
+    let mut world = World::new(plan([after(app("api"), &[("db", Condition::Ready)]), wait_ready_app("db")]));
     world.stop(TERM);
     world.feed(Input::Ready(world.run(1), ReadinessSource::Message));
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!((world.end, world.spawned.len()), (Some(0), 1));
 }
 
@@ -178,11 +178,11 @@ fn a_waiting_instance_never_starts_after_a_shutdown() {
 fn a_dependency_cycle_of_two_plans_ends_too() {
     let mut world = World::new(chain(8000));
     // Validation refuses this; two plans may lead to it during a reload.
-    let circle = plan([after(app("db"), &[("api", STARTED)])]).apps.remove(0);
-    world.machine.set_plan(circle);
+    let cycle = plan([after(app("db"), &[("api", STARTED)])]).apps.remove(0);
+    world.machine.set_plan(cycle);
     world.stop(TERM);
-    world.obey(3);
-    assert_eq!(world.asked(), [3, 0, 1, 2]);
+    world.exit_ok(3);
+    assert_eq!(world.stopped_by_shutdown(), [3, 0, 1, 2]);
 }
 
 fn closing(delay: u64) -> World {
@@ -198,16 +198,16 @@ fn everything_serves_during_pre_stop_delay() {
     world.stop(TERM);
     assert!(world.machine.instances().all(|view| !view.ready && view.status == Status::Online));
     assert!(world.machine.is_stopping());
-    let start = world.ask(Operation::Act(Action::Start, vec![InstanceId(0)]));
+    let start = world.request(Operation::Act(Action::Start, vec![InstanceId(0)]));
     assert!(world.failure(start).contains("being stopped"));
     world.pass(MS(1000));
     // An instance that crashes meanwhile restarts.
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.status(1), Status::Online);
     world.pass(MS(1900));
-    assert_eq!(world.asked(), [0; 0]);
+    assert_eq!(world.stopped_by_shutdown(), [0; 0]);
     world.pass(MS(200));
-    assert_eq!(world.asked(), [0, 1]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 1]);
     world.kills_work = true;
     world.pass(MS(5000));
     // The delay is a part of the 8 s.
@@ -220,7 +220,7 @@ fn pre_stop_delay_is_at_most_half_of_the_budget() {
     let mut world = closing(30_000);
     world.stop(TERM);
     world.pass(MS(4000));
-    assert_eq!(world.asked(), [0, 1]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 1]);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_change_of_the_plan_does_not_change_the_delay() {
     // As the completion of a reload does.
     world.machine.set_plan(Arc::new(patient));
     world.pass(MS(4000));
-    assert_eq!(world.asked(), [0, 1]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 1]);
 }
 
 #[test]
@@ -241,10 +241,10 @@ fn a_second_signal_ends_the_delay_and_a_third_one_kills() {
     world.stop(TERM);
     world.pass(MS(100));
     world.stop(TERM);
-    assert_eq!(world.asked(), [0; 0], "one Ctrl-C that came twice");
+    assert_eq!(world.stopped_by_shutdown(), [0; 0], "one Ctrl-C that came twice");
     world.pass(MS(600));
     world.stop(TERM);
-    assert_eq!(world.asked(), [0, 1]);
+    assert_eq!(world.stopped_by_shutdown(), [0, 1]);
     world.pass(MS(600));
     world.stop(TERM);
     assert_eq!(world.killed.len(), 2);
@@ -254,8 +254,8 @@ fn a_second_signal_ends_the_delay_and_a_third_one_kills() {
 fn without_a_process_there_is_no_delay() {
     let mut world = closing(3000);
     for id in [0, 1] {
-        world.ask(Operation::Act(Action::Stop, vec![InstanceId(id)]));
-        world.obey(id);
+        world.request(Operation::Act(Action::Stop, vec![InstanceId(id)]));
+        world.exit_ok(id);
     }
     world.stop(TERM);
     assert_eq!(world.end, Some(0));
@@ -270,7 +270,7 @@ fn a_shutdown_by_an_errored_app_has_no_delay() {
     plan.runtime.pre_stop_delay = MS(3000);
     let mut world = World::new(plan);
     world.exit(world.run(0), FAILED, false);
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(world.end, Some(3));
 }
 
@@ -280,8 +280,8 @@ fn an_app_that_becomes_unhealthy_before_its_stage_does_not_restart() {
     world.asked_and(1, Ok(()));
     world.stop(TERM);
     world.feed(Input::Notified(world.run(1), NotifyMessage::Fault));
-    world.obey(1);
+    world.exit_ok(1);
     assert_eq!(world.status(1), Status::Stopped);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.end, Some(0));
 }

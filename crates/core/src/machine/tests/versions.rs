@@ -11,10 +11,10 @@ fn forks(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..app("a") }
 }
 
-fn update(app: AppSpec, meant: impl IntoIterator<Item = u32>) -> AppUpdate {
+fn update(app: AppSpec, selected: impl IntoIterator<Item = u32>) -> AppUpdate {
     AppUpdate {
         app: Arc::new(app),
-        selected: meant.into_iter().map(InstanceId).collect(),
+        selected: selected.into_iter().map(InstanceId).collect(),
         sets_count: false,
         reruns_tasks: true,
         initial_state: InitialState::Started,
@@ -27,9 +27,9 @@ fn update_apps(update: AppUpdate, scope: RestartScope) -> Operation {
 
 impl World {
     /// Whether it was answered at once.
-    fn ask_and_do(&mut self, operation: Operation) -> bool {
-        let asked = self.ask(operation);
-        self.is_done(asked)
+    fn request_and_complete(&mut self, operation: Operation) -> bool {
+        let ticket = self.request(operation);
+        self.is_done(ticket)
     }
 }
 
@@ -60,13 +60,13 @@ fn serving(count: u32) -> World {
 fn a_change_of_a_cluster_is_answered_after_its_reload() {
     for scope in [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart] {
         let mut world = serving(2);
-        let asked = world.ask(update_apps(update(cluster(3, "new"), [0, 1]), scope));
+        let ticket = world.request(update_apps(update(cluster(3, "new"), [0, 1]), scope));
         world.listen(3);
-        world.obey(0);
+        world.exit_ok(0);
         world.listen(4);
-        assert_eq!(world.answer(asked), None, "the last predecessor is there");
-        world.obey(1);
-        assert!(world.is_done(asked), "{scope:?}");
+        assert_eq!(world.answer(ticket), None, "the last predecessor is alive");
+        world.exit_ok(1);
+        assert!(world.is_done(ticket), "{scope:?}");
         assert_eq!(list(&world), version("new", [0, 1, 3]), "one more is there after it");
     }
 }
@@ -74,30 +74,30 @@ fn a_change_of_a_cluster_is_answered_after_its_reload() {
 #[test]
 fn a_change_with_an_aborted_reload_fails_and_the_old_version_keeps_serving() {
     let mut world = serving(2);
-    let asked = world.ask(update_apps(update(cluster(2, "new"), [0, 1]), RestartScope::Restart));
+    let ticket = world.request(update_apps(update(cluster(2, "new"), [0, 1]), RestartScope::Restart));
     world.exit(world.run(3), FAILED, false);
-    assert!(world.failure(asked).contains("the old version keeps serving"), "{}", world.failure(asked));
+    assert!(world.failure(ticket).contains("the old version keeps serving"), "{}", world.failure(ticket));
     assert_eq!(list(&world), version("old", [0, 1]));
 }
 
 #[test]
 fn a_restart_without_a_change_is_at_once_and_a_reload_is_not() {
     let mut world = serving(2);
-    let restart = world.ask(update_apps(update(cluster(2, "old"), [0, 1]), RestartScope::Restart));
+    let restart = world.request(update_apps(update(cluster(2, "old"), [0, 1]), RestartScope::Restart));
     assert_eq!([world.status(0), world.status(1)], [Status::Stopping; 2]);
-    world.obey(0);
+    world.exit_ok(0);
     assert_eq!(world.answer(restart), None);
-    world.obey(1);
+    world.exit_ok(1);
     assert!(world.is_done(restart));
     world.listen(0);
     world.listen(1);
-    let reload = world.ask(update_apps(update(cluster(2, "old"), [1]), RestartScope::Reload));
+    let reload = world.request(update_apps(update(cluster(2, "old"), [1]), RestartScope::Reload));
     assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
     world.listen(3);
-    world.obey(1);
+    world.exit_ok(1);
     assert!(world.is_done(reload));
-    assert!(world.is_there(0), "the other one was not meant");
-    let nothing = world.ask(update_apps(update(cluster(2, "old"), []), RestartScope::Changed));
+    assert!(world.exists(0), "the other one was not selected");
+    let nothing = world.request(update_apps(update(cluster(2, "old"), []), RestartScope::Changed));
     assert!(world.is_done(nothing));
     assert_eq!(world.spawned.len(), 6);
 }
@@ -105,16 +105,16 @@ fn a_restart_without_a_change_is_at_once_and_a_reload_is_not() {
 #[test]
 fn a_selected_stopped_instance_starts_and_another_does_not() {
     let mut world = World::new(plan([forks(3, "old"), app("other")]));
-    let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(1), InstanceId(2)]));
-    world.obey(1);
-    world.obey(2);
+    let stop = world.request(Operation::Act(Action::Stop, vec![InstanceId(1), InstanceId(2)]));
+    world.exit_ok(1);
+    world.exit_ok(2);
     assert!(world.is_done(stop));
-    let start = world.ask(update_apps(update(forks(3, "old"), [0, 1]), RestartScope::Changed));
+    let start = world.request(update_apps(update(forks(3, "old"), [0, 1]), RestartScope::Changed));
     assert!(world.is_done(start));
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopped]);
-    let restart = world.ask(update_apps(update(forks(3, "new"), [0]), RestartScope::Restart));
-    world.obey(0);
-    world.obey(1);
+    let restart = world.request(update_apps(update(forks(3, "new"), [0]), RestartScope::Restart));
+    world.exit_ok(0);
+    world.exit_ok(1);
     assert!(world.is_done(restart));
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopped]);
     assert_eq!(list(&world), version("new", 0..3));
@@ -129,10 +129,10 @@ fn a_new_file_replaces_fork_instances_one_after_the_other() {
     apply(&mut world, "new");
     for (instance, other) in [(0, 1), (1, 2)] {
         assert_eq!([world.status(instance), world.status(other)], [Status::Stopping, Status::Online]);
-        world.obey(instance);
+        world.exit_ok(instance);
         world.pass(MS(1000));
     }
-    world.obey(2);
+    world.exit_ok(2);
     world.pass(MS(1000));
     assert_eq!(list(&world), version("new", 0..3));
     assert_eq!(world.machine.plan().apps[0].namespace, "new");
@@ -140,13 +140,13 @@ fn a_new_file_replaces_fork_instances_one_after_the_other() {
     // A failed restart spares the others.
     let others = [world.run(1), world.run(2)];
     apply(&mut world, "broken");
-    world.obey(0);
+    world.exit_ok(0);
     world.exit(world.run(0), FAILED, false);
-    assert!(world.said.iter().any(|notice| matches!(notice.data, EventData::ReloadAborted { .. })));
+    assert!(world.reports.iter().any(|notice| matches!(notice.data, EventData::ReloadAborted { .. })));
     world.pass(MS(20_000));
     assert_eq!([world.run(1), world.run(2)], others);
     apply(&mut world, "new");
-    world.obey(0);
+    world.exit_ok(0);
     world.pass(MS(1000));
     assert_eq!((list(&world), [world.run(1), world.run(2)]), (version("new", 0..3), others));
 }
@@ -154,16 +154,16 @@ fn a_new_file_replaces_fork_instances_one_after_the_other() {
 #[test]
 fn requests_during_a_reload_run_once_after_it() {
     let mut world = serving(1);
-    let first = world.ask(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
-    let same = world.ask(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
-    let newer = world.ask(update_apps(update(cluster(1, "newer"), [2]), RestartScope::Reload));
-    let newest = world.ask(update_apps(update(cluster(1, "newest"), []), RestartScope::Changed));
+    let first = world.request(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
+    let same = world.request(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
+    let newer = world.request(update_apps(update(cluster(1, "newer"), [2]), RestartScope::Reload));
+    let newest = world.request(update_apps(update(cluster(1, "newest"), []), RestartScope::Changed));
     world.listen(2);
-    world.obey(0);
+    world.exit_ok(0);
     assert!(world.is_done(first) && world.is_done(same));
     assert_eq!((world.answer(newer), world.answer(newest)), (None, None));
     world.listen(3);
-    world.obey(2);
+    world.exit_ok(2);
     assert!(world.is_done(newer) && world.is_done(newest));
     assert_eq!((list(&world), world.spawned.len()), (version("newest", [0]), 4));
 }
@@ -172,10 +172,10 @@ fn requests_during_a_reload_run_once_after_it() {
 fn a_stop_during_a_reload_drops_the_queued_restart() {
     let mut world = serving(1);
     world.feed(Input::Apply { plan: plan([cluster(1, "new"), app("other")]), cpus: 2 });
-    let restart = world.ask(update_apps(update(cluster(1, "new"), [0]), RestartScope::Restart));
-    let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
-    world.obey(0);
-    world.obey(2);
+    let restart = world.request(update_apps(update(cluster(1, "new"), [0]), RestartScope::Restart));
+    let stop = world.request(Operation::Act(Action::Stop, vec![InstanceId(0)]));
+    world.exit_ok(0);
+    world.exit_ok(2);
     assert!(world.is_done(stop));
     assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
     assert_eq!(world.status(0), Status::Stopped);
@@ -195,31 +195,31 @@ fn a_stop_of_one_instance_lets_the_others_drain() {
     world.feed(Input::Apply { plan: plan([drains("new"), app("other")]), cpus: 2 });
     world.listen(3);
     world.listen(4);
-    let asked = |world: &World| -> Vec<u32> {
-        let stopping = world.said.iter().filter_map(|notice| match &notice.data {
+    let stopping = |world: &World| -> Vec<u32> {
+        let stopping = world.reports.iter().filter_map(|notice| match &notice.data {
             EventData::Stopping { .. } => notice.subject.instance.map(|id| id.0),
             _ => None,
         });
         stopping.collect()
     };
-    assert_eq!(asked(&world), [0_u32; 0], "both old ones drain");
-    world.ask(Operation::Act(Action::Stop, vec![InstanceId(4)]));
-    assert_eq!(asked(&world), [1, 4], "both of its slot, and no other");
+    assert_eq!(stopping(&world), [0_u32; 0], "both old ones drain");
+    world.request(Operation::Act(Action::Stop, vec![InstanceId(4)]));
+    assert_eq!(stopping(&world), [1, 4], "both of its slot, and no other");
 }
 
 #[test]
 fn a_set_number_of_instances_overrides_a_scale() {
     let mut world = serving(1);
-    let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: crate::machine::Count::To(3) });
+    let scale = world.request(Operation::Scale { app: "a".to_owned(), count: crate::machine::Count::To(3) });
     assert!(world.is_done(scale));
-    let kept = world.ask(update_apps(update(cluster(1, "old"), []), RestartScope::Changed));
+    let kept = world.request(update_apps(update(cluster(1, "old"), []), RestartScope::Changed));
     assert!(world.is_done(kept));
     assert_eq!(list(&world).len(), 3);
     let sets_count = AppUpdate { sets_count: true, ..update(cluster(1, "old"), []) };
-    let fewer = world.ask(update_apps(sets_count, RestartScope::Changed));
+    let fewer = world.request(update_apps(sets_count, RestartScope::Changed));
     assert_eq!(world.answer(fewer), None, "two are too many");
-    world.obey(2);
-    world.obey(3);
+    world.exit_ok(2);
+    world.exit_ok(3);
     assert!(world.is_done(fewer));
     assert_eq!(list(&world), version("old", [0]));
 }
@@ -227,21 +227,21 @@ fn a_set_number_of_instances_overrides_a_scale() {
 #[test]
 fn a_new_app_may_be_stopped_or_have_no_instance() {
     let mut world = World::new(plan([app("other")]));
-    let rests = world.ask(update_apps(
+    let ticket = world.request(update_apps(
         AppUpdate { initial_state: InitialState::Stopped, ..update(forks(2, "x"), []) },
         RestartScope::Changed,
     ));
-    assert!(world.is_done(rests));
+    assert!(world.is_done(ticket));
     assert_eq!([world.status(1), world.status(2)], [Status::Stopped; 2]);
     assert!(world.machine.plan().apps[1].autostart, "it reads as it did");
     let other = AppSpec { name: "b".to_owned(), ..forks(2, "x") };
-    let empty = world.ask(update_apps(
+    let empty = world.request(update_apps(
         AppUpdate { initial_state: InitialState::ScaledToZero, ..update(other, []) },
         RestartScope::Changed,
     ));
     assert!(world.is_done(empty));
     assert_eq!(world.machine.instances().count(), 3);
-    let scale = world.ask(Operation::Scale { app: "b".to_owned(), count: crate::machine::Count::By(1) });
+    let scale = world.request(Operation::Scale { app: "b".to_owned(), count: crate::machine::Count::By(1) });
     assert!(world.is_done(scale));
     assert_eq!(world.status(3), Status::Online);
 }
@@ -265,22 +265,22 @@ fn a_task_is_interrupted_or_rerun_only_if_selected_or_its_file_has_changed() {
         let by_file = update(migrate("new"), []);
 
         // While it runs.
-        assert!(world.ask_and_do(update_apps(update(with_environment(), []), scope)));
-        assert!(world.ask_and_do(update_apps(by_command.clone(), scope)));
-        assert!(world.said.iter().all(|notice| !matches!(notice.data, EventData::RerunPending {})));
-        assert!(world.ask_and_do(update_apps(by_file.clone(), scope)));
-        assert!(matches!(world.last_said(), Some(EventData::RerunPending {})), "{:?}", world.said);
+        assert!(world.request_and_complete(update_apps(update(with_environment(), []), scope)));
+        assert!(world.request_and_complete(update_apps(by_command.clone(), scope)));
+        assert!(world.reports.iter().all(|notice| !matches!(notice.data, EventData::RerunPending {})));
+        assert!(world.request_and_complete(update_apps(by_file.clone(), scope)));
+        assert!(matches!(world.last_report(), Some(EventData::RerunPending {})), "{:?}", world.reports);
         assert_eq!(world.spawned.len(), 2, "{scope:?}: it was interrupted");
-        world.obey(0);
+        world.exit_ok(0);
         assert_eq!(world.spawned.len(), 3, "{scope:?}: as it reads now, once it has ended");
-        world.obey(0);
+        world.exit_ok(0);
         assert_eq!(world.machine.instance(InstanceId(0)).unwrap().completed, Some(true));
 
         // When it has completed.
-        world.ask_and_do(update_apps(by_file.clone(), scope));
-        world.ask_and_do(update_apps(by_command, scope));
+        world.request_and_complete(update_apps(by_file.clone(), scope));
+        world.request_and_complete(update_apps(by_command, scope));
         assert_eq!(world.spawned.len(), 3, "{scope:?}: it was done already");
-        world.ask_and_do(update_apps(by_file, scope));
+        world.request_and_complete(update_apps(by_file, scope));
         assert_eq!(world.spawned.len(), 4, "{scope:?}: it is another task now");
     }
 }
@@ -288,12 +288,12 @@ fn a_task_is_interrupted_or_rerun_only_if_selected_or_its_file_has_changed() {
 #[test]
 fn the_reload_of_a_task_is_complete_when_the_task_has_completed() {
     let mut world = World::new(plan([task("a"), app("b")]));
-    world.obey(0);
-    let asked = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
-    assert_eq!(world.answer(asked), None);
-    world.obey(0);
-    assert!(world.is_done(asked), "{:?}", world.replies);
-    let failed = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
+    world.exit_ok(0);
+    let ticket = world.request(Operation::Act(Action::Reload, vec![InstanceId(0)]));
+    assert_eq!(world.answer(ticket), None);
+    world.exit_ok(0);
+    assert!(world.is_done(ticket), "{:?}", world.replies);
+    let failed = world.request(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.exit(world.run(0), FAILED, false);
     assert!(world.failure(failed).contains("exit 3"), "{:?}", world.replies);
 }
