@@ -128,7 +128,7 @@ impl NotifySocket {
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
         for _ in 0..AT_ONCE {
             match datagrams::receive(self.socket.as_fd(), &mut buffer) {
-                Ok(Received { length, cut: false, uid: Some(uid) }) if self.trusts(uid) => {
+                Ok(Received { length, is_truncated: false, uid: Some(uid) }) if self.trusts(uid) => {
                     said.take_in(&buffer[..length]);
                 }
                 Ok(_) => {}

@@ -18,12 +18,10 @@ use super::{
 use crate::sys::{
     cpus,
     proc::{self, Reader},
+    proc_stat::{self, Stat},
     process_memory,
     reap::Pid,
-    tree::{
-        Process, Trees,
-        stat::{self, Stat},
-    },
+    tree::{Process, Trees},
     units,
 };
 
@@ -165,7 +163,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             // A file that was opened for an earlier process of this id reports that the process is gone.
             let stat = match &known.file {
                 _ if skipped => Some(known.stat),
-                Some(file) => reader.read_again(file).ok().and_then(stat::parse),
+                Some(file) => reader.read_again(file).ok().and_then(proc_stat::parse),
                 None => None,
             };
             if let Some(stat) = stat {
@@ -176,7 +174,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             *open -= usize::from(known.file.take().is_some());
         }
         let file = reader.open(format_args!("/proc/{pid}/stat")).ok()?;
-        let stat = stat::parse(reader.read_again(&file).ok()?)?;
+        let stat = proc_stat::parse(reader.read_again(&file).ok()?)?;
         let file = (*open < MAX_OPEN).then_some(file);
         *open += usize::from(file.is_some());
         match known.get_mut(&pid).filter(|known| known.stat.start == stat.start) {
@@ -205,7 +203,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let me = self.known.get(&self.me).map(|known| known.stat);
         let last = self.last.as_ref();
         let since_last = last.map(|last| now.saturating_duration_since(last.at));
-        let most = 100.0 * cpus::of_the_machine() as f32;
+        let most = 100.0 * cpus::online() as f32;
         let percent = |ticks: u64, time: f64| {
             let time = time.max(1.0 / units::ticks_a_second() as f64);
             let percent = 100.0 * ticks as f64 / units::ticks_a_second() as f64 / time;

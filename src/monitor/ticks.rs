@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::sys::{reap::Pid, tree::stat::Stat};
+use crate::sys::{proc_stat::Stat, reap::Pid};
 
 /// The values of a process at the last scan.
 #[derive(Debug, Clone, Copy)]

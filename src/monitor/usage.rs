@@ -65,11 +65,6 @@ impl Host {
         let load = System::load_average().unwrap_or_default();
         let (memory, available) =
             self.0.as_ref().map_or((0, 0), |system| (system.total_memory(), system.available_memory()));
-        HostUsage {
-            cpus: cpus::of_the_machine(),
-            load: [load.one, load.five, load.fifteen],
-            memory,
-            available,
-        }
+        HostUsage { cpus: cpus::online(), load: [load.one, load.five, load.fifteen], memory, available }
     }
 }

@@ -75,7 +75,7 @@ impl Listener {
     fn open(endpoint: &Endpoint, app: Option<u32>, owner: Option<Owner>, lent: &[Lent]) -> io::Result<Self> {
         let (socket, file) = match endpoint {
             Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
-                (sockets::tcp_anywhere(*port, *backlog)?, None)
+                (sockets::tcp_any_address(*port, *backlog)?, None)
             }
             Endpoint::Tcp { address: Some(address), port, only_v6, backlog } => {
                 (sockets::tcp(sockets::address(address, *port)?, *only_v6, *backlog)?, None)

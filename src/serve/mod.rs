@@ -51,7 +51,7 @@ const MAX_READERS: usize = 16;
 /// Serves until SIGTERM or SIGINT. `args` are those of the script.
 pub fn run(args: &[String]) -> ExitCode {
     // Before any other file is opened.
-    let handed = activation::handed_sockets();
+    let handed = activation::take_sockets();
     let variable = |name: &str| std::env::var(name).ok();
     let settings = match ServeSettings::read(variable, args) {
         Ok(settings) => settings,
@@ -175,7 +175,7 @@ fn open(settings: &ServeSettings) -> Result<Listener, String> {
             .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
             .map_err(failed)?,
     };
-    let socket = sockets::tcp(address, true, sockets::LONGEST_BACKLOG).map_err(failed)?;
+    let socket = sockets::tcp(address, true, sockets::MAX_BACKLOG).map_err(failed)?;
     adopt(socket)
 }
 

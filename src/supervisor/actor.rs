@@ -586,7 +586,7 @@ impl Supervisor<'_> {
         let mut kill: Vec<Run> = Vec::new();
         let mut signalled: Vec<Run> = effects.iter().filter_map(receives_signal).collect();
         signalled.dedup();
-        let room = (!signalled.is_empty()).then(descriptor_reserve::make_room);
+        let room = (!signalled.is_empty()).then(descriptor_reserve::release);
         if !signalled.is_empty() {
             // Once for all of them: a process that a signal ends takes the evidence of its descendants with it.
             self.workers.trees_of(&signalled, &self.machine).refresh_some(&signalled);

@@ -122,10 +122,10 @@ impl Socket {
         helpers: &HelperThreads,
         app: &str,
     ) -> io::Result<Self> {
-        let backlog = sockets::LONGEST_BACKLOG;
+        let backlog = sockets::MAX_BACKLOG;
         let (descriptor, file) = match address {
             ListenAddress::Tcp(address) => (sockets::tcp(*address, true, backlog)?, None),
-            ListenAddress::TcpAnywhere(port) => (sockets::tcp_anywhere(*port, backlog)?, None),
+            ListenAddress::TcpAnywhere(port) => (sockets::tcp_any_address(*port, backlog)?, None),
             ListenAddress::Udp(address) => (sockets::udp(*address, true, false)?, None),
             ListenAddress::Unix(path) => {
                 let (socket, file) = sockets::unix(path, 0, backlog, owner)?;

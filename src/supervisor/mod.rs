@@ -179,7 +179,7 @@ fn set_up() -> io::Result<(signals::Installed, OpenFiles)> {
              not stopped\n  hint: allow it in the container's seccomp profile, or run procrun as PID 1"
         ));
     }
-    process::keep_descriptors_from_children();
+    process::set_close_on_exec();
     let open_files = process::raise_open_files();
     launch_slots::reserve(io::stdin().as_fd());
     descriptor_reserve::fill();

@@ -7,7 +7,8 @@ use crate::{
     control::trees::{InstanceTree, ProcessInfo, ProcessTrees},
     machine::{InstanceId, InstanceView},
     sys::{
-        tree::{self, Member, Witness, stat::Stat},
+        proc_stat::Stat,
+        tree::{self, Member, Witness},
         units,
     },
 };

@@ -112,7 +112,7 @@ impl Schedules {
                 None => std::future::pending().await,
             };
         };
-        if let Err(error) = alarm.ring().await {
+        if let Err(error) = alarm.wait().await {
             self.lose_alarm(&error);
         }
     }
@@ -172,7 +172,8 @@ impl Schedules {
     /// forward by up to an hour, is made up for once. A clock that is set back by up to an hour does not repeat
     /// one.
     fn look(&mut self, now: Moment) -> Vec<String> {
-        let set_by = now.wall.duration_since(self.seen.wall) - signed(now.up.saturating_sub(self.seen.up));
+        let set_by = now.wall.duration_since(self.seen.wall)
+            - signed(now.since_boot.saturating_sub(self.seen.since_boot));
         let was_wrong = set_by.unsigned_abs() > WAS_WRONG;
         if was_wrong && !self.planned.is_empty() {
             let by = i64::try_from(set_by.as_millis()).unwrap_or(i64::MAX);
@@ -250,7 +251,7 @@ mod tests {
     fn at(wall: i64, up: i64) -> Moment {
         Moment {
             wall: Timestamp::from_second(wall).unwrap(),
-            up: Duration::from_secs(u64::try_from(up).unwrap()),
+            since_boot: Duration::from_secs(u64::try_from(up).unwrap()),
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::sys::{
     clock::after,
-    inotify::{Disk, disk_of},
+    inotify::{FileSystemKind, file_system_kind},
 };
 
 /// Maximum number of reported changes of one scan.
@@ -129,7 +129,8 @@ impl Scan<'_> {
         let mut todo = vec![(path, depth)];
         while let Some((path, depth)) = todo.pop() {
             let Ok(found) = fs::metadata(&path) else { continue };
-            if disk_of(&path) == Disk::Pseudo || !self.visited.insert(Identity::of(&found)) {
+            if file_system_kind(&path) == FileSystemKind::Pseudo || !self.visited.insert(Identity::of(&found))
+            {
                 continue;
             }
             let entries = listing::entries(&path);

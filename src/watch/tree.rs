@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     spec::Polling,
-    sys::inotify::{Disk, Flags, Noticed, WatchId, disk_of},
+    sys::inotify::{FileSystemKind, Flags, InotifyEvent, WatchId, file_system_kind},
 };
 
 /// The relevant events in a directory of the tree. Not each write: a file has changed when its writer closes
@@ -127,7 +127,7 @@ impl Tree {
         &mut self,
         kernel: &mut Kernel,
         interest: Interest,
-        noticed: &Noticed,
+        noticed: &InotifyEvent,
         changes: &mut Vec<Change>,
     ) -> Result<(), InotifyUnavailable> {
         match interest {
@@ -141,9 +141,9 @@ impl Tree {
             }
             Interest::Node(node) => {
                 if let Some(name) = &noticed.name {
-                    return self.entry(kernel, node, name, noticed.what, changes);
+                    return self.entry(kernel, node, name, noticed.mask, changes);
                 }
-                if noticed.what.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
+                if noticed.mask.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
                     self.nodes.take(node);
                     // A directory that takes its place is another one, even with the same inode.
                     for lead in self.leads.iter_mut().filter(|lead| lead.node == Some(node)) {
@@ -393,12 +393,12 @@ impl Tree {
     /// Whether the file system has real files (not `/proc` and the like). An error if the kernel cannot report
     /// their changes.
     fn has_files(&self, path: &Path) -> Result<bool, InotifyUnavailable> {
-        match disk_of(path) {
-            Disk::Pseudo => Ok(false),
-            Disk::Elsewhere if self.watched.spec.polling == Polling::IfNeeded => {
+        match file_system_kind(path) {
+            FileSystemKind::Pseudo => Ok(false),
+            FileSystemKind::Remote if self.watched.spec.polling == Polling::IfNeeded => {
                 Err(InotifyUnavailable::Elsewhere(path.to_owned()))
             }
-            Disk::Elsewhere | Disk::Heard => Ok(true),
+            FileSystemKind::Remote | FileSystemKind::Watchable => Ok(true),
         }
     }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     spec::Polling,
     sys::{
-        inotify::{Flags, Noticed},
+        inotify::{Flags, InotifyEvent},
         process::trim_memory,
     },
 };
@@ -179,9 +179,9 @@ impl WatchThread<'_> {
         }
     }
 
-    fn noticed(&mut self, noticed: &Noticed) {
+    fn noticed(&mut self, noticed: &InotifyEvent) {
         let Some(kernel) = &mut self.kernel else { return };
-        if noticed.what.contains(Flags::IN_Q_OVERFLOW) {
+        if noticed.mask.contains(Flags::IN_Q_OVERFLOW) {
             let now = now();
             for app in self.apps.values_mut() {
                 if let Backend::Inotify(tree) = &mut app.backend {
@@ -203,7 +203,7 @@ impl WatchThread<'_> {
             }
             add(burst, changes);
         }
-        if noticed.what.contains(Flags::IN_IGNORED) {
+        if noticed.mask.contains(Flags::IN_IGNORED) {
             kernel.ended(noticed.watch);
         }
         self.inotify_failed(inotify_failed);

@@ -1,20 +1,20 @@
 //! Users and groups from `/etc/passwd` and `/etc/group`.
 //!
-//! A static binary has no NSS, so `getpwnam` would not work; containers keep their users in these
-//! two files anyway (passwd(5), group(5)).
+//! A static binary has no NSS, so getpwnam(3) does not work. Containers keep their users in these two files anyway
+//! (passwd(5), group(5)).
 
 use std::{fs, io, path::PathBuf};
 
-/// Whom a worker runs as.
+/// The user and groups of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// User id.
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
-    /// Supplementary groups, the primary one included.
+    /// Supplementary groups, including the primary one.
     pub groups: Vec<u32>,
-    /// What is known of the user beyond the number.
+    /// The entry of the user in `/etc/passwd`. `None`: the user is a number without an entry.
     pub account: Option<Account>,
 }
 
@@ -29,11 +29,11 @@ pub struct Account {
     pub gid: u32,
     /// Home directory.
     pub home: PathBuf,
-    /// Login shell, may be empty.
+    /// Login shell; may be empty.
     pub shell: String,
 }
 
-/// A user or group, by number or by name.
+/// A user or group.
 #[derive(Debug, Clone, Copy)]
 pub enum Key<'a> {
     /// By number.
@@ -45,29 +45,30 @@ pub enum Key<'a> {
 /// Why a user or group cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No line of that name.
+    /// No user has this name.
     #[error("user `{0}` is not in /etc/passwd")]
     NoUser(String),
-    /// No line of that name.
+    /// No group has this name.
     #[error("group `{0}` is not in /etc/group")]
     NoGroup(String),
     /// The file cannot be read.
     #[error("cannot read {file}: {source}")]
     Unreadable {
-        /// Which of the two files.
+        /// `/etc/passwd` or `/etc/group`.
         file: &'static str,
-        /// Why.
+        /// The error of open(2) or read(2).
         source: io::Error,
     },
 }
 
-/// Resolves the user and group of a worker. `None` when neither is configured.
+/// Resolves the user and group of a worker. `None`: neither is configured.
 ///
-/// A user given by number need not exist. A user without a group gets the primary group of `/etc/passwd`, or
-/// the group of the same number without an entry.
+/// A user that is given by number need not exist. Without a configured group, the worker gets the primary group in
+/// `/etc/passwd`, or the group with the number of the user if there is no entry.
 ///
 /// # Errors
-/// [`Error`], for an unknown name or a file that cannot be read.
+///
+/// [`Error`]: an unknown name, or a file that cannot be read.
 pub fn resolve(user: Option<Key<'_>>, group: Option<Key<'_>>) -> Result<Option<Credentials>, Error> {
     if user.is_none() && group.is_none() {
         return Ok(None);
@@ -75,14 +76,14 @@ pub fn resolve(user: Option<Key<'_>>, group: Option<Key<'_>>) -> Result<Option<C
     resolve_in(&read("/etc/passwd")?, &read("/etc/group")?, user, group).map(Some)
 }
 
-/// The login name of a user, or its number if it has none.
+/// The login name of a user, or the number if the user has no entry.
 pub fn name_of(uid: u32) -> String {
     let credentials = resolve(Some(Key::Id(uid)), None).ok().flatten();
     let account = credentials.and_then(|credentials| credentials.account);
     account.map_or_else(|| uid.to_string(), |account| account.name)
 }
 
-/// Images built from scratch have neither file: numbers still work then.
+/// Images that were built from scratch have neither file: numbers still work there.
 fn read(file: &'static str) -> Result<String, Error> {
     match fs::read(file) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),

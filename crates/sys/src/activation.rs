@@ -1,21 +1,21 @@
-//! The sockets that a service manager has opened for this process (sd_listen_fds(3)).
+//! Sockets that a service manager has opened for this process (sd_listen_fds(3)).
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::libc;
 
-/// The first one.
-const FIRST: RawFd = 3;
+/// The first descriptor (`SD_LISTEN_FDS_START`).
+const FIRST_DESCRIPTOR: RawFd = 3;
 
-/// Takes the sockets that were handed to this process; to be called once, before any other file is opened.
-/// None if `LISTEN_PID` names another process.
-pub fn handed_sockets() -> Vec<OwnedFd> {
+/// Takes the sockets that this process has received. Must be called once, before any other file is opened. Empty if
+/// `LISTEN_PID` names another process.
+pub fn take_sockets() -> Vec<OwnedFd> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     if number("LISTEN_PID") != Some(std::process::id()) {
         return Vec::new();
     }
     let count = number("LISTEN_FDS").and_then(|count| RawFd::try_from(count).ok()).unwrap_or(0);
-    (FIRST..FIRST.saturating_add(count)).map_while(take).collect()
+    (FIRST_DESCRIPTOR..FIRST_DESCRIPTOR.saturating_add(count)).map_while(take).collect()
 }
 
 fn take(number: RawFd) -> Option<OwnedFd> {

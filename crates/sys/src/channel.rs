@@ -1,7 +1,7 @@
 //! A pair of connected sockets for bytes and descriptors: Node's IPC channel.
 //!
-//! Descriptors are only sent. The kernel closes a received descriptor, because there is no room for it
-//! (unix(7)): a worker cannot fill procrun's descriptor table.
+//! procrun only sends descriptors. The kernel closes a descriptor that procrun receives, because the call passes no
+//! buffer for it (unix(7)): a worker cannot fill procrun's descriptor table.
 
 use std::{
     io,
@@ -15,9 +15,10 @@ use std::{
 
 use nix::libc;
 
-/// procrun's end, non-blocking, and the end that a worker gets.
+/// Creates a pair: procrun's end, non-blocking, and the end for the worker.
 ///
 /// # Errors
+///
 /// The error of socketpair(2) or fcntl(2).
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -32,17 +33,18 @@ const SIZE_OF_FD: u32 = size_of::<RawFd>() as u32;
 // SAFETY: a computation without side effects.
 const CONTROL_SPACE: u32 = unsafe { libc::CMSG_SPACE(SIZE_OF_FD) };
 
-/// Room for a header and one descriptor, aligned for the header.
+/// A buffer for a header and one descriptor, aligned for the header.
 #[repr(C)]
 union Control {
     header: libc::cmsghdr,
     room: [u8; CONTROL_SPACE as usize],
 }
 
-/// Sends bytes, as many as there is room for, and with the first of them a descriptor.
+/// Sends as many bytes as fit into the socket buffer, and a descriptor with the first of them. Returns their number.
 ///
 /// # Errors
-/// `WouldBlock` when there is room for none; else the error of sendmsg(2). SIGPIPE is not sent.
+///
+/// `WouldBlock` if no byte fits; otherwise the error of sendmsg(2). SIGPIPE is not sent.
 pub fn send(channel: BorrowedFd<'_>, bytes: &[u8], with: Option<BorrowedFd<'_>>) -> io::Result<usize> {
     let mut piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control { room: [0; CONTROL_SPACE as usize] };
@@ -71,10 +73,12 @@ pub fn send(channel: BorrowedFd<'_>, bytes: &[u8], with: Option<BorrowedFd<'_>>)
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Receives what is there, at most a buffer full; 0 at the end. Descriptors are dropped.
+/// Receives pending bytes, at most one buffer full. Returns their number; 0 is the end of the stream. Descriptors are
+/// closed.
 ///
 /// # Errors
-/// `WouldBlock` when nothing is there; else the error of recv(2).
+///
+/// `WouldBlock` if no bytes are pending; otherwise the error of recv(2).
 pub fn receive(channel: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is valid for its length.
     let got = unsafe {
@@ -83,7 +87,7 @@ pub fn receive(channel: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> 
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 
-/// Ends the conversation for both sides: they read what is there, and then the end.
+/// Shuts down both directions (shutdown(2)): each side reads what is pending, then the end of the stream.
 pub fn shut_down(channel: BorrowedFd<'_>) {
     // SAFETY: takes two integers. It can only fail when the other side is gone already.
     unsafe { libc::shutdown(channel.as_raw_fd(), libc::SHUT_RDWR) };

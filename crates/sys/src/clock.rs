@@ -1,6 +1,6 @@
-//! The wall clock, and an alarm that also fires when the clock is set.
+//! The wall clock, and a timer that also fires when the wall clock is set.
 //!
-//! Durations are measured by the monotonic clock, which is not here.
+//! Durations are measured by the monotonic clock, which is not in this module.
 
 use std::{
     io,
@@ -19,33 +19,33 @@ use nix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The time after `wait` on the monotonic clock. A time too far away is replaced by one that is never reached:
-/// an instant plus a duration panics on overflow.
+/// The instant `wait` after `now`. If that overflows, an instant in 30 years: addition of a duration to an instant
+/// would panic.
 pub fn after(now: Instant, wait: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     now.checked_add(wait).or_else(|| now.checked_add(FAR)).unwrap_or(now)
 }
 
-/// A time by two clocks, to see when one of them has been set.
+/// A time by two clocks, which shows when the wall clock has been set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// The time of the wall clock.
     pub wall: Timestamp,
-    /// The time since the machine was started, including sleep. It cannot be set.
-    pub up: Duration,
+    /// The time since boot, including suspend (`CLOCK_BOOTTIME`). It cannot be set.
+    pub since_boot: Duration,
 }
 
 impl Moment {
-    /// Now.
+    /// The current time.
     pub fn now() -> Self {
-        // The clock is always there (Linux 2.6.39).
-        let up = clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Into::into);
-        Self { wall: Timestamp::now(), up }
+        // `CLOCK_BOOTTIME` exists since Linux 2.6.39.
+        let since_boot = clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Into::into);
+        Self { wall: Timestamp::now(), since_boot }
     }
 }
 
-/// Rings once at a time of the wall clock, or when that clock is set to another time (which a machine
-/// that wakes up also does).
+/// A timer that fires at a time of the wall clock, or when that clock is set to another time. A machine that resumes
+/// from suspend also sets it.
 #[derive(Debug)]
 pub struct Alarm(AsyncFd<Timer>);
 
@@ -59,9 +59,10 @@ impl AsRawFd for Timer {
 }
 
 impl Alarm {
-    /// An alarm that does not ring yet.
+    /// Creates a timer that is not set.
     ///
     /// # Errors
+    ///
     /// The error of timerfd_create(2) or epoll_ctl(2).
     pub fn new() -> io::Result<Self> {
         let timer =
@@ -71,13 +72,14 @@ impl Alarm {
         Ok(Self(timer))
     }
 
-    /// Fires at this time, and no longer for an earlier call. A time in the past fires at once. False: the
-    /// clock has been set since the last call, and no other call reports it.
+    /// Sets the timer to this time and replaces the earlier time. A time in the past fires at once. Returns false
+    /// once when the clock has been set since the last call.
     ///
     /// # Errors
+    ///
     /// The error of timerfd_settime(2).
     pub fn set(&self, at: Timestamp) -> io::Result<bool> {
-        // A timer of zero is none at all.
+        // A time of zero would disarm the timer (timerfd_settime(2)).
         let at = TimeSpec::new(at.as_second().max(1), at.subsec_nanosecond().max(0).into());
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
         match self.0.get_ref().0.set(Expiration::OneShot(at), flags) {
@@ -87,11 +89,12 @@ impl Alarm {
         }
     }
 
-    /// Waits until it fires. Cancel-safe.
+    /// Waits until the timer fires. Cancel-safe.
     ///
     /// # Errors
+    ///
     /// The error of read(2).
-    pub async fn ring(&self) -> io::Result<()> {
+    pub async fn wait(&self) -> io::Result<()> {
         loop {
             let mut ready = self.0.readable().await?;
             match nix::unistd::read(&self.0.get_ref().0, &mut [0; 8]) {
@@ -109,25 +112,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn an_alarm_rings_at_its_time_and_once() {
+    async fn a_timer_fires_at_its_time_and_once() {
         let alarm = Alarm::new().unwrap();
         let at = Moment::now().wall + Duration::from_millis(30);
         assert!(alarm.set(at).unwrap());
-        alarm.ring().await.unwrap();
+        alarm.wait().await.unwrap();
         assert!(Moment::now().wall >= at);
-        // What has passed rings at once, what has rung rings no more.
+        // A time in the past fires at once, and the timer fires only once.
         assert!(alarm.set(Timestamp::UNIX_EPOCH).unwrap());
-        alarm.ring().await.unwrap();
+        alarm.wait().await.unwrap();
         assert!(alarm.set(at + Duration::from_secs(3600)).unwrap());
-        let again = tokio::time::timeout(Duration::from_millis(30), alarm.ring()).await;
-        assert!(again.is_err(), "nothing rings for an hour");
+        let again = tokio::time::timeout(Duration::from_millis(30), alarm.wait()).await;
+        assert!(again.is_err(), "the next time is in an hour");
     }
 
     #[test]
     fn both_clocks_go_forward() {
         let before = Moment::now();
-        assert!(before.up > Duration::ZERO);
-        while Moment::now().up == before.up {}
-        assert!(Moment::now().up > before.up);
+        assert!(before.since_boot > Duration::ZERO);
+        while Moment::now().since_boot == before.since_boot {}
+        assert!(Moment::now().since_boot > before.since_boot);
     }
 }

@@ -1,7 +1,7 @@
-//! How many processes can run at once here: the CPUs this process may use, or the container's
-//! share of them if that is less.
+//! The number of processes that can run at the same time: the CPUs that this process may use, or the CPU quota of the
+//! container if that is less.
 //!
-//! A quota of one and a half CPUs counts as two: the half would lie idle otherwise.
+//! A quota of 1.5 CPUs counts as 2: half a CPU would be idle otherwise.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::cgroups;
 
-/// The number of CPUs by affinity and by the quotas of cgroup v1 and v2, at least 1.
+/// The number of CPUs by affinity (sched_getaffinity(2)) and by the quotas of cgroup v1 and v2; at least 1.
 pub fn available() -> u32 {
     let affinity = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).map_or(1, |set| {
         (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
@@ -21,14 +21,14 @@ pub fn available() -> u32 {
     quota(Path::new("/")).map_or(affinity, |quota| quota.min(affinity))
 }
 
-/// The CPUs of the machine that are on, at least 1. In a container it may use less.
-pub fn of_the_machine() -> u32 {
+/// The number of online CPUs of the machine, at least 1. A container may use fewer.
+pub fn online() -> u32 {
     let count = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
     count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1)
 }
 
-/// The smallest quota of this process's cgroup and its ancestors, in whole CPUs, at least 1. All paths are
-/// below `root`.
+/// The smallest CPU quota of the cgroup of this process and its ancestors, rounded up to whole CPUs, at least 1. All
+/// paths are below `root`.
 fn quota(root: &Path) -> Option<u32> {
     let quotas = cgroups::places(root, "cpu").into_iter().flat_map(|place| {
         let v2 = place.v2;
@@ -37,14 +37,14 @@ fn quota(root: &Path) -> Option<u32> {
     quotas.min()
 }
 
-/// `cpu.max`: quota and period in µs, or `max`.
+/// Reads `cpu.max`: quota and period in µs; a quota of `max` is none.
 fn of_v2(dir: &Path) -> Option<u32> {
     let text = fs::read_to_string(dir.join("cpu.max")).ok()?;
     let (quota, period) = text.trim().split_once(' ')?;
     whole(quota.parse().ok()?, period.parse().ok()?)
 }
 
-/// The same in two files; -1 is no quota.
+/// Reads quota and period of cgroup v1 in µs; a quota of -1 is none.
 fn of_v1(dir: &Path) -> Option<u32> {
     let number = |name: &str| -> Option<u64> {
         let path: PathBuf = dir.join(name);

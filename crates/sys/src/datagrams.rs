@@ -1,6 +1,6 @@
 //! Unix datagram sockets with an abstract name, and the sender of a datagram.
 //!
-//! The kernel closes received descriptors: there is no room for them.
+//! The kernel closes descriptors that procrun receives, because the call passes no buffer for them (unix(7)).
 
 use std::{
     io,
@@ -17,9 +17,11 @@ use nix::{
     sys::socket::{setsockopt, sockopt::PassCred},
 };
 
-/// A non-blocking socket that is bound to an abstract name (unix(7)) and receives the credentials of senders.
+/// Creates a non-blocking socket that is bound to an abstract name (unix(7)) and receives the credentials of senders
+/// (`SO_PASSCRED`).
 ///
 /// # Errors
+///
 /// The error of socket(2), bind(2) or setsockopt(2).
 pub fn bind(name: &str) -> io::Result<OwnedFd> {
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
@@ -28,14 +30,14 @@ pub fn bind(name: &str) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// A datagram that was received.
+/// A received datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// How many bytes of the buffer it has.
+    /// The number of bytes in the buffer.
     pub length: usize,
-    /// It did not fit, and the rest is lost.
-    pub cut: bool,
-    /// The user of the sender, as the kernel reports it; `None` without a report.
+    /// The datagram was longer than the buffer; the rest is lost.
+    pub is_truncated: bool,
+    /// The user id of the sender as reported by the kernel. `None`: no report.
     pub uid: Option<u32>,
 }
 
@@ -46,7 +48,7 @@ const SIZE_OF_CREDENTIALS: u32 = size_of::<libc::ucred>() as u32;
 // SAFETY: a computation without side effects.
 const CONTROL_SPACE: u32 = unsafe { libc::CMSG_SPACE(SIZE_OF_CREDENTIALS) };
 
-/// Room for a header and the sender, aligned for the header, and for nothing else.
+/// A buffer for a header and the credentials of the sender only, aligned for the header.
 #[repr(C)]
 union Control {
     header: libc::cmsghdr,
@@ -56,7 +58,8 @@ union Control {
 /// Receives one datagram.
 ///
 /// # Errors
-/// `WouldBlock` when there is none; else the error of recvmsg(2).
+///
+/// `WouldBlock` if no datagram is pending; otherwise the error of recvmsg(2).
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = Control { room: [0; CONTROL_SPACE as usize] };
@@ -79,7 +82,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
             && (*header).cmsg_type == libc::SCM_CREDENTIALS;
         is_sender.then(|| libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().uid)
     };
-    Ok(Received { length, cut: message.msg_flags & libc::MSG_TRUNC != 0, uid })
+    Ok(Received { length, is_truncated: message.msg_flags & libc::MSG_TRUNC != 0, uid })
 }
 
 #[cfg(test)]
@@ -107,13 +110,13 @@ mod tests {
         drop(write);
         let mut buffer = [0; 16];
         let got = receive(socket.as_fd(), &mut buffer).unwrap();
-        assert_eq!(got, Received { length: 7, cut: false, uid: Some(geteuid().as_raw()) });
+        assert_eq!(got, Received { length: 7, is_truncated: false, uid: Some(geteuid().as_raw()) });
         // The write end is closed everywhere, or this would wait forever.
         assert_eq!(io::Read::read(&mut read, &mut [0]).unwrap(), 0);
 
         sender.send_to_addr(&[b'x'; 40], &SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let got = receive(socket.as_fd(), &mut buffer).unwrap();
-        assert_eq!((got.length, got.cut), (16, true));
+        assert_eq!((got.length, got.is_truncated), (16, true));
         assert_eq!(receive(socket.as_fd(), &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

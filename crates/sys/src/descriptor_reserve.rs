@@ -1,8 +1,8 @@
-//! File descriptors that are kept for work that must not fail.
+//! File descriptors that are reserved for work that must not fail.
 //!
-//! To find the processes of a worker and to signal them takes descriptors: those of `/proc` and a pidfd.
-//! Where all are in use (`RLIMIT_NOFILE`), a worker would get no stop signal. So a few are held open, and
-//! closed for as long as such work goes on ([`make_room`]).
+//! Finding the processes of a worker and signalling them takes descriptors: files in `/proc` and a pidfd. When all
+//! descriptors are in use (`RLIMIT_NOFILE`), a worker would get no stop signal. So a few descriptors are kept open,
+//! and closed during such work ([`release`]).
 
 use std::{
     os::fd::OwnedFd,
@@ -11,14 +11,15 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// A directory of `/proc` and a file below it are open at the same time; a pidfd and a file, too.
-const SIZE: usize = 2;
+/// The number of descriptors: a directory in `/proc` and a file below it are open at the same time, or a pidfd and a
+/// file.
+const RESERVED: usize = 2;
 
 static RESERVE: Mutex<Reserve> = Mutex::new(Reserve { held: Vec::new(), users: 0 });
 
 struct Reserve {
     held: Vec<OwnedFd>,
-    /// How many [`Room`]s there are.
+    /// The number of [`ReleasedReserve`] values.
     users: usize,
 }
 
@@ -27,34 +28,34 @@ impl Reserve {
         RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What cannot be opened now is tried again after the next use.
+    /// Descriptors that cannot be opened now are opened after the next use.
     fn fill(&mut self) {
-        while self.held.len() < SIZE {
+        while self.held.len() < RESERVED {
             let Ok(fd) = EventFd::from_flags(EfdFlags::EFD_CLOEXEC) else { return };
             self.held.push(fd.into());
         }
     }
 }
 
-/// Takes the descriptors into reserve. Call it before workers are started.
+/// Opens the reserve. Call it before workers start.
 pub fn fill() {
     Reserve::lock().fill();
 }
 
-/// As long as it lives, the descriptors of the reserve are free.
+/// While this exists, the descriptors of the reserve are free.
 #[derive(Debug)]
 #[must_use]
-pub struct Room(());
+pub struct ReleasedReserve(());
 
-/// Frees the descriptors of the reserve.
-pub fn make_room() -> Room {
+/// Closes the descriptors of the reserve for other use, until the result is dropped.
+pub fn release() -> ReleasedReserve {
     let mut reserve = Reserve::lock();
     reserve.users += 1;
     reserve.held.clear();
-    Room(())
+    ReleasedReserve(())
 }
 
-impl Drop for Room {
+impl Drop for ReleasedReserve {
     fn drop(&mut self) {
         let mut reserve = Reserve::lock();
         reserve.users -= 1;

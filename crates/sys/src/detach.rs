@@ -1,4 +1,4 @@
-//! Starting a process that outlives its caller.
+//! Starts a process that outlives its caller.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,13 +13,14 @@ use std::{
 
 use nix::libc;
 
-/// The descriptor of the started process that is the other end of what [`start`] gives.
-const CHANNEL: i32 = 3;
+/// The descriptor in the started process that is connected to the socket of [`start`].
+const CHANNEL_DESCRIPTOR: i32 = 3;
 
-/// Starts a program under the name `called` in a session of its own, in `/`, with `/dev/null` as stdin and stdout and the
-/// caller's stderr. Its descriptor 3 is connected to the socket that is returned.
+/// Starts a program with `called` as its `argv[0]`, in a new session (setsid(2)) and the directory `/`. Its stdin and
+/// stdout are `/dev/null`, its stderr is the caller's. Its descriptor 3 is connected to the socket that is returned.
 ///
 /// # Errors
+///
 /// The error of socketpair(2), fork(2) or execve(2).
 pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<OwnedFd> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -33,8 +34,11 @@ pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<Ow
             if libc::setsid() < 0 {
                 return Err(io::Error::last_os_error());
             }
-            let done =
-                if fd == CHANNEL { libc::fcntl(fd, libc::F_SETFD, 0) } else { libc::dup2(fd, CHANNEL) };
+            let done = if fd == CHANNEL_DESCRIPTOR {
+                libc::fcntl(fd, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(fd, CHANNEL_DESCRIPTOR)
+            };
             if done < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -49,15 +53,21 @@ pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<Ow
     Ok(ours.into())
 }
 
-/// The descriptor 3 that [`start`] gave this process. Called once, before any other file is opened. `None` if
-/// it is not a socket.
+/// Takes descriptor 3, which [`start`] gave this process. Must be called once, before any other file is opened.
+/// `None`: descriptor 3 is not a socket.
 pub fn channel() -> Option<OwnedFd> {
     let mut kind: libc::c_int = 0;
     let mut size = libc::socklen_t::try_from(size_of::<libc::c_int>()).ok()?;
     // SAFETY: both places are valid for what the kernel writes.
     let done = unsafe {
-        libc::getsockopt(CHANNEL, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut size)
+        libc::getsockopt(
+            CHANNEL_DESCRIPTOR,
+            libc::SOL_SOCKET,
+            libc::SO_TYPE,
+            (&raw mut kind).cast(),
+            &raw mut size,
+        )
     } == 0;
     // SAFETY: it is open, and nothing else in this process owns it: the caller promises that.
-    done.then(|| unsafe { OwnedFd::from_raw_fd(CHANNEL) })
+    done.then(|| unsafe { OwnedFd::from_raw_fd(CHANNEL_DESCRIPTOR) })
 }

@@ -1,4 +1,4 @@
-//! The working directory by the name that the caller uses for it.
+//! The working directory under the name that the caller uses for it.
 
 use std::{
     env,
@@ -8,11 +8,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The working directory. In a symbolic link (`/srv/current`) it is the link and not its target: the link stays
-/// when the next release replaces the target.
+/// The working directory. If the caller is in a symbolic link (`/srv/current`), it is the link and not its target:
+/// the link remains when the next release replaces the target.
 ///
 /// # Errors
-/// The directory is gone, or procrun may not search for it.
+///
+/// The directory was removed, or procrun may not search it (getcwd(3)).
 pub fn working() -> io::Result<PathBuf> {
     Ok(logical(env::var_os("PWD"), env::current_dir()?))
 }

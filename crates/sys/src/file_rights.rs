@@ -1,11 +1,10 @@
 //! The rights with which procrun opens a file for an application.
 //!
-//! procrun often runs as root, its applications as other users. A file that procrun writes for an application
-//! is in a directory that the application's user may control. There the user can put a symbolic link in the
-//! file's place, and root's rights would append to, truncate or create any file of the system. So procrun acts
-//! on such a path with the rights of the user ([`FileRights::act_as`]), and reaches only what the user can
-//! reach anyway. Paths of which root or procrun's user controls every part keep procrun's own rights
-//! (`is_trusted`).
+//! procrun often runs as root, its applications as other users. A file that procrun writes for an application is in a
+//! directory that the application's user may control. There the user can replace the file with a symbolic link, and
+//! root's rights would append to, truncate or create any file of the system. So procrun acts on such a path with the
+//! rights of the user ([`FileRights::act_as`]), and reaches only what the user can reach anyway. A path keeps
+//! procrun's own rights if root or procrun's user controls every part of it (`is_trusted`).
 
 use std::{
     ffi::CString,
@@ -17,7 +16,7 @@ use std::{
 
 use nix::libc;
 
-/// A user for whom procrun keeps a file.
+/// The owner of a file that procrun writes for an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOwner {
     /// User id.
@@ -28,20 +27,19 @@ pub struct FileOwner {
     pub groups: Vec<u32>,
 }
 
-/// How many symbolic links a path may have (path_resolution(7): 40).
+/// The maximum number of symbolic links in a path (path_resolution(7): 40).
 const MAX_LINKS: u32 = 40;
 
-/// While it lives, this thread touches files with the rights of another user.
+/// While this exists, the thread accesses files with the rights of another user.
 #[derive(Debug)]
 pub struct FileRights {
-    /// The supplementary groups of procrun, to come back to; `None`: nothing was changed.
+    /// procrun's supplementary groups, which are restored. `None`: nothing was changed.
     own_groups: Option<Vec<libc::gid_t>>,
 }
 
 impl FileRights {
-    /// Acts on `path` for an application that runs as `owner`: with the owner's rights where a user other
-    /// than root and procrun's own controls a part of the path, with procrun's own elsewhere and without an
-    /// owner.
+    /// Acts on `path` for an application that runs as `owner`: with the rights of `owner` if a user other than root
+    /// and procrun's own controls a part of the path, otherwise and without an owner with procrun's own.
     pub fn on(path: &Path, owner: Option<&FileOwner>) -> Self {
         match owner {
             Some(owner) if !is_trusted(path) => Self::act_as(owner),
@@ -49,9 +47,9 @@ impl FileRights {
         }
     }
 
-    /// Acts on a file that procrun writes for itself, at a configured path. Where another user controls the
-    /// directory, with the rights of that user. False: another user controls a part of the path, so the opened
-    /// file must not be a link, neither symbolic nor hard.
+    /// Acts on a file that procrun writes for itself, at a configured path: with the rights of the user that controls
+    /// the directory, if that is another user. Returns false if another user controls a part of the path. Then the
+    /// caller must check that the opened file is neither a symbolic nor a hard link.
     pub fn on_own(path: &Path) -> (Self, bool) {
         if is_trusted(path) {
             return (Self { own_groups: None }, true);
@@ -105,7 +103,7 @@ fn own_groups() -> Vec<libc::gid_t> {
     groups
 }
 
-/// By a bare system call: glibc's wrapper changes the groups of all threads.
+/// A bare system call: glibc's wrapper changes the groups of all threads.
 fn set_groups(groups: &[libc::gid_t]) {
     // SAFETY: the list is valid for its length; without the right to change groups nothing happens.
     unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
@@ -119,22 +117,21 @@ fn set_ids(uid: u32, gid: u32) {
     }
 }
 
-/// Whether only root and procrun's user can put something else in the place of `path`: none of the
-/// directories that lead to it, also by way of symbolic links, is another user's or can be written by
-/// another user, be it by an access control list (acl(5)).
+/// Whether only root and procrun's user can replace `path`: no directory on the way, symbolic links included, belongs
+/// to another user or is writable for another user by mode or access control list (acl(5)).
 ///
-/// A part that is not there yet will be made by procrun, so it counts only in a sticky directory, where
-/// another user may make it first.
+/// procrun itself creates a part that does not exist yet. So a missing part matters only in a sticky directory, where
+/// another user can create it first.
 fn is_trusted(path: &Path) -> bool {
     let mut links = 0;
     is_every_part_trusted(path, &mut links).unwrap_or(false)
 }
 
-/// An error: the path cannot be examined, or its links have no end.
+/// An error: the path cannot be examined, or has too many links.
 fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
     let mut at = PathBuf::new();
-    // The directory before this part is sticky and others can write to it: they can replace only what is
-    // theirs, or not there yet (inode(7)).
+    // In a sticky directory that others can write to, they can replace their own files and create missing ones
+    // (inode(7)).
     let mut in_sticky = false;
     let mut parts = path.components();
     while let Some(part) = parts.next() {
@@ -159,7 +156,7 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
             if *links > MAX_LINKS {
                 return Err(io::Error::from_raw_os_error(libc::ELOOP));
             }
-            // Its directory is trusted, so the link is what root wanted.
+            // The directory is trusted, so the link is intended.
             let target = fs::read_link(&at)?;
             at.pop();
             let rest: PathBuf = parts.collect();
@@ -167,7 +164,7 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
         }
         in_sticky = false;
         if found.is_dir() {
-            // With an access control list the bits of the group are its mask: the maximum that it grants.
+            // With an access control list, the group bits of the mode are the maximum that the list grants.
             let others_write = found.mode() & 0o002 != 0
                 || found.mode() & 0o020 != 0
                     && (found.gid() != 0 && found.gid() != nix::unistd::getegid().as_raw() || has_acl(&at));
@@ -180,7 +177,7 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the file has an access control list beside its mode.
+/// Whether the file has an access control list in addition to its mode.
 fn has_acl(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return true };
     // SAFETY: both are C strings; with a size of 0 the call only returns the needed size.
@@ -190,7 +187,7 @@ fn has_acl(path: &Path) -> bool {
     size > 0
 }
 
-/// Root's, or that of procrun's own user.
+/// Whether the user is root or procrun's own.
 fn is_own(uid: u32) -> bool {
     uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
@@ -210,7 +207,7 @@ mod tests {
         FileOwner { uid: USER, gid: USER, groups: groups.to_vec() }
     }
 
-    /// A directory below which only root can write, with these directories and owners in it.
+    /// A directory that only root can write to, with these directories and owners in it.
     fn tree(parts: &[(&str, u32, u32, u32)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -257,7 +254,7 @@ mod tests {
         assert!(!is_trusted(&at("root/loop/app.log")), "what cannot be told is not trusted");
     }
 
-    /// `user::rwx, user:USER:rwx, group::r-x, mask::rwx, other::r-x` as the kernel keeps it.
+    /// `user::rwx, user:USER:rwx, group::r-x, mask::rwx, other::r-x` in the format of the kernel.
     fn acl_for_user() -> Vec<u8> {
         const NONE: u32 = u32::MAX;
         let entries = [(1_u16, 7_u16, NONE), (2, 7, USER), (4, 5, NONE), (16, 7, NONE), (32, 5, NONE)];
@@ -269,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_user_that_an_access_control_list_lets_write_counts() {
-        // Not every file system has them.
+        // Some file systems have no access control lists.
         let set = |base: &str| {
             let dir = tempfile::tempdir_in(base).ok()?;
             fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).ok()?;
@@ -305,7 +302,7 @@ mod tests {
             fs::remove_file(&log).unwrap();
             assert_eq!(open().unwrap().metadata().unwrap().uid(), USER);
         }
-        // Afterwards procrun has its own rights again, and its descriptors are open to root.
+        // procrun has its own rights again, and root can open its descriptors.
         assert!(nix::sys::prctl::get_dumpable().unwrap());
         assert!(fs::read_to_string(&secret).is_ok());
     }

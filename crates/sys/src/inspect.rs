@@ -1,6 +1,6 @@
-//! Facts from `/proc` about single processes: what they execute and how they handle signals.
+//! Facts about single processes from `/proc`: their program, arguments, ignored signals and stdin.
 //!
-//! Each answer is that of a moment; a process that has gone meanwhile gives an empty one.
+//! Each answer is true for one moment. A process that has ended gives an empty answer.
 
 use std::{
     fs,
@@ -10,63 +10,62 @@ use std::{
 use nix::libc;
 
 use super::{
-    proc,
+    proc, proc_stat,
     process_memory::{self, MemoryFile},
     reap::Pid,
-    tree,
 };
 
-/// The file name of the program that a process executes; where the kernel does not tell it to procrun (a
-/// process of another user), the name by which it was called.
+/// The file name of the program of a process. If procrun may not read that (a process of another user), the file name
+/// in its `argv[0]`.
 pub fn program(pid: Pid) -> Option<String> {
     let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
     if let Ok(path) = fs::read_link(format!("/proc/{pid}/exe")) {
-        // The kernel's word for a file that was removed or replaced.
+        // The kernel's suffix for a file that was removed or replaced (proc_pid_exe(5)).
         return name(&path).map(|name| name.trim_end_matches(" (deleted)").to_owned());
     }
     let called = arguments(pid).into_iter().next()?;
     name(Path::new(called.split_ascii_whitespace().next()?))
 }
 
-/// The arguments of a process, its name first.
+/// The arguments of a process, `argv[0]` first. Empty if they cannot be read.
 pub fn arguments(pid: Pid) -> Vec<String> {
     let Some(text) = process_memory::read(pid, MemoryFile::CommandLine) else { return Vec::new() };
     let text = text.strip_suffix(&[0]).unwrap_or(&text);
     text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Whether a process has executed a program since its creation. Also true if that cannot be found out.
+/// Whether a process has executed a program since its creation. Also true if that is unknown.
 pub fn has_executed(pid: Pid) -> bool {
-    tree::stat_now(pid).is_none_or(|stat| stat.has_executed)
+    proc_stat::of(pid).is_none_or(|stat| stat.has_executed)
 }
 
-/// The signals that a process ignores.
+/// The set of signals that a process ignores (`SigIgn` of proc_pid_status(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IgnoredSignals(u64);
 
 impl IgnoredSignals {
-    /// Those of a process at this moment.
+    /// The current set of a process.
     pub fn of(pid: Pid) -> Self {
         let digits = proc::status(pid, "SigIgn");
         Self(digits.and_then(|digits| u64::from_str_radix(&digits, 16).ok()).unwrap_or(0))
     }
 
-    /// Whether this one is among them.
+    /// Whether a signal (1 to 64) is ignored.
     pub fn has(self, number: i32) -> bool {
         (1..=64).contains(&number) && self.0 >> (number - 1) & 1 == 1
     }
 }
 
-/// What the stdin of a process is.
+/// The file that is the stdin of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StdinFile {
     file: PathBuf,
-    /// Whether it was opened for reading alone.
+    /// The file was opened with `O_RDONLY`.
     is_read_only: bool,
 }
 
 impl StdinFile {
-    /// That of a process at this moment. `None` too where procrun may not know it.
+    /// The current stdin of a process. `None` also if procrun may not read it.
     pub fn of(pid: Pid) -> Option<Self> {
         let file = fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
         let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/0")).ok()?;
@@ -75,8 +74,8 @@ impl StdinFile {
         Some(Self { file, is_read_only: flags & libc::O_ACCMODE == libc::O_RDONLY })
     }
 
-    /// Whether a shell has given it to a job in the background. What procrun itself gives to its workers was
-    /// opened for writing, too.
+    /// Whether a shell has started the process in the background with `/dev/null` as stdin. The stdin that procrun
+    /// gives its workers is also open for writing.
     pub fn is_of_background_job(&self) -> bool {
         self.is_read_only && self.file == Path::new("/dev/null")
     }
@@ -94,7 +93,7 @@ mod tests {
         let called = std::env::current_exe().unwrap();
         assert_eq!(program(me).as_deref(), called.file_name().unwrap().to_str());
         assert_eq!(arguments(me), std::env::args().collect::<Vec<_>>());
-        // What Rust's runtime does before `main`.
+        // Rust's runtime ignores SIGPIPE before `main`.
         assert!(IgnoredSignals::of(me).has(libc::SIGPIPE));
         assert!(!IgnoredSignals::of(me).has(libc::SIGTERM));
         assert!(StdinFile::of(me).is_some());

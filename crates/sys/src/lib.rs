@@ -28,6 +28,7 @@ pub mod pages;
 pub mod pipes;
 pub mod poll;
 pub mod proc;
+pub mod proc_stat;
 pub mod process;
 pub mod process_memory;
 pub mod program;

@@ -1,11 +1,10 @@
-//! What the kernel allows a child, and its initial state: resource limits, nice value, OOM score, umask,
-//! `no_new_privs`.
+//! Limits and attributes of a child: resource limits, nice value, OOM score adjustment, umask, `no_new_privs`.
 //!
-//! The child applies them itself between its creation and its program. Each of these belongs to a process even
-//! where the memory is shared: limits and the OOM score to its `signal_struct`, the nice value and the
-//! privileges to its task, the umask to its `fs_struct`, which clone(2) copies without `CLONE_FS`. The kernel
-//! passes an OOM score on to all processes that share the memory, but not from or to a child of vfork
-//! (`__set_oom_adj` in fs/proc/base.c). So nothing here changes the parent; a test asserts that.
+//! The child applies them itself between its creation and execve(2). Each of them belongs to one process even where
+//! the memory is shared: resource limits and OOM score to its `signal_struct`, nice value and privileges to its task,
+//! and the umask to its `fs_struct`, which clone(2) copies without `CLONE_FS`. The kernel copies an OOM score to all
+//! processes that share the memory, except between parent and child of vfork(2) (`__set_oom_adj` in fs/proc/base.c).
+//! So nothing here changes the parent; a test checks that.
 
 use std::{
     fmt, fs, io,
@@ -21,18 +20,19 @@ use nix::{
 
 use super::proc;
 
-/// How early the kernel kills a process when memory runs out (proc(5)).
-const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
-/// What procrun gives itself, as dockerd does: the kernel takes it late, but not never.
+/// How likely the kernel is to kill the process when memory runs out (proc_pid_oom_score_adj(5)).
+const OOM_SCORE_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
+/// The value for procrun itself, the same as dockerd's: the kernel prefers other processes, but procrun can still be
+/// killed.
 const OWN_OOM_SCORE: i32 = -500;
-/// What procrun had before it gave itself another; its children get it back.
+/// The value before procrun changed its own. Its children get this value.
 static ORIGINAL_OOM_SCORE: OnceLock<i32> = OnceLock::new();
-/// Held while procrun tries values on itself: another thread would take a tried value for the original one.
+/// Held while procrun tries values on itself, so that no other thread reads a tried value as the original one.
 static TRIAL: Mutex<()> = Mutex::new(());
-/// Where a kernel with autogroups keeps the nice value of a session (sched(7)).
-const AUTOGROUP: &std::ffi::CStr = c"/proc/self/autogroup";
+/// The nice value of the session on a kernel with autogroups (sched(7)).
+const AUTOGROUP_FILE: &std::ffi::CStr = c"/proc/self/autogroup";
 
-/// The kernel's resources by their usual names (getrlimit(2)).
+/// The resources by their usual names (getrlimit(2)).
 const RESOURCES: [(&str, resource::Resource); 16] = [
     ("as", resource::Resource::RLIMIT_AS),
     ("core", resource::Resource::RLIMIT_CORE),
@@ -52,22 +52,22 @@ const RESOURCES: [(&str, resource::Resource); 16] = [
     ("stack", resource::Resource::RLIMIT_STACK),
 ];
 
-/// What one child gets otherwise than its parent has it.
+/// The limits of a child that differ from those of its parent.
 #[derive(Debug, Default)]
 pub struct Limits {
-    /// Resource limits; the others stay.
+    /// Resource limits. All others are inherited.
     pub resources: Vec<Rlimit>,
-    /// -20 to 19.
+    /// Nice value, -20 to 19 (nice(2)).
     pub nice: Option<i32>,
-    /// -1000 to 1000.
+    /// OOM score adjustment, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
-    /// Up to 0o777.
+    /// File mode creation mask, 0 to 0o777 (umask(2)).
     pub umask: Option<u32>,
-    /// The bit of prctl(2).
+    /// Set `PR_SET_NO_NEW_PRIVS` (prctl(2)).
     pub no_new_privileges: bool,
 }
 
-/// One resource limit; `u64::MAX` is none.
+/// A resource limit; `u64::MAX` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rlimit {
     index: u8,
@@ -75,21 +75,21 @@ pub struct Rlimit {
     hard: u64,
 }
 
-/// Which of the limits it is about.
+/// The kind of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A resource, by its place among those that there are.
+    /// The resource with this index.
     Resource(u8),
-    /// The OOM score.
+    /// The OOM score adjustment.
     OomScore,
     /// The nice value.
     Nice,
-    /// No new privileges.
+    /// `no_new_privs`.
     Privileges,
 }
 
 impl Part {
-    /// A small number for it, from 0.
+    /// The number in the shared page of a child, from 0.
     pub(super) fn number(self) -> u8 {
         match self {
             Self::Resource(index) => index,
@@ -99,7 +99,7 @@ impl Part {
         }
     }
 
-    /// What has this number.
+    /// The inverse of [`Self::number`].
     pub(super) fn from_number(number: u8) -> Self {
         match number {
             32 => Self::OomScore,
@@ -111,7 +111,7 @@ impl Part {
 }
 
 impl Rlimit {
-    /// A limit of the resource of this name, if there is one. `soft` is not above `hard`.
+    /// A limit of the resource with this name. `None`: there is no such resource. `soft` must not be above `hard`.
     pub fn new(name: &str, soft: u64, hard: u64) -> Option<Self> {
         let index = RESOURCES.iter().position(|(known, _)| *known == name)?;
         Some(Self { index: u8::try_from(index).ok()?, soft, hard })
@@ -126,7 +126,7 @@ impl Rlimit {
     }
 }
 
-/// What is not allowed, and why.
+/// A limit that was refused, and why.
 #[derive(Debug)]
 pub struct Refusal {
     what: String,
@@ -142,17 +142,17 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Limits {
-    /// Takes on what may need the rights that a change of user gives away. Returns what was refused,
-    /// with `errno` set.
+    /// Applies the limits that may need privileges, before the change of user. On a failure returns the refused part
+    /// and sets `errno`.
     ///
-    /// Only in a child: makes nothing but system calls.
+    /// Only in a child: it makes only system calls.
     pub(super) fn apply(&self) -> Option<Part> {
-        // First, because it takes a descriptor, and a limit of them may come next.
+        // First, because it needs a descriptor, and a limit of descriptors may follow.
         match self.oom_score_adj {
-            Some(score) if write_number(OOM_SCORE, score).is_err() => return Some(Part::OomScore),
+            Some(score) if write_number(OOM_SCORE_FILE, score).is_err() => return Some(Part::OomScore),
             Some(_) => {}
-            // Raising it is always allowed.
-            None => drop(ORIGINAL_OOM_SCORE.get().map(|score| write_number(OOM_SCORE, *score))),
+            // Raising the value is always allowed.
+            None => drop(ORIGINAL_OOM_SCORE.get().map(|score| write_number(OOM_SCORE_FILE, *score))),
         }
         for limit in &self.resources {
             if setrlimit(limit.resource(), limit.soft, limit.hard).is_err() {
@@ -163,9 +163,9 @@ impl Limits {
             if set_nice(nice).is_err() {
                 return Some(Part::Nice);
             }
-            // Each worker has a session of its own, and where the kernel groups by session the value of a
-            // process means nothing to other groups. Most kernels in containers have no such file.
-            let _ = write_number(AUTOGROUP, nice);
+            // Each worker has its own session. On a kernel with autogroups the nice value counts within the session
+            // only, so the session's value is set too. Most kernels in containers have no such file.
+            let _ = write_number(AUTOGROUP_FILE, nice);
         }
         if let Some(umask) = self.umask {
             // SAFETY: takes an integer and cannot fail.
@@ -174,7 +174,7 @@ impl Limits {
         None
     }
 
-    /// Gives up new privileges, if that is wanted: after everything that needs old ones.
+    /// Sets `no_new_privs` if requested, after everything that needs privileges.
     pub(super) fn give_up_privileges(&self) -> Option<Part> {
         let refused =
             // SAFETY: takes integers.
@@ -182,17 +182,18 @@ impl Limits {
         refused.then_some(Part::Privileges)
     }
 
-    /// Whether a child may have all of this. procrun finds out by setting it on itself for a moment, where that
-    /// can be undone: capabilities do not tell, since those of a user namespace do not count here.
+    /// Checks whether a child may have all of these limits. procrun sets them on itself for a moment where that can
+    /// be undone: capabilities do not show it, because those of a user namespace do not count here.
     ///
     /// # Errors
-    /// The first refusal. What cannot be known before the start is not among them.
+    ///
+    /// The first refusal. Refusals that only show at the start are not reported.
     pub fn check(&self) -> Result<(), Refusal> {
         let _trial = TRIAL.lock().unwrap_or_else(PoisonError::into_inner);
         for limit in &self.resources {
             let Ok((soft, hard)) = getrlimit(limit.resource()) else { continue };
             if limit.hard > hard {
-                // Its own soft limit stays as it is, and lowering a hard one again is always allowed.
+                // The own soft limit stays, and lowering a hard limit is always allowed.
                 setrlimit(limit.resource(), soft, limit.hard)
                     .and_then(|()| setrlimit(limit.resource(), soft, hard))
                     .map_err(|errno| self.refusal(Part::Resource(limit.index), &errno.into()))?;
@@ -201,7 +202,7 @@ impl Limits {
         let own = own_nice();
         if let Some(nice) = self.nice
             && nice < own
-            && !self.lets_be_nice(nice)
+            && !self.allows_nice(nice)
         {
             set_nice(nice)
                 .and_then(|()| set_nice(own))
@@ -213,13 +214,13 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether its own resource limit allows this nice value.
-    fn lets_be_nice(&self, nice: i32) -> bool {
+    /// Whether the own resource limit `RLIMIT_NICE` allows this nice value.
+    fn allows_nice(&self, nice: i32) -> bool {
         let needed = u64::try_from(20 - nice).unwrap_or(u64::MAX);
         self.resources.iter().any(|limit| limit.name() == "nice" && limit.soft >= needed)
     }
 
-    /// Whether it holds a limit of the resource of this name.
+    /// Whether there is a limit of the resource with this name.
     pub fn sets(&self, name: &str) -> bool {
         self.resources.iter().any(|limit| limit.name() == name)
     }
@@ -237,7 +238,7 @@ impl Limits {
                 if !denied {
                     return Refusal { what, why: error.to_string() };
                 }
-                Refusal { what, why: why_no_more(limit) }
+                Refusal { what, why: explain_maximum(limit) }
             }
             Part::Nice => {
                 let what = format!("`nice` = {}", self.nice.unwrap_or_default());
@@ -271,8 +272,8 @@ impl Limits {
     }
 }
 
-/// Why a limit cannot be that high.
-fn why_no_more(limit: &Rlimit) -> String {
+/// Explains why a limit cannot be that high.
+fn explain_maximum(limit: &Rlimit) -> String {
     let name = limit.name();
     let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
     if let Some(most) = most.filter(|most: &u64| name == "nofile" && limit.hard > *most) {
@@ -289,7 +290,7 @@ fn why_no_more(limit: &Rlimit) -> String {
     )
 }
 
-/// A limit as it is written.
+/// A limit as it is printed.
 struct Amount(u64);
 
 impl fmt::Display for Amount {
@@ -311,10 +312,10 @@ fn set_nice(nice: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
 }
 
-/// Whether a child of this process may have this OOM score. A process that may do everything does not try: that
-/// would permanently change how low its children may go.
+/// Checks whether a child may have this OOM score adjustment. A process with CAP_SYS_RESOURCE does not try: that
+/// would permanently change the lower bound for its children.
 fn check_oom_score(wanted: i32) -> io::Result<()> {
-    let file = open(OOM_SCORE)?;
+    let file = open(OOM_SCORE_FILE)?;
     let own: i32 = fs::read_to_string("/proc/self/oom_score_adj")?.trim().parse().unwrap_or(0);
     if wanted >= own || may_raise_limits() {
         return Ok(());
@@ -322,24 +323,24 @@ fn check_oom_score(wanted: i32) -> io::Result<()> {
     put_number(&file, wanted).and_then(|()| put_number(&file, own)).map_err(io::Error::from)
 }
 
-/// Makes the kernel choose a worker before procrun when memory runs out, where that is allowed: without its
-/// supervisor no worker would be restarted, and without PID 1 all of them are killed.
+/// Makes the kernel prefer workers over procrun when memory runs out, if that is allowed. Without the supervisor no
+/// worker restarts, and the kernel kills all processes when PID 1 ends.
 pub fn lower_own_oom_score() {
     let Ok(text) = fs::read_to_string("/proc/self/oom_score_adj") else { return };
     let Ok(before) = text.trim().parse::<i32>() else { return };
-    if before > OWN_OOM_SCORE && write_number(OOM_SCORE, OWN_OOM_SCORE).is_ok() {
+    if before > OWN_OOM_SCORE && write_number(OOM_SCORE_FILE, OWN_OOM_SCORE).is_ok() {
         let _ = ORIGINAL_OOM_SCORE.set(before);
     }
 }
 
-/// Whether this process has CAP_SYS_RESOURCE, be it in a user namespace only.
+/// Whether this process has CAP_SYS_RESOURCE, even if only in a user namespace.
 fn may_raise_limits() -> bool {
     const CAP_SYS_RESOURCE: u32 = 24;
     let effective = proc::status("self", "CapEff").and_then(|set| u64::from_str_radix(&set, 16).ok());
     effective.is_some_and(|set| set >> CAP_SYS_RESOURCE & 1 == 1)
 }
 
-/// Writes a number to a file of `/proc`; makes only system calls.
+/// Writes a number to a file in `/proc`. Makes only system calls.
 fn write_number(path: &std::ffi::CStr, number: i32) -> Result<(), Errno> {
     put_number(&open(path)?, number)
 }
@@ -358,7 +359,7 @@ fn put_number(file: &OwnedFd, number: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) }).map(drop)
 }
 
-/// A number in decimal, from the returned place on: without allocating.
+/// Formats a number in decimal without an allocation. The digits begin at the returned index.
 fn decimal(number: i32) -> ([u8; 11], usize) {
     let (mut text, mut begin) = ([0; 11], 11);
     let mut rest = number.unsigned_abs();
@@ -405,7 +406,7 @@ mod tests {
             nice: Some(nice - 1),
             ..Limits::default()
         };
-        // Whether it may depends on the user of the test.
+        // The result depends on the user that runs the test.
         let _ = more.check();
         assert_eq!((own("nofile"), own_nice()), (before, nice));
         let less = Limits {
@@ -428,7 +429,7 @@ mod tests {
                     let raised = Rlimit::new("msgqueue", soft, hard.saturating_add(more)).unwrap();
                     let limits = Limits { resources: vec![raised], ..Limits::default() };
                     for _ in 0..200 {
-                        // Whether it may depends on the user of the test.
+                        // The result depends on the user that runs the test.
                         let _ = limits.check();
                     }
                 });

@@ -1,7 +1,7 @@
-//! Locks on files that the kernel gives back when their holder ends (flock(2)).
+//! File locks that the kernel releases when their holder ends (flock(2)).
 //!
-//! Not nix's `Flock`: dropping that panics where unlocking is refused (a file system without locks, a seccomp
-//! filter), and closing the file unlocks it anyway.
+//! nix's `Flock` is not used: its `drop` panics where unlocking fails (a file system without locks, a seccomp
+//! filter), although closing the file unlocks it anyway.
 
 use std::{
     fs::File,
@@ -11,14 +11,15 @@ use std::{
 
 use nix::libc;
 
-/// A file that is locked until this is dropped.
+/// A file with an exclusive lock, which is released when this is dropped.
 #[derive(Debug)]
 pub struct FileLock(File);
 
 impl FileLock {
-    /// Waits for the lock.
+    /// Takes the lock; waits while another process holds it.
     ///
     /// # Errors
+    ///
     /// The error of flock(2).
     pub fn wait(file: File) -> io::Result<Self> {
         loop {
@@ -29,9 +30,10 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock; `None` if another process holds it.
+    /// Takes the lock without waiting. `None`: another process holds it.
     ///
     /// # Errors
+    ///
     /// The error of flock(2).
     pub fn take(file: File) -> io::Result<Option<Self>> {
         match flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) {
@@ -49,7 +51,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // At once: a child that has not executed its program yet holds a copy of the descriptor.
+        // Unlocks before closing: a child that has not executed its program yet holds a duplicate of the descriptor.
         let _ = flock(self.0.as_raw_fd(), libc::LOCK_UN);
     }
 }

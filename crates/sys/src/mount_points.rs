@@ -1,4 +1,4 @@
-//! On which mount a path is, by the path alone: the file system may not answer.
+//! Finds the mount of a path by the path alone, because its file system may not respond.
 
 use std::{
     ffi::OsString,
@@ -7,17 +7,17 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Where file systems are mounted.
+/// The mount points of this process.
 #[derive(Debug, Default)]
 pub struct MountPoints(Vec<PathBuf>);
 
 impl MountPoints {
-    /// Those that this process sees. Without `/proc` there are none.
+    /// Reads them from proc_pid_mountinfo(5). Empty without `/proc`.
     pub fn read() -> Self {
         Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
     }
 
-    /// Reads the lines of proc_pid_mountinfo(5).
+    /// Parses proc_pid_mountinfo(5).
     fn parse(lines: &[u8]) -> Self {
         let point = |line: &[u8]| {
             let point = line.split(|byte| *byte == b' ').nth(4)?;
@@ -26,7 +26,7 @@ impl MountPoints {
         Self(lines.split(|byte| *byte == b'\n').filter_map(point).collect())
     }
 
-    /// The mount point above a path, as far as that is known without its symbolic links.
+    /// The mount point that holds a path. Symbolic links in the path are not resolved.
     pub fn of(&self, path: &Path) -> &Path {
         let path = without_dots(path);
         let above = self.0.iter().filter(|point| path.starts_with(point));
@@ -34,7 +34,7 @@ impl MountPoints {
     }
 }
 
-/// The kernel writes a space, a tab, a newline and a backslash as `\` and three octal digits.
+/// Decodes a path: the kernel writes space, tab, newline and backslash as `\` and three octal digits.
 fn unescape(escaped: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(escaped.len());
     let mut rest = escaped;

@@ -1,7 +1,7 @@
-//! A buffer of whole pages that can give its memory back and be used again.
+//! A buffer of whole pages that can return its memory to the kernel and be used again.
 //!
-//! For buffers that are big for a moment and idle for hours: the allocator would keep them.
-//! Untouched pages cost nothing. Never grows, never shrinks.
+//! For buffers that are large for a moment and idle for hours: the allocator would keep their memory. Pages that were
+//! never touched cost nothing. The length is fixed.
 
 #![expect(unsafe_code, reason = "sys is the room of system calls")]
 
@@ -14,7 +14,7 @@ use std::{
 
 use nix::libc;
 
-/// Zeroed memory straight from the kernel, `len` bytes, resident only where it was touched.
+/// Zeroed memory of `len` bytes, mapped by mmap(2). Only touched pages are resident.
 #[derive(Debug)]
 pub struct Pages {
     start: NonNull<u8>,
@@ -25,10 +25,11 @@ pub struct Pages {
 unsafe impl Send for Pages {}
 
 impl Pages {
-    /// Maps `len` bytes, more than 0.
+    /// Maps `len` bytes; `len` must be more than 0.
     ///
     /// # Errors
-    /// What mmap(2) answers: in practice ENOMEM.
+    ///
+    /// The error of mmap(2), in practice ENOMEM.
     pub fn new(len: usize) -> io::Result<Self> {
         // SAFETY: a new private anonymous mapping touches no memory with another owner.
         let start = unsafe {
@@ -48,7 +49,7 @@ impl Pages {
         Ok(Self { start, len })
     }
 
-    /// Gives the memory back to the kernel. The bytes read as zero afterwards.
+    /// Returns the memory to the kernel (`MADV_DONTNEED`). The bytes read as zero afterwards.
     pub fn release(&mut self) {
         // SAFETY: the range is exactly the mapping that this value owns, no borrow of it exists (`&mut self`),
         // and its bytes may become zero.

@@ -1,7 +1,7 @@
-//! Many descriptors behind one that the runtime waits for.
+//! Waits for many descriptors with one descriptor of the async runtime.
 //!
-//! It has an epoll set of its own, so a turn costs what has happened and not how many descriptors there are,
-//! and a descriptor costs no task.
+//! The set has its own epoll instance. The cost of a turn depends on the number of events, not on the number of
+//! descriptors, and a descriptor needs no task.
 
 use std::{
     io,
@@ -14,40 +14,40 @@ use nix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Events of one turn; the rest comes in the next.
-const EVENTS: usize = 32;
+/// The maximum number of events of one call; the next call returns the others.
+const MAX_EVENTS: usize = 32;
 
-/// A set of descriptors.
+/// A set of descriptors (epoll(7)).
 #[derive(Debug)]
 pub struct Poller {
     set: Epoll,
-    /// The same set, as the runtime waits for it.
+    /// A duplicate of the epoll descriptor, registered with the runtime.
     wake: AsyncFd<OwnedFd>,
 }
 
-/// What has happened to one descriptor.
+/// The events of one descriptor.
 #[derive(Debug, Clone, Copy)]
 pub struct PollEvent {
-    /// The number it was added with.
+    /// The token of [`Poller::add`].
     pub token: u64,
-    /// There is something to read, or its end.
+    /// Data can be read, or the end of the stream.
     pub readable: bool,
-    /// There is room to write again.
+    /// Data can be written.
     pub writable: bool,
-    /// The other side is gone.
+    /// The peer has closed the connection (`EPOLLHUP`), or there is an error (`EPOLLERR`).
     pub hung_up: bool,
 }
 
-/// The events to report. A closed peer is reported in any case.
+/// The events to report. `EPOLLHUP` and `EPOLLERR` are always reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// As long as there is something to read.
+    /// Level-triggered: while data can be read.
     Readable,
-    /// As long as there is room to write.
+    /// Level-triggered: while data can be written.
     Writable,
-    /// Whenever something more to read has arrived.
+    /// Edge-triggered: each time when more data arrives (`EPOLLET`).
     Arrival,
-    /// Not before the other side is gone.
+    /// Only when the peer has closed the connection.
     Gone,
 }
 
@@ -63,9 +63,10 @@ impl Readiness {
 }
 
 impl Poller {
-    /// An empty set, for the runtime of the calling task.
+    /// Creates an empty set for the runtime of the calling task.
     ///
     /// # Errors
+    ///
     /// The error of epoll_create1(2), dup(2) or epoll_ctl(2).
     pub fn new() -> io::Result<Self> {
         let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -75,9 +76,10 @@ impl Poller {
         Ok(Self { set, wake })
     }
 
-    /// Adds a descriptor; its events have this `token`.
+    /// Adds a descriptor. Its events carry this `token`.
     ///
     /// # Errors
+    ///
     /// The error of epoll_ctl(2).
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64, when: Readiness) -> io::Result<()> {
         Ok(self.set.add(fd, EpollEvent::new(when.flags(), token))?)
@@ -91,7 +93,7 @@ impl Poller {
         Ok(self.set.modify(fd, &mut EpollEvent::new(when.flags(), token))?)
     }
 
-    /// Removes a descriptor. A closed descriptor is removed by the kernel, but only when no copy of it is left.
+    /// Removes a descriptor. The kernel removes a closed descriptor itself, but only when no duplicate of it is left.
     pub fn remove(&self, fd: BorrowedFd<'_>) {
         let _ = self.set.delete(fd);
     }
@@ -103,19 +105,20 @@ impl Poller {
     pub async fn wait(&self, into: &mut Vec<PollEvent>) -> io::Result<()> {
         loop {
             let mut ready = self.wake.readable().await?;
-            if self.look(into)? {
+            if self.poll(into)? {
                 return Ok(());
             }
             ready.clear_ready();
         }
     }
 
-    /// Appends pending events to `into`; false: there are none.
+    /// Appends the pending events to `into` without waiting. Returns false if there are none.
     ///
     /// # Errors
+    ///
     /// The error of epoll_wait(2).
-    pub fn look(&self, into: &mut Vec<PollEvent>) -> io::Result<bool> {
-        let mut events = [EpollEvent::empty(); EVENTS];
+    pub fn poll(&self, into: &mut Vec<PollEvent>) -> io::Result<bool> {
+        let mut events = [EpollEvent::empty(); MAX_EVENTS];
         let count = loop {
             match self.set.wait(&mut events, EpollTimeout::ZERO) {
                 Err(Errno::EINTR) => {}

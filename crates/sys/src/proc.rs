@@ -1,8 +1,8 @@
-//! Reads the small files of `/proc/PID` (proc(5)). Process trees, samples of memory and CPU, and single facts about
-//! processes are read by this module.
+//! Reads the small files of `/proc/PID` (proc(5)) for process trees, samples of memory and CPU, and single facts
+//! about processes.
 //!
-//! Files that need the memory of the process (its command line, its environment, PSS) may block the reader: they are
-//! in `process_memory`.
+//! Files that need the memory of the process (command line, environment, PSS) may block the reader. The module
+//! `process_memory` reads those.
 
 use std::{
     fmt::{self, Write as _},
@@ -13,8 +13,8 @@ use std::{
 
 use super::reap::Pid;
 
-/// More than the 52 numbers and the name of a `stat` take.
-pub const SIZE: usize = 2048;
+/// The maximum number of bytes of one read: more than the 52 fields of a `stat` file need.
+pub const READ_SIZE: usize = 2048;
 
 /// The ids of all processes of this PID namespace; none where `/proc` cannot be read.
 pub fn pids() -> impl Iterator<Item = Pid> {
@@ -22,20 +22,20 @@ pub fn pids() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The value of a line of `/proc/PID/status`, such as `Uid`. `None`: the process has ended.
+/// The value of a line of `/proc/PID/status`, such as `Uid`. `None`: the process has ended, or there is no such line.
 pub fn status(pid: impl fmt::Display, key: &str) -> Option<String> {
-    // The name of a process may be any bytes.
+    // The name of a process may contain any bytes.
     let status = fs::read(format!("/proc/{pid}/status")).ok()?;
     let mut lines = status.split(|byte| *byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(key.as_bytes())?.strip_prefix(b":"))?;
     Some(String::from_utf8_lossy(value).trim().to_owned())
 }
 
-/// Reads many files one after the other, without an allocation for each.
+/// Reads many files one after the other without an allocation for each.
 #[derive(Debug)]
 pub struct Reader {
     path: String,
-    text: [u8; SIZE],
+    text: [u8; READ_SIZE],
 }
 
 impl Default for Reader {
@@ -45,9 +45,9 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// A reader with its buffer.
+    /// Creates a reader with its buffer.
     pub fn new() -> Self {
-        Self { path: String::new(), text: [0; SIZE] }
+        Self { path: String::new(), text: [0; READ_SIZE] }
     }
 
     /// Opens a file.
@@ -61,18 +61,21 @@ impl Reader {
         File::open(&self.path)
     }
 
-    /// The beginning of a file, at most [`SIZE`] bytes, with one read where `fs::read` makes four system calls.
+    /// Reads the start of a file, at most [`READ_SIZE`] bytes. Makes one read(2), where `fs::read` makes four system
+    /// calls.
     ///
     /// # Errors
+    ///
     /// The error of open(2) or read(2).
     pub fn read(&mut self, path: fmt::Arguments<'_>) -> io::Result<&[u8]> {
         let count = self.open(path)?.read(&mut self.text)?;
         Ok(&self.text[..count])
     }
 
-    /// The beginning of an open file as it is now, at most [`SIZE`] bytes.
+    /// Reads the start of an open file again, at most [`READ_SIZE`] bytes.
     ///
     /// # Errors
+    ///
     /// The error of pread(2): ESRCH if the process has ended.
     pub fn read_again(&mut self, file: &File) -> io::Result<&[u8]> {
         let count = file.read_at(&mut self.text, 0)?;

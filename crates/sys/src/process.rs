@@ -1,4 +1,4 @@
-//! What procrun does to itself, and signals to others.
+//! Settings of this process, and signals to other processes.
 
 use std::{fs, io, ops::Range, ptr};
 
@@ -9,35 +9,35 @@ use nix::{
 
 use super::reap::Pid;
 
-/// Whether this process is the init of its PID namespace.
+/// Whether this process is the init process of its PID namespace.
 pub fn is_pid1() -> bool {
     std::process::id() == 1
 }
 
-/// The user whose rights procrun has.
+/// The effective user id of procrun.
 pub fn user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// Makes orphaned descendants become children of this process (`PR_SET_CHILD_SUBREAPER`,
-/// Linux 3.4). PID 1 has that role anyway.
+/// Makes this process adopt orphaned descendants (`PR_SET_CHILD_SUBREAPER`, Linux 3.4). PID 1 adopts them anyway.
 ///
 /// # Errors
+///
 /// The error of prctl(2).
 pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
-/// Marks every descriptor except the three standard ones as close-on-exec: workers must not inherit descriptors
-/// that the caller of procrun left open.
-pub fn keep_descriptors_from_children() {
+/// Sets close-on-exec for all descriptors except the three standard ones: workers must not inherit descriptors that
+/// the caller of procrun left open.
+pub fn set_close_on_exec() {
     let last = libc::c_uint::MAX;
     // SAFETY: changes a flag of descriptors, closes none.
     let done = unsafe { libc::syscall(libc::SYS_close_range, 3, last, libc::CLOSE_RANGE_CLOEXEC) } == 0;
     if done {
         return;
     }
-    // Linux before 5.11, or a filter that does not know the call.
+    // Linux before 5.11 (`CLOSE_RANGE_CLOEXEC`), or a seccomp filter that denies close_range(2).
     let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
     for entry in open.flatten() {
         if let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
@@ -49,7 +49,7 @@ pub fn keep_descriptors_from_children() {
     }
 }
 
-/// The limit of open files as it was before [`raise_open_files`]; workers get it back.
+/// The limits of open files (`RLIMIT_NOFILE`) before [`raise_open_files`]. Workers get these.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenFiles {
     pub(super) soft: u64,
@@ -57,20 +57,20 @@ pub struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// How many files procrun may have open.
+    /// The hard limit: the number of files that procrun may open.
     pub fn hard(self) -> u64 {
         self.hard
     }
 
-    /// Makes it this process's own again.
+    /// Sets these limits for this process again.
     pub fn restore(self) {
-        // To lower a limit is never refused.
+        // Lowering a limit never fails.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard);
     }
 }
 
-/// Raises the soft limit of open files to the hard one: each worker costs procrun four descriptors. Returns the
-/// earlier limits. A refusal is not an error: it means fewer workers.
+/// Raises the soft limit of open files to the hard limit, because each worker needs four descriptors in procrun.
+/// Returns the earlier limits. A failure is not an error: fewer workers can run.
 pub fn raise_open_files() -> OpenFiles {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     if soft < hard {
@@ -79,26 +79,28 @@ pub fn raise_open_files() -> OpenFiles {
     OpenFiles { soft, hard }
 }
 
-/// Sends a signal (1 to 64, real-time ones too) to one process.
+/// Sends a signal (1 to 64) to one process (kill(2)).
 ///
 /// # Errors
-/// `ESRCH` when it is gone, `EPERM` when it belongs to another user.
+///
+/// `ESRCH` if the process has ended, `EPERM` if it belongs to another user.
 pub fn signal(pid: Pid, number: i32) -> io::Result<()> {
     send(pid, number)
 }
 
-/// Sends a signal to every process of a group.
+/// Sends a signal (1 to 64) to all processes of a process group.
 ///
 /// # Errors
-/// `ESRCH` when the group is empty.
+///
+/// `ESRCH` if the group is empty.
 pub fn signal_group(group: Pid, number: i32) -> io::Result<()> {
     send(-group, number)
 }
 
-/// Sends SIGKILL to a process that has not been reaped, and to its group. A child has no group of its own before
-/// it has called setsid(2).
+/// Sends SIGKILL to a process that has not been reaped, and to its process group. A child leads its own group only
+/// after setsid(2).
 pub fn kill_with_group(pid: Pid) {
-    // Either may have ended meanwhile.
+    // Either may have ended already.
     let _ = signal(pid, libc::SIGKILL);
     let _ = signal_group(pid, libc::SIGKILL);
 }
@@ -109,8 +111,8 @@ fn send(target: Pid, number: i32) -> io::Result<()> {
     if unsafe { libc::kill(target, number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Gives memory that start-up needed back to the kernel: freed heap, and the mappings of code and
-/// constants that only start-up used. The latter stay in the page cache and come back on demand.
+/// Returns memory that only the start needed to the kernel: free heap, and mapped pages of code and constants. The
+/// page cache keeps the latter, and they are mapped again on demand.
 pub fn trim_memory() {
     // SAFETY: malloc_trim only releases free memory of the allocator.
     unsafe { libc::malloc_trim(0) };
@@ -123,9 +125,9 @@ pub fn trim_memory() {
     }
 }
 
-/// The parts of the executable that cannot have been written to: its code, and what is mapped read-only before
-/// it. What is read-only *after* the code was written to by relocation. Empty when they are not mappings of one
-/// file, as in a packed executable.
+/// Address ranges of the executable that were never written to: its code, and read-only mappings before the code. The
+/// read-only mapping after the code was written to by relocation. Empty if the mappings do not belong to one file, as
+/// in a packed executable.
 fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut file = None;
@@ -133,7 +135,7 @@ fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [range, mode, _offset, device, inode, ..] = fields[..] else { break };
         if inode == "0" && ranges.is_empty() {
-            // The heap may lie in front of the executable.
+            // The heap may be in front of the executable.
             continue;
         }
         if inode == "0" || *file.get_or_insert((device, inode)) != (device, inode) {
@@ -155,8 +157,8 @@ fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
     Vec::new()
 }
 
-/// Keeps the allocator to two arenas, one of them for all threads but the first: each is memory of its own, but
-/// threads that share one wait for each other.
+/// Limits glibc to two malloc arenas: one for the main thread and one for all other threads. Each arena costs memory,
+/// but threads that share one wait for each other.
 pub fn limit_allocator_arenas() {
     // SAFETY: mallopt changes a parameter of the allocator; called before any thread starts.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };

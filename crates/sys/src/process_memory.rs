@@ -1,10 +1,10 @@
-//! The files of `/proc` that need the memory of the process: its command line and its environment, which are in
-//! there, and the sum over its memory map.
+//! Reads the files in `/proc/PID` that need the memory of the process: its command line, its environment, and the sum
+//! over its memory map.
 //!
-//! The kernel takes the lock of the process's memory map for that, and a process can make a reader of it wait
-//! for any time: one thread reads memory that FUSE provides through `/proc/PID/mem`, which holds the lock, and
-//! another one waits for it to write. So each file is read on a thread of its own, and the caller waits for
-//! a bounded time, in all of them together.
+//! The kernel takes the lock of the process's memory map for these reads, and a process can block the reader for any
+//! time. For example, one thread reads memory that FUSE provides through `/proc/PID/mem`, which holds the lock, while
+//! another thread waits for the write lock. So each file is read on a helper thread, and all callers together wait
+//! for a bounded time.
 
 use std::{
     collections::BTreeSet,
@@ -21,16 +21,17 @@ use std::{
 
 use super::reap::Pid;
 
-/// Which file.
+/// A file of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryFile {
-    /// `/proc/PID/cmdline`, words that end with NUL.
+    /// `/proc/PID/cmdline`: arguments, each with a NUL byte at its end.
     CommandLine,
-    /// `/proc/PID/environ`, entries that end with NUL.
+    /// `/proc/PID/environ`: entries, each with a NUL byte at its end.
     Environment,
 }
 
-/// The text of a file. `None`: the process is gone, may not be read, or makes the reader wait.
+/// The first MiB of a file. `None`: the process has ended, the file may not be read, or the process blocks the
+/// reader.
 pub fn read(pid: Pid, file: MemoryFile) -> Option<Vec<u8>> {
     READERS.run(move || {
         let name = match file {
@@ -43,18 +44,19 @@ pub fn read(pid: Pid, file: MemoryFile) -> Option<Vec<u8>> {
     })
 }
 
-/// The memory of processes in bytes, of which each is charged its share only (PSS), in their order. `None`: the
-/// process is gone, makes the reader wait, or its numbers are for another user's eyes (CAP_SYS_PTRACE).
+/// The proportional set size (PSS) of these processes in bytes, in their order: each shared page is divided by the
+/// number of processes that map it. `None`: the process has ended, blocks the reader, or procrun lacks CAP_SYS_PTRACE
+/// for it.
 pub fn pss(pids: &[Pid]) -> Vec<Option<u64>> {
-    /// Processes at whose memory map a reader is. Another one would wait for the same lock.
-    static BUSY: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
+    /// Processes with a pending read of their memory map. Another reader would wait for the same lock.
+    static PENDING_PSS: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
     let results = Arc::new(Mutex::new(vec![None; pids.len()]));
     let (theirs, pids) = (Arc::clone(&results), pids.to_owned());
-    let _ = SUMS.run(move || {
+    let _ = PSS_READERS.run(move || {
         for (at, pid) in pids.into_iter().enumerate() {
-            if lock(&BUSY).insert(pid) {
+            if lock(&PENDING_PSS).insert(pid) {
                 let sum = read_pss(pid);
-                lock(&BUSY).remove(&pid);
+                lock(&PENDING_PSS).remove(&pid);
                 lock(&theirs)[at] = sum;
             }
         }
@@ -76,19 +78,19 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 static READERS: Readers = Readers::new();
-/// Apart from [`READERS`]: the size of a process matters less than which process a signal is meant for.
-static SUMS: Readers = Readers::new();
+/// Separate from [`READERS`]: a wait for PSS must not delay the facts that select the target of a signal.
+static PSS_READERS: Readers = Readers::new();
 
-/// Bytes of a file that are read.
+/// The maximum number of bytes of a file.
 const MAX_TEXT: u64 = 1 << 20;
-/// Threads that wait at the same time; when all of them do, nothing is read.
+/// The maximum number of threads that wait at the same time. If all of them wait, nothing is read.
 const MAX_READERS: usize = 8;
-/// A thread that opens and reads one file.
-const STACK: usize = 64 << 10;
-/// Callers may wait this long in a row.
+/// The stack size in bytes of a thread that reads one file.
+const STACK_SIZE: usize = 64 << 10;
+/// The time that callers may wait in a row.
 const MAX_WAIT: Duration = Duration::from_millis(500);
-/// What they have waited comes back in this many times the time.
-const REFILL: u32 = 10;
+/// The time that callers have waited is allowed again after this multiple of it.
+const REFILL_FACTOR: u32 = 10;
 
 struct Readers {
     count: AtomicUsize,
@@ -101,7 +103,7 @@ impl Readers {
     }
 
     fn run<T: Send + 'static>(&'static self, read: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
-        // One caller at a time: the others would wait for the same time twice.
+        // One caller at a time: several would wait for the same time.
         let mut allowance = lock(&self.allowance);
         let begin = now();
         let allowance = allowance.get_or_insert_with(|| Allowance { left: MAX_WAIT, at: begin });
@@ -111,10 +113,10 @@ impl Readers {
         }
         let (send, receive) = sync_channel(1);
         self.count.fetch_add(1, Ordering::AcqRel);
-        let reader = thread::Builder::new().name("proc".into()).stack_size(STACK).spawn(move || {
+        let reader = thread::Builder::new().name("proc".into()).stack_size(STACK_SIZE).spawn(move || {
             let text = read();
             self.count.fetch_sub(1, Ordering::AcqRel);
-            // The caller may have gone on without it.
+            // The caller may have stopped waiting.
             let _ = send.send(text);
         });
         if reader.is_err() {
@@ -127,8 +129,8 @@ impl Readers {
     }
 }
 
-/// How long callers may still wait. A process that answers late can hold up its supervisor for a tenth of the
-/// time, not longer.
+/// The time that callers may still wait. A process that responds late can delay the supervisor for at most a tenth of
+/// the time.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
     left: Duration,
@@ -136,15 +138,15 @@ struct Allowance {
 }
 
 impl Allowance {
-    /// What is left at this time.
+    /// The allowance at this time.
     fn at(&mut self, now: Instant) -> Duration {
         let since = now.saturating_duration_since(self.at);
-        self.left = MAX_WAIT.min(self.left.saturating_add(since / REFILL));
+        self.left = MAX_WAIT.min(self.left.saturating_add(since / REFILL_FACTOR));
         self.at = now;
         self.left
     }
 
-    /// A caller has waited from the last call of [`Self::at`] until now.
+    /// Subtracts the time from the last call of [`Self::at`] until now.
     fn spend(&mut self, now: Instant) {
         self.left = self.left.saturating_sub(now.saturating_duration_since(self.at));
         self.at = now;
@@ -183,7 +185,7 @@ mod tests {
         for _ in 0..2 * MAX_READERS {
             let (release, wait) = channel::<()>();
             releases.push(release);
-            // Not a whole wait for each of them.
+            // A caller does not wait the full time for each process.
             *READERS.allowance.lock().unwrap() =
                 Some(Allowance { left: Duration::from_millis(1), at: now() });
             let waits = move || wait.recv().ok().and(None);

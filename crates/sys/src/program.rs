@@ -1,4 +1,4 @@
-//! Looking for programs: in `PATH`, by their mode bits.
+//! Searches for programs by `PATH` and mode bits.
 
 use std::{
     ffi::OsStr,
@@ -11,23 +11,23 @@ use nix::errno::Errno;
 
 use super::shortage::is_file_shortage;
 
-/// The search path for a program without a slash when `PATH` is not set (execvp(3)).
+/// The search path when `PATH` is not set (execvp(3)).
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The result of a search for a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A regular file that may be executed.
+    /// A regular file that can be executed.
     Executable(PathBuf),
-    /// A file of this name that may not be executed, and none that may.
+    /// A file with this name that cannot be executed; there is no other one.
     NotExecutable(PathBuf),
-    /// Nothing of this name.
+    /// No file has this name.
     Missing,
-    /// There may be one: a file system fails with this error.
+    /// Unknown: a file system fails with this error at this path.
     Unknown(PathBuf, Errno),
 }
 
-/// Searches `name` as a shell does: with a slash relative to `cwd`, otherwise in the directories of `path`
+/// Searches for `name` like a shell: relative to `cwd` if it contains a slash, otherwise in the directories of `path`
 /// (execvp(3)).
 pub fn find(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Found {
     if name.as_bytes().contains(&b'/') {
@@ -37,7 +37,7 @@ pub fn find(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Found {
     for folder in std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))) {
         match at(cwd.join(folder).join(name)) {
             Found::Executable(found) => return Found::Executable(found),
-            // A directory that may not be searched says nothing about the program.
+            // A directory that may not be searched has no effect.
             Found::NotExecutable(found) if found.exists() => refused = refused.or(Some(found)),
             Found::NotExecutable(_) | Found::Missing => {}
             Found::Unknown(path, errno) => unknown = unknown.or(Some(Found::Unknown(path, errno))),
@@ -49,7 +49,7 @@ pub fn find(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Found {
     refused.map_or(Found::Missing, Found::NotExecutable)
 }
 
-/// Whether this very file can be executed.
+/// Whether exactly this file can be executed.
 pub fn at(path: PathBuf) -> Found {
     match path.metadata() {
         Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => Found::Executable(path),

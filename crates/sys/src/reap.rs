@@ -1,31 +1,31 @@
-//! The one owner of waiting: every child and every adopted orphan is reaped here.
+//! The only owner of waiting: every child and every adopted orphan is reaped here.
 //!
-//! Nothing else in procrun may wait for a child; a second waiter would steal exit statuses.
+//! No other code may wait for a child: a second waiter would steal exit statuses.
 
 use std::mem::MaybeUninit;
 
 use nix::libc;
 
-/// A process id as the kernel gives it, always positive.
+/// A process id as the kernel reports it, always positive.
 pub type Pid = i32;
 
-/// How a process ended, as the kernel reports it (wait(2)).
+/// How a process ended (wait(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It called exit with this code.
+    /// It exited with this code.
     Exited(u8),
-    /// A signal ended it.
+    /// A signal terminated it.
     Signaled {
         /// The number of the signal, 1 to 64.
         signal: i32,
-        /// Whether a core file was written.
+        /// It has dumped core.
         core_dumped: bool,
     },
 }
 
-/// Reaps one ended child, or returns `None` when no ended child is left (or no child at all).
+/// Reaps one child that has ended. `None`: no child has ended.
 ///
-/// SIGCHLD coalesces, so call it until it returns `None`.
+/// The kernel merges SIGCHLD signals, so call this until it returns `None`.
 pub fn next() -> Option<(Pid, Status)> {
     loop {
         let mut raw = 0;
@@ -41,7 +41,7 @@ pub fn next() -> Option<(Pid, Status)> {
     }
 }
 
-/// Whether this process has any child, ended or not. Reaps none.
+/// Whether this process has children, ended or not. Reaps none.
 pub fn has_children() -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
     let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -49,7 +49,7 @@ pub fn has_children() -> bool {
     unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), how) == 0 }
 }
 
-/// nix's `WaitStatus` cannot express a death by a real-time signal, hence by hand.
+/// nix's `WaitStatus` cannot represent a termination by a real-time signal.
 fn decode(raw: i32) -> Option<Status> {
     if libc::WIFEXITED(raw) {
         Some(Status::Exited(u8::try_from(libc::WEXITSTATUS(raw)).unwrap_or(u8::MAX)))

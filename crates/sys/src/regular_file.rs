@@ -1,8 +1,8 @@
-//! Reads files that another user may have replaced.
+//! Reads files that another user can replace.
 //!
-//! A check of the type of a path proves nothing about the file that is opened afterwards: its owner may put a
-//! FIFO there in between, and opening or reading it could block forever. So the file is opened first, without
-//! waiting, and the descriptor is checked.
+//! A check of the type of a path proves nothing about the file that is opened afterwards: its owner can put a FIFO
+//! there in between, and opening or reading that can block forever. So the file is opened first, with `O_NONBLOCK`,
+//! and then the descriptor is checked.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,15 +15,18 @@ use nix::fcntl::OFlag;
 
 use super::shortage::is_file_shortage;
 
-/// Room for the first read of a file, in bytes.
+/// The size of the buffer for the first read of a file, in bytes.
 const FIRST_READ: usize = 4096;
 
-/// Opens a regular file for reading. Waits for nothing but the file system.
+/// Opens a regular file for reading. Blocks only on the file system.
 ///
 /// # Errors
-/// The error of open(2); `InvalidInput` for a file that is not a regular file, `IsADirectory` for a directory.
+///
+/// The error of open(2); `IsADirectory` for a directory, `InvalidInput` for any other file that is not a regular
+/// file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // A FIFO without a writer is opened at once, and a terminal does not become procrun's own.
+    // With `O_NONBLOCK` a FIFO opens without a writer; with `O_NOCTTY` a terminal does not become the controlling
+    // one.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let found = file.metadata()?;
@@ -36,9 +39,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The bytes of a regular file, and no more than the first `limit` of them.
+/// Reads the first `limit` bytes of a regular file.
 ///
 /// # Errors
+///
 /// As [`open`], and the error of read(2).
 pub fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let room = usize::try_from(limit).unwrap_or(usize::MAX).min(FIRST_READ);
@@ -47,18 +51,20 @@ pub fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether there is a regular file.
+/// Whether the path is a regular file.
 ///
 /// # Errors
-/// That is not known at the moment: a file system fails, or the kernel lacks memory.
+///
+/// A file system fails, or the kernel lacks memory: the answer is unknown at the moment.
 pub fn exists(path: &Path) -> io::Result<bool> {
     known(path.metadata().map(|found| found.is_file())).map(Option::unwrap_or_default)
 }
 
-/// The result of a look-up. `None`: the file is missing, or cannot be used by procrun.
+/// The result of a look-up. `None`: the file is missing, or procrun cannot use it.
 ///
 /// # Errors
-/// The same look-up may succeed later ([`is_file_shortage`]).
+///
+/// A shortage: the same look-up may succeed later ([`is_file_shortage`]).
 pub fn known<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),

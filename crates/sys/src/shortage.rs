@@ -1,11 +1,11 @@
-//! Errors that say something of the system's state and nothing of the call.
+//! Errors that depend on the state of the system, not on the call.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// Whether the kernel lacked memory, processes, file descriptors or buffers at that moment, or a device
-/// failed. The same call may work later.
+/// Whether the kernel lacked memory, processes, file descriptors or buffers, or a device failed. The same call may
+/// succeed later.
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw),
@@ -23,8 +23,8 @@ pub fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// The same for a call that uses files: the server of their file system may also have gone for a while, as
-/// that of NFS, SMB or FUSE.
+/// The same for a call that uses files: the server of a network or FUSE file system may also be unreachable for a
+/// while.
 pub fn is_file_shortage(error: &io::Error) -> bool {
     let is_gone = matches!(
         error.raw_os_error().map(Errno::from_raw),

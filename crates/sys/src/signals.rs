@@ -1,4 +1,4 @@
-//! The signals that procrun receives, as an asynchronous stream.
+//! Receives signals as an asynchronous stream.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use super::reap::Pid;
 /// One received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// Its number, 1 to 64.
+    /// The signal number, 1 to 64.
     pub number: i32,
     /// The sender.
     pub sender: Sender,
@@ -27,23 +27,24 @@ pub struct Received {
 /// The sender of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
-    /// The kernel itself: Ctrl-C, a terminal that is gone, a child that ended.
+    /// The kernel: Ctrl-C, a hangup of the terminal, the exit of a child.
     Kernel,
-    /// A process, by its id; 0 when it lives outside of this PID namespace.
+    /// A process with this id; 0 if it is outside of this PID namespace.
     Process(Pid),
 }
 
-/// Handlers that are installed and collect what arrives.
+/// Installed signal handlers, which store the signals that arrive.
 ///
-/// PID 1 has no default actions: a signal without a handler is simply ignored, SIGTERM included.
-/// So install this first of all.
+/// PID 1 has no default actions: the kernel ignores a signal without a handler, SIGTERM included (kill(2)). So the
+/// handlers must be installed before everything else.
 pub struct Installed(SignalDelivery<UnixStream, WithOrigin>);
 
-/// Installs handlers for all signals that mean something to procrun: child ended, stop, hang-up
-/// and what is forwarded to the workers. The thirty real-time signals come later, with
-/// [`Signals::receive_realtime`], so that the first worker need not wait for them.
+/// Installs handlers for the signals that procrun uses: exit of a child, stop, hangup, and those that it forwards to
+/// workers. [`Signals::receive_realtime`] installs the thirty handlers of the real-time signals later, so that the
+/// first worker starts earlier.
 ///
 /// # Errors
+///
 /// The error of socketpair(2) or sigaction(2).
 pub fn install() -> io::Result<Installed> {
     let (read, write) = UnixStream::pair()?;
@@ -61,27 +62,27 @@ pub fn install() -> io::Result<Installed> {
         libc::SIGCONT,
     ];
     let installed = SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), named)?;
-    // The caller of procrun may have blocked signals; they would never arrive.
+    // The process that started procrun may have blocked signals; they would never arrive.
     SigSet::empty().thread_set_mask()?;
     Ok(Installed(installed))
 }
 
-/// Lets this thread take no signals: others of the process get them.
+/// Blocks all signals in this thread: other threads of the process receive them.
 pub fn block_all() {
     let _ = SigSet::all().thread_set_mask();
 }
 
-/// What this process does at each signal, as it was at a moment.
+/// The dispositions of all signals of this process at one moment.
 pub struct Dispositions(Vec<(i32, libc::sigaction)>);
 
 impl Dispositions {
-    /// As it is now.
+    /// Reads the current dispositions.
     pub fn now() -> Self {
         Self((1..=libc::SIGRTMAX()).filter_map(|number| Some((number, disposition(number)?))).collect())
     }
 
-    /// Restores these dispositions. Otherwise what [`install`] installed stays installed, even without a
-    /// receiver, and each signal would be lost.
+    /// Restores these dispositions. Otherwise the handlers of [`install`] would stay without a receiver, and signals
+    /// would be lost.
     pub fn restore(&self) {
         for (number, action) in &self.0 {
             // SAFETY: `action` is what the kernel gave for this number; its handler, if it has
@@ -102,33 +103,36 @@ fn disposition(number: i32) -> Option<libc::sigaction> {
 pub struct Signals {
     delivery: SignalDelivery<UnixStream, WithOrigin>,
     wake: tokio::net::UnixStream,
-    /// Put back by [`Self::put_back`].
+    /// Signals of [`Self::put_back`].
     returned: Vec<Received>,
 }
 
 impl Signals {
-    /// Connects the handlers to the runtime of the calling task.
+    /// Connects the handlers to the async runtime of the calling task.
     ///
     /// # Errors
+    ///
     /// The error of dup(2) or epoll_ctl(2).
     pub fn new(installed: Installed) -> io::Result<Self> {
         let wake = tokio::net::UnixStream::from_std(installed.0.get_read().try_clone()?)?;
         Ok(Self { delivery: installed.0, wake, returned: Vec::new() })
     }
 
-    /// Installs handlers for the real-time signals too.
+    /// Installs handlers for the real-time signals.
     ///
     /// # Errors
+    ///
     /// The error of sigaction(2).
     pub fn receive_realtime(&self) -> io::Result<()> {
         let handle = self.delivery.handle();
         (libc::SIGRTMIN()..=libc::SIGRTMAX()).try_for_each(|number| handle.add_signal(number))
     }
 
-    /// Waits for signals and appends them to `into`. Equal ones that came close together may be
-    /// one. Cancel-safe: what was not appended comes the next time.
+    /// Waits for signals and appends them to `into`. The kernel may merge equal signals that arrive close together.
+    /// Cancel-safe: signals that were not appended come with the next call.
     ///
     /// # Errors
+    ///
     /// The error of epoll_wait(2).
     pub async fn wait(&mut self, into: &mut Vec<Received>) -> io::Result<()> {
         if !self.returned.is_empty() {
@@ -136,15 +140,14 @@ impl Signals {
             return Ok(());
         }
         self.wake.readable().await?;
-        // The handlers store the signal before they write a byte here, so emptying this first
-        // loses none.
+        // A handler stores the signal before it writes a byte here. So reading all bytes first loses no signal.
         let mut bytes = [0; 64];
         while self.wake.try_read(&mut bytes).is_ok_and(|n| n > 0) {}
         into.extend(self.delivery.pending().map(|origin| received(&origin)));
         Ok(())
     }
 
-    /// Returns signals that are for a later receiver: the next [`Self::wait`] brings them.
+    /// Puts signals back for a later receiver: the next [`Self::wait`] returns them first.
     pub fn put_back(&mut self, signals: Vec<Received>) {
         self.returned.extend(signals);
     }

@@ -1,7 +1,7 @@
 //! Listening sockets that procrun holds for workers.
 //!
-//! They are bound as libuv binds them: SO_REUSEADDR, never SO_REUSEPORT, so a second program on the same port
-//! gets an error. All are non-blocking, until [`make_blocking`], and close-on-exec.
+//! They are bound like libuv's sockets: with SO_REUSEADDR, never with SO_REUSEPORT, so that a second program on the
+//! same port gets an error. All are close-on-exec, and non-blocking until [`make_blocking`].
 
 use std::{
     collections::BTreeMap,
@@ -24,12 +24,13 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::file_rights::{FileOwner, FileRights};
 
-/// Whose rights count for a file: user and group.
+/// The user id and group id whose rights apply to a file.
 pub type Owner = (u32, u32);
 
-/// A TCP socket that listens.
+/// Opens a listening TCP socket.
 ///
 /// # Errors
+///
 /// The error of socket(2), bind(2) or listen(2).
 pub fn tcp(address: SocketAddr, only_v6: bool, backlog: i32) -> io::Result<OwnedFd> {
     let socket = internet(address, only_v6, Type::STREAM)?;
@@ -39,12 +40,13 @@ pub fn tcp(address: SocketAddr, only_v6: bool, backlog: i32) -> io::Result<Owned
     Ok(socket.into())
 }
 
-/// A TCP socket that listens on all addresses, IPv6 and IPv4, or IPv4 alone where there is no IPv6. Node does
-/// the same without an address.
+/// Opens a TCP socket that listens on all IPv6 and IPv4 addresses, or on IPv4 alone if the system has no IPv6. Node
+/// does the same without an address.
 ///
 /// # Errors
+///
 /// As [`tcp`].
-pub fn tcp_anywhere(port: u16, backlog: i32) -> io::Result<OwnedFd> {
+pub fn tcp_any_address(port: u16, backlog: i32) -> io::Result<OwnedFd> {
     match tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), false, backlog) {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
             tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false, backlog)
@@ -53,9 +55,10 @@ pub fn tcp_anywhere(port: u16, backlog: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// A UDP socket. `reuse` is the application's own `reuseAddr`.
+/// Opens a UDP socket. `reuse` is Node's option `reuseAddr`.
 ///
 /// # Errors
+///
 /// The error of socket(2) or bind(2).
 pub fn udp(address: SocketAddr, only_v6: bool, reuse: bool) -> io::Result<OwnedFd> {
     let socket = internet(address, only_v6, Type::DGRAM)?;
@@ -74,10 +77,11 @@ fn internet(address: SocketAddr, only_v6: bool, kind: Type) -> io::Result<Socket
     Ok(socket)
 }
 
-/// The address and port of `text` and `port`; an IPv6 address may have a zone (`fe80::1%eth0`).
+/// The socket address of `text` and `port`. An IPv6 address may have a zone (`fe80::1%eth0`).
 ///
 /// # Errors
-/// `InvalidInput` when the text is not an address, or the zone is not an interface.
+///
+/// `InvalidInput` if the text is not an address, or the zone is not an interface.
 pub fn address(text: &str, port: u16) -> io::Result<SocketAddr> {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let Some((address, zone)) = text.split_once('%') else {
@@ -91,7 +95,7 @@ pub fn address(text: &str, port: u16) -> io::Result<SocketAddr> {
     Ok(SocketAddrV6::new(address, port, 0, zone).into())
 }
 
-/// The file of a unix socket. Dropping this removes it, unless it was replaced.
+/// The file of a unix socket. Dropping this removes the file, unless it was replaced.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -100,14 +104,14 @@ pub struct SocketFile {
     identity: (u64, u64),
 }
 
-/// A unix socket that listens on `path`, created with the rights of `owner` (`None`: procrun's own).
+/// Opens a unix socket that listens on `path`, with the rights of `owner` (`None`: procrun's own).
 ///
-/// A socket file without a listener is replaced, and the new one gets its permissions. The bits of `more_mode`
-/// are added to them.
+/// A socket file without a listener is replaced, and the new file gets its permissions. The bits of `more_mode` are
+/// added.
 ///
 /// # Errors
-/// `AddrInUse` when the socket has a listener or the file is not a socket; else the error of bind(2) or
-/// listen(2).
+///
+/// `AddrInUse` if the socket has a listener or the file is not a socket; otherwise the error of bind(2) or listen(2).
 pub fn unix(
     path: &Path,
     more_mode: u32,
@@ -145,9 +149,10 @@ pub fn unix(
     Ok((socket.into(), file))
 }
 
-/// A unix socket that listens on a name of Linux's abstract namespace, which has no file.
+/// Opens a unix socket that listens on a name in Linux's abstract namespace, which has no file (unix(7)).
 ///
 /// # Errors
+///
 /// The error of socket(2), bind(2) or listen(2).
 pub fn abstract_unix(name: &str, backlog: i32) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
@@ -156,7 +161,7 @@ pub fn abstract_unix(name: &str, backlog: i32) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Several threads open unix sockets and remove their files: only one of them at the same path.
+/// Several threads open unix sockets and remove their files. Only one of them may work on a path.
 fn path_lock(path: &Path) -> Arc<Mutex<()>> {
     static ALL: Mutex<BTreeMap<PathBuf, Weak<Mutex<()>>>> = Mutex::new(BTreeMap::new());
     let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,16 +185,17 @@ impl Drop for SocketFile {
     }
 }
 
-/// A worker that names a path must not have more done to it than it could do itself.
+/// procrun must not do more to a path of a worker than the worker could.
 fn act_as(owner: Option<Owner>) -> Option<FileRights> {
     owner.map(|(uid, gid)| FileRights::act_as(&FileOwner { uid, gid, groups: vec![gid] }))
 }
 
-/// Takes one connection from a socket that listens, and the address of its client if that is one of the
-/// internet. It is non-blocking: libuv expects that of whatever it is handed.
+/// Accepts one connection, and returns it with the address of its client if that is an internet address. The
+/// connection is non-blocking, as libuv expects.
 ///
 /// # Errors
-/// `WouldBlock` when none waits; else the error of accept(2).
+///
+/// `WouldBlock` if no connection is pending; otherwise the error of accept4(2).
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<IpAddr>)> {
     // SAFETY: the kernel writes an address and its length, or nothing when it fails.
     let (connection, client) = unsafe {
@@ -203,12 +209,13 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<IpAddr>)>
     Ok((connection, client.as_socket().map(|client| client.ip())))
 }
 
-/// How long the kernel may take for a connection to itself, in milliseconds. It takes some microseconds.
+/// The time limit for a connection to itself in milliseconds. It takes some microseconds.
 const LOOPBACK_TIMEOUT: u16 = 200;
 
-/// A TCP connection of this process to itself, both ends non-blocking: the client's, and the server's.
+/// Creates a TCP connection of this process to itself. Returns the client's and the server's end, both non-blocking.
 ///
 /// # Errors
+///
 /// The error of bind(2), connect(2) or accept(2); `TimedOut`.
 pub fn loopback_pair() -> io::Result<(TcpStream, OwnedFd)> {
     let listener = tcp((Ipv4Addr::LOCALHOST, 0).into(), false, 8)?;
@@ -220,7 +227,7 @@ pub fn loopback_pair() -> io::Result<(TcpStream, OwnedFd)> {
     }
     let own = client.local_addr()?.as_socket();
     let deadline = || PollTimeout::from(LOOPBACK_TIMEOUT);
-    // Another process may be faster.
+    // Another process may connect first.
     while poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], deadline())? > 0 {
         let (server, _) = accept(listener.as_fd())?;
         let peer = socket2::SockRef::from(&server.as_fd()).peer_addr()?.as_socket();
@@ -231,26 +238,28 @@ pub fn loopback_pair() -> io::Result<(TcpStream, OwnedFd)> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// As many waiting connections as the kernel allows (`net.core.somaxconn`), which cuts it down itself.
-pub const LONGEST_BACKLOG: i32 = i32::MAX;
+/// The largest backlog. The kernel reduces it to `net.core.somaxconn`.
+pub const MAX_BACKLOG: i32 = i32::MAX;
 
-/// Makes calls on this socket blocking, for the process that receives it.
+/// Makes calls on this socket blocking, for the process that inherits it.
 ///
 /// # Errors
+///
 /// The error of fcntl(2).
 pub fn make_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(false)
 }
 
-/// Makes every call on this socket non-blocking, for all processes that have it.
+/// Makes calls on this socket non-blocking, for all processes that share it.
 ///
 /// # Errors
+///
 /// The error of fcntl(2).
 pub fn make_non_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(true)
 }
 
-/// The address to which a socket is bound; `None` if it is not an internet address.
+/// The address to which a socket is bound. `None`: it is not an internet address.
 pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
     socket2::SockRef::from(&socket.as_fd()).local_addr().ok()?.as_socket()
 }
@@ -270,13 +279,13 @@ mod tests {
         },
     };
 
-    use super::{accept, address, local_address, loopback_pair, tcp, tcp_anywhere, udp, unix};
+    use super::{accept, address, local_address, loopback_pair, tcp, tcp_any_address, udp, unix};
 
     #[test]
     fn a_port_belongs_to_one() {
-        let anywhere = tcp_anywhere(0, 16).unwrap();
+        let anywhere = tcp_any_address(0, 16).unwrap();
         let port = local_address(&anywhere).unwrap().port();
-        assert_eq!(tcp_anywhere(port, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(tcp_any_address(port, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
         let v4 = address("0.0.0.0", port).unwrap();
         assert_eq!(tcp(v4, false, 16).unwrap_err().kind(), ErrorKind::AddrInUse, "dual stack");
 

@@ -7,7 +7,8 @@ use std::{
 
 use nix::libc;
 
-/// How many columns and rows a terminal has; `None` when it is none, or does not know.
+/// The columns and rows of a terminal (`TIOCGWINSZ`, ioctl_tty(2)). `None`: it is not a terminal, or its size is
+/// unknown.
 pub fn size(of: BorrowedFd<'_>) -> Option<(u16, u16)> {
     let mut size = MaybeUninit::<libc::winsize>::uninit();
     // SAFETY: the kernel writes one `winsize`, for which there is room.

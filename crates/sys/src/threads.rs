@@ -1,10 +1,10 @@
-//! Threads beside the supervisor's own: a panic in one of them restarts it, and so does a return before its work
-//! is over, which is reported as a panic.
+//! Long-lived helper threads. A thread that panics, or returns before its work is over, is started again; the return
+//! is reported as a panic.
 //!
-//! A thread that panics often rests between its restarts, and counts as failing until it has run for a while:
-//! `healthcheck` reads [`failing`]. It also finds threads that are gone although they have not returned: a seccomp
-//! filter can kill the thread that makes a system call, and nothing else (`SECCOMP_RET_KILL_THREAD`). The kernel
-//! sends no notice of that. So it is looked for only here, at no cost for the threads.
+//! A thread that panics often waits before each restart, and counts as failing until it has run for a while:
+//! `healthcheck` reads [`failing`]. A seccomp filter can kill a single thread at a system call
+//! (`SECCOMP_RET_KILL_THREAD`), and the kernel sends no notice of that. So [`failing`] also checks that each thread
+//! exists, which costs the threads nothing.
 
 use std::{
     io,
@@ -22,14 +22,14 @@ use nix::{
 
 use super::reap::Pid;
 
-/// A panic so soon after the last one is one more in a row.
-const IN_A_ROW: Duration = Duration::from_secs(10);
-/// From this number of panics in a row the thread counts as failing and rests before each restart.
-const FAILING: u32 = 3;
-/// How long it rests.
+/// A panic within this time after the last one continues the series.
+const SERIES_GAP: Duration = Duration::from_secs(10);
+/// From this number of panics in a series the thread counts as failing and waits before each restart.
+const FAILING_PANICS: u32 = 3;
+/// The wait before a restart.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// The panics of a thread.
+/// The series of panics of a thread.
 #[derive(Debug)]
 struct Record {
     name: &'static str,
@@ -39,10 +39,11 @@ struct Record {
 
 static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
 
-/// Starts a thread that calls `body` again until its work is over: also when `body` panics, or returns earlier.
+/// Starts a thread that calls `body` again until its work is over, also when `body` panics or returns earlier.
 ///
 /// # Errors
-/// When the kernel refuses a thread.
+///
+/// The error of pthread_create(3): EAGAIN.
 pub fn spawn(
     name: &'static str,
     stack: Option<usize>,
@@ -61,7 +62,7 @@ fn rest_for(rest: Duration) {
     thread::sleep(rest);
 }
 
-/// Calls `body` until its work is over. What a panic leaves behind is the body's to look after.
+/// Calls `body` until its work is over. `body` must cope with the state that its panic leaves.
 fn keep_running(name: &'static str, rest: Duration, is_over: impl Fn() -> bool, mut body: impl FnMut()) {
     let _running = Running::new(name);
     let mut run = || {
@@ -69,13 +70,13 @@ fn keep_running(name: &'static str, rest: Duration, is_over: impl Fn() -> bool, 
         assert!(is_over(), "the thread has ended before its work was over");
     };
     while catch_unwind(AssertUnwindSafe(&mut run)).is_err() {
-        if has_panicked(name, now()) >= FAILING {
+        if has_panicked(name, now()) >= FAILING_PANICS {
             rest_for(rest);
         }
     }
 }
 
-/// Records a panic and returns the number of panics in a row.
+/// Records a panic and returns the number of panics in the series.
 fn has_panicked(name: &'static str, now: Instant) -> u32 {
     let mut records = records();
     let Some(record) = records.iter_mut().find(|record| record.name == name) else {
@@ -87,7 +88,7 @@ fn has_panicked(name: &'static str, now: Instant) -> u32 {
     record.in_a_row
 }
 
-/// The threads that panic again and again, and those that were killed: what follows `the thread NAME`.
+/// The threads that panic repeatedly or were killed, each with the predicate of a sentence about `the thread NAME`.
 pub fn failing() -> Vec<(&'static str, &'static str)> {
     let panicking = failing_at(now()).into_iter().map(|name| (name, "panics repeatedly"));
     let mut killed: Vec<&str> =
@@ -99,16 +100,16 @@ pub fn failing() -> Vec<(&'static str, &'static str)> {
 }
 
 fn failing_at(now: Instant) -> Vec<&'static str> {
-    let is_failing = |record: &&Record| record.in_a_row >= FAILING && record.is_recent(now);
+    let is_failing = |record: &&Record| record.in_a_row >= FAILING_PANICS && record.is_recent(now);
     records().iter().filter(is_failing).map(|record| record.name).collect()
 }
 
-/// Lets [`failing`] know the calling thread. It ends when this is dropped, or was killed. Not for another thread.
+/// Registers the calling thread for [`failing`] until this is dropped. Must not move to another thread.
 #[derive(Debug)]
 pub struct Running(Pid, PhantomData<*const ()>);
 
 impl Running {
-    /// Of the calling thread.
+    /// Registers the calling thread.
     pub fn new(name: &'static str) -> Self {
         let thread = gettid().as_raw();
         running().push((name, thread));
@@ -122,13 +123,13 @@ impl Drop for Running {
     }
 }
 
-/// The names of the threads that run, with their ids.
+/// The names of the registered threads, with their thread ids.
 fn running() -> MutexGuard<'static, Vec<(&'static str, Pid)>> {
     static RUNNING: Mutex<Vec<(&'static str, Pid)>> = Mutex::new(Vec::new());
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether this process has this thread.
+/// Whether this process has a thread with this id.
 fn exists(thread: Pid) -> bool {
     // SAFETY: takes integers, and sends nothing.
     unsafe { libc::syscall(libc::SYS_tgkill, getpid().as_raw(), thread, 0) == 0 }
@@ -136,12 +137,12 @@ fn exists(thread: Pid) -> bool {
 
 impl Record {
     fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last) < IN_A_ROW
+        now.saturating_duration_since(self.last) < SERIES_GAP
     }
 }
 
 fn records() -> MutexGuard<'static, Vec<Record>> {
-    // Nothing under the lock leaves a record half changed.
+    // No code under the lock leaves a record incomplete.
     RECORDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -171,10 +172,10 @@ mod tests {
         assert_eq!(turns, 5);
         let now = now();
         assert!(failing_at(now).contains(&"of-a-test"));
-        assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
-        // The first panic after a while does not count as a series.
-        assert_eq!(has_panicked("of-a-test", now + IN_A_ROW), 1);
-        assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
+        assert!(!failing_at(now + SERIES_GAP).contains(&"of-a-test"));
+        // After a while the next panic begins a new series.
+        assert_eq!(has_panicked("of-a-test", now + SERIES_GAP), 1);
+        assert!(!failing_at(now + SERIES_GAP).contains(&"of-a-test"));
     }
 
     #[test]
@@ -182,13 +183,13 @@ mod tests {
         let is_failing = |name| failing().iter().any(|(failing, _)| *failing == name);
         let gone = thread::spawn(|| {
             drop(Running::new("that-ends"));
-            // As if the kernel had ended it.
+            // As if the kernel had killed the thread.
             std::mem::forget(Running::new("that-is-killed"));
             assert!(!failing().iter().any(|(name, _)| *name == "that-is-killed"), "it still runs");
             gettid().as_raw()
         });
         let gone = gone.join().unwrap();
-        // The kernel takes it away after what join(3) waits for.
+        // The kernel removes the thread some time after pthread_join(3) returns.
         while exists(gone) {
             thread::yield_now();
         }

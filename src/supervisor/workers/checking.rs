@@ -46,7 +46,7 @@ impl Workers {
     ) -> Result<Program, String> {
         self.checks += 1;
         // Its own marker: it is not a part of the worker's tree.
-        let mark = RunMark::of_check(launch::MARKER, self.token, self.checks);
+        let mark = RunMark::of_health_probe(launch::MARKER, self.token, self.checks);
         let order = CheckOrder {
             target: Target::from(view),
             words: words.to_vec(),

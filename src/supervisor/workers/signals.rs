@@ -30,7 +30,7 @@ impl Workers {
     /// (SIGSTOP) would not see the signal before it goes on. The trees must have been found in this turn.
     pub(in crate::supervisor) fn request_end(&self, run: Run, signal: Signal, scope: StopSignalScope) {
         let Some(process) = self.process(run).filter(|process| !process.reaped) else { return };
-        let _room = descriptor_reserve::make_room();
+        let _room = descriptor_reserve::release();
         let members = self.trees.members(run).filter(|member| !member.stat.is_zombie);
         let members: Vec<Member> = members.copied().collect();
         let targets = match scope {

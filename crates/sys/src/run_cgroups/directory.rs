@@ -22,7 +22,7 @@ use nix::{
 };
 
 use super::{
-    super::{lock::FileLock, tree},
+    super::{lock::FileLock, proc_stat},
     placement::{Placement, Reason},
 };
 
@@ -218,7 +218,7 @@ impl Directory {
 fn name() -> String {
     static CREATED: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
-    let stat = i32::try_from(pid).ok().and_then(tree::stat_now);
+    let stat = i32::try_from(pid).ok().and_then(proc_stat::of);
     let number = CREATED.fetch_add(1, Relaxed) + 1;
     format!("{PREFIX}{pid}-{}-{number}", stat.map_or(0, |stat| stat.start))
 }

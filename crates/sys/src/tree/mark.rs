@@ -1,10 +1,10 @@
-//! The marks that a run's processes inherit.
+//! The marks that the processes of a run inherit.
 //!
-//! Two of them, because each is lost in some programs. The environment entry is gone where a process is
-//! started with an environment of its own (`env -i`, sudo) and where a daemon writes its title over its
-//! environment (nginx, PostgreSQL). The soft limit of file locks (`RLIMIT_LOCKS`) is inherited by fork and
-//! exec, Linux has not enforced it since 2.4.25, and no common program sets it, but a PAM module may, and
-//! gVisor does not allow it to change.
+//! There are two marks, because some programs lose one of them:
+//! - The environment entry is lost where a process starts with a new environment (`env -i`, sudo), and where a daemon
+//!   overwrites its environment with its title (nginx, PostgreSQL).
+//! - The soft limit of file locks (`RLIMIT_LOCKS`) is inherited by fork(2) and execve(2). Linux has not enforced it
+//!   since 2.4.25, and no common program sets it. A PAM module may set it, and gVisor does not allow changes of it.
 
 use std::{fs, os::fd::AsFd, ptr};
 
@@ -16,10 +16,10 @@ use super::super::{
     reap::Pid,
 };
 
-/// The limits that are marks begin here: far above every number of locks.
+/// The lowest limit that is a mark: far above any real number of locks.
 const LIMIT_BASE: u64 = 1 << 62;
 
-/// What all processes of one run inherit from its main process.
+/// The marks that all processes of one run inherit from its main process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunMark {
     /// An environment entry, `NAME=value`.
@@ -29,53 +29,53 @@ pub struct RunMark {
 }
 
 impl RunMark {
-    /// The mark of what has this number among the runs of the supervisor with this token. `name` names
-    /// the environment variable.
+    /// The mark of the run with this number of the supervisor with this random token. `name` is the name of the
+    /// environment variable.
     pub fn of_run(name: &str, token: u64, number: u64) -> Self {
         Self { entry: format!("{name}={token:016x}.{number}"), limit: limit(token, 0, number) }
     }
 
-    /// The mark of a health check: it is no part of the worker's tree.
-    pub fn of_check(name: &str, token: u64, number: u64) -> Self {
+    /// The mark of a health probe. Its processes are not part of the tree of the worker.
+    pub fn of_health_probe(name: &str, token: u64, number: u64) -> Self {
         Self { entry: format!("{name}={token:016x}.check{number}"), limit: limit(token, 1, number) }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn variable(&self) -> &str {
         self.entry.split('=').next().unwrap_or_default()
     }
 
-    /// Whether a limit is a mark that the supervisor of this run has given to one of its processes.
+    /// Whether a limit is a mark of the same supervisor.
     pub(super) fn is_of_same_supervisor(&self, limit: u64) -> bool {
         limit >> 32 == self.limit >> 32
     }
 
-    /// The same of an environment entry.
+    /// Whether an environment entry is a mark of the same supervisor.
     pub(super) fn is_entry_of_same_supervisor(&self, entry: &str) -> bool {
         let supervisor = |entry: &str| entry.split_once('.').map(|(supervisor, _)| supervisor.to_owned());
         supervisor(entry).is_some_and(|it| supervisor(&self.entry).is_some_and(|own| own == it))
     }
 }
 
-/// 30 bits of the token, one of the kind, and 31 of the number.
+/// 30 bits of the token, 1 bit of the kind and 31 bits of the number.
 fn limit(token: u64, kind: u64, number: u64) -> u64 {
     LIMIT_BASE | (token >> 34) << 32 | kind << 31 | (number & 0x7fff_ffff)
 }
 
-/// What tells of an orphan to which run it belongs.
+/// Facts about an orphan that show its run.
 pub(super) trait Evidence {
-    /// Its path in the cgroup hierarchy of version 2.
+    /// The path of its cgroup in the version 2 hierarchy.
     fn group(&self, pid: Pid) -> Option<String>;
     /// Its soft limit of file locks, if that is a mark.
     fn limit(&self, pid: Pid) -> Option<u64>;
-    /// The entry of this name in its environment.
+    /// The entry with this name in its environment.
     fn environment_entry(&self, pid: Pid, name: &str) -> Option<String>;
     /// The inodes of the pipes that are its stdout and stderr.
     fn outputs(&self, pid: Pid) -> [Option<u64>; 2];
-    /// The real user whose rights it has.
+    /// Its real user id.
     fn user(&self, pid: Pid) -> Option<u32>;
 }
 
-/// Reads it from `/proc`.
+/// Reads the facts from `/proc`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FromProc;
 
@@ -109,7 +109,7 @@ impl Evidence for FromProc {
     }
 }
 
-/// `None` too for a process of another user, without the right to ask for it.
+/// By prlimit(2). `None` also for a process of another user without CAP_SYS_RESOURCE.
 fn limit_by_call(pid: Pid) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: no new limit is passed, and `limit` is a valid place for the old one.
@@ -117,14 +117,14 @@ fn limit_by_call(pid: Pid) -> Option<u64> {
     (result == 0).then_some(limit.rlim_cur)
 }
 
-/// Every process may read this file of every other.
+/// By proc_pid_limits(5), which every process may read.
 fn limit_by_file(pid: Pid) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The inode of a pipe, as `/proc/PID/fd` names it.
+/// The inode of a pipe, as the links in `/proc/PID/fd` name it.
 pub fn pipe_inode(pipe: impl AsFd) -> Option<u64> {
     fstat(pipe).ok().map(|stat| stat.st_ino)
 }
@@ -134,11 +134,11 @@ mod tests {
     use super::{LIMIT_BASE, RunMark};
 
     #[test]
-    fn runs_checks_and_supervisors_have_marks_of_their_own() {
+    fn marks_differ_between_runs_probes_and_supervisors() {
         let marks = [
             RunMark::of_run("X", u64::MAX, 1),
             RunMark::of_run("X", u64::MAX, 2),
-            RunMark::of_check("X", u64::MAX, 1),
+            RunMark::of_health_probe("X", u64::MAX, 1),
             RunMark::of_run("X", 0, 1),
             RunMark::of_run("X", 1 << 34, 1),
         ];
@@ -149,6 +149,6 @@ mod tests {
                 assert!(mark.limit != other.limit && mark.entry != other.entry, "{mark:?} {other:?}");
             }
         }
-        assert_eq!(marks[0].name(), "X");
+        assert_eq!(marks[0].variable(), "X");
     }
 }

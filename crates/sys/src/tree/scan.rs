@@ -1,4 +1,4 @@
-//! What `/proc` says of processes now.
+//! Finds processes and their relations in `/proc`.
 
 use std::{
     collections::HashSet,
@@ -8,22 +8,28 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{
-    super::{
-        proc::{self, Reader},
-        reap::Pid,
-        spawn,
-    },
-    Identity,
-    stat::{self, Stat},
+use super::super::{
+    proc::{self, Reader},
+    proc_stat::{self, Stat},
+    reap::Pid,
+    spawn,
 };
+
+/// Identifies one process, although the kernel reuses process ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The process id.
+    pub pid: Pid,
+    /// The start time in clock ticks ([`Stat::start`]).
+    pub start: u64,
+}
 
 /// A process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
-    /// Its process id.
+    /// The process id.
     pub pid: Pid,
-    /// What `/proc/PID/stat` says.
+    /// The content of `/proc/PID/stat`.
     pub stat: Stat,
 }
 
@@ -38,53 +44,50 @@ fn pids() -> Vec<Pid> {
 
 fn read_all(pids: &[Pid]) -> Vec<Process> {
     let mut reader = Reader::new();
-    pids.iter().filter_map(|pid| Some(Process { pid: *pid, stat: read(*pid, &mut reader)? })).collect()
+    pids.iter()
+        .filter_map(|pid| Some(Process { pid: *pid, stat: proc_stat::read(*pid, &mut reader)? }))
+        .collect()
 }
 
-/// One process. `None`: it has ended.
-pub(in super::super) fn stat(pid: Pid) -> Option<Stat> {
-    read(pid, &mut Reader::new())
-}
-
-/// What the kernel says of this process. `None`: it is gone.
+/// The current state of this process. `None`: it has ended.
 pub fn stat_of(it: Identity) -> Option<Stat> {
-    stat(it.pid).filter(|stat| stat.start == it.start)
+    proc_stat::of(it.pid).filter(|stat| stat.start == it.start)
 }
 
-/// The name of a process (proc_pid_comm(5)).
+/// The name of a process (proc_pid_comm(5)), at most 15 bytes. `None`: the process has ended.
 pub fn name(pid: Pid) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
 }
 
-/// The command line of this process, with spaces between the words. `None`: it is gone, or a zombie or a
-/// kernel thread has none.
+/// The command line of this process with spaces between the arguments, at most 4096 bytes. `None`: the process has
+/// ended, or is a zombie or a kernel thread, which have none.
 ///
-/// The kernel reads it in the memory of the process, which can keep a reader waiting: not for the
-/// supervisor's thread.
+/// The kernel reads it from the memory of the process, which can block the reader for any time. The supervisor's
+/// thread must not call this.
 pub fn command_line(it: Identity) -> Option<String> {
     let mut line = Vec::new();
-    File::open(format!("/proc/{}/cmdline", it.pid)).ok()?.take(MAX_LINE).read_to_end(&mut line).ok()?;
+    File::open(format!("/proc/{}/cmdline", it.pid))
+        .ok()?
+        .take(MAX_COMMAND_LINE)
+        .read_to_end(&mut line)
+        .ok()?;
     stat_of(it)?;
     let line = String::from_utf8_lossy(line.trim_ascii_end()).replace('\0', " ");
     let line = line.trim_end();
     (!line.is_empty()).then(|| line.to_owned())
 }
 
-/// Bytes of a command line that are shown.
-const MAX_LINE: u64 = 4096;
-/// A walk over the children reads this many files before it counts what all processes would take.
-const FEW_FILES: usize = 64;
+/// The maximum number of bytes of a command line.
+const MAX_COMMAND_LINE: u64 = 4096;
+/// The number of files that a walk over the children may read before it is compared with a scan of all processes.
+const MIN_FILE_LIMIT: usize = 64;
 
-fn read(pid: Pid, reader: &mut Reader) -> Option<Stat> {
-    stat::parse(reader.read(format_args!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The children of this process, adopted ones and zombies included.
+/// The children of this process, including adopted ones and zombies.
 ///
-/// Reads a small file of each thread that may have children (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)): the
-/// first one, which gets the orphans, and those that start processes. Looks through all of `/proc` where the
-/// kernel has no such files.
+/// Reads one small file (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)) for each thread that may have children: the
+/// main thread, which adopts orphans, and the threads that start processes. Scans all of `/proc` on kernels without
+/// these files.
 pub fn children() -> Vec<Pid> {
     let me = own_pid();
     let Some(mut found) = children_of(me, me) else {
@@ -95,48 +98,48 @@ pub fn children() -> Vec<Pid> {
     found
 }
 
-/// The children that this process has adopted, and those that its first thread has made. As [`children`], but the
-/// children of threads that start processes are missing where the kernel has such files.
+/// The children that this process has adopted, and those that its main thread has created. On kernels with
+/// `CONFIG_PROC_CHILDREN` the children of other threads are missing.
 pub fn adopted() -> Vec<Pid> {
     let me = own_pid();
     children_of(me, me).unwrap_or_else(children)
 }
 
-/// The children of a process. Each of its threads has those that it made; the first living thread has the
-/// orphans, too.
+/// The children of a process. Each thread has those that it created; the first living thread also has the adopted
+/// ones.
 fn children_by_thread(pid: Pid) -> Vec<Pid> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
     threads.filter_map(|thread| children_of(pid, thread)).flatten().collect()
 }
 
-/// Some processes and all below them, or all that there are.
+/// The result of [`below`].
 #[derive(Debug)]
-pub(super) enum Found {
-    /// A child that was made meanwhile may be missing.
+pub(super) enum ScanResult {
+    /// These processes and their descendants. A child that was created during the scan may be missing.
     Below(Vec<Process>),
-    /// As [`all`] finds them.
+    /// All processes, as from [`all`].
     All(Vec<Process>),
 }
 
-/// These processes and all below them by the kernel's lists of children, unless that takes more files than
-/// to read of each process who its parent is: each thread has a list of its own.
-pub(super) fn below(tops: &[Pid]) -> Found {
+/// These processes and their descendants by the kernel's lists of children. Each thread has its own list, so for many
+/// threads reading the `stat` files of all processes takes fewer files; then the result has all processes.
+pub(super) fn below(ancestors: &[Pid]) -> ScanResult {
     if !has_lists_of_children() {
-        return Found::All(all());
+        return ScanResult::All(all());
     }
     let mut found: Vec<Process> = Vec::new();
-    let mut seen: HashSet<Pid> = tops.iter().copied().collect();
-    let mut next: Vec<Pid> = tops.to_vec();
-    let (mut files, mut limit, mut everyone) = (0, FEW_FILES, None);
+    let mut seen: HashSet<Pid> = ancestors.iter().copied().collect();
+    let mut next: Vec<Pid> = ancestors.to_vec();
+    let (mut files, mut limit, mut all_pids) = (0, MIN_FILE_LIMIT, None);
     while let Some(pid) = next.pop() {
-        let Some(stat) = stat(pid) else { continue };
+        let Some(stat) = proc_stat::of(pid) else { continue };
         files += 1 + stat.threads as usize;
         if files + 2 * next.len() > limit {
-            let pids = everyone.get_or_insert_with(pids);
-            limit = pids.len().max(FEW_FILES);
+            let pids = all_pids.get_or_insert_with(pids);
+            limit = pids.len().max(MIN_FILE_LIMIT);
             if files + 2 * next.len() > limit {
-                return Found::All(read_all(pids));
+                return ScanResult::All(read_all(pids));
             }
         }
         found.push(Process { pid, stat });
@@ -147,27 +150,27 @@ pub(super) fn below(tops: &[Pid]) -> Found {
             add(children_by_thread(pid));
         }
     }
-    Found::Below(found)
+    ScanResult::Below(found)
 }
 
-/// Whether the kernel lists the children of each thread. This does not change.
+/// Whether the kernel has a list of children for each thread (`CONFIG_PROC_CHILDREN`). This never changes.
 fn has_lists_of_children() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| Path::new("/proc/thread-self/children").exists())
 }
 
-/// The children of a thread. `None`: it is gone, or the kernel has no such lists.
+/// The children of a thread. `None`: the thread has ended, or the kernel has no such lists.
 fn children_of(pid: Pid, thread: Pid) -> Option<Vec<Pid>> {
     let mut reader = Reader::new();
     let list = reader.read(format_args!("/proc/{pid}/task/{thread}/children")).ok()?;
-    // Most processes have a few children or none. A read that leaves space for another number had them all.
-    if list.len() + MAX_PID_LENGTH < proc::SIZE {
+    // Most processes have few children. If there is room for another number after the read, the list is complete.
+    if list.len() + MAX_PID_LENGTH < proc::READ_SIZE {
         return Some(parse(list).collect());
     }
     Some(parse(&fs::read(format!("/proc/{pid}/task/{thread}/children")).ok()?).collect())
 }
 
-/// Bytes of the longest process id and a space.
+/// The length of the longest process id and a space, in bytes.
 const MAX_PID_LENGTH: usize = 11;
 
 fn parse(children: &[u8]) -> impl Iterator<Item = Pid> {

@@ -1,7 +1,8 @@
-//! Signals to single members of a tree.
+//! Sends signals to single processes of a tree.
 //!
-//! A number names a process only until it has been reaped. A member's parent may reap it at any moment, so
-//! the signal goes by a pidfd that was checked after it was opened: it reaches that process or none.
+//! The kernel reuses a process id after the process has been reaped, and the parent of a member may reap it at any
+//! time. So the signal is sent by a pidfd whose process is checked after the pidfd is opened: the signal reaches that
+//! process or none.
 
 use std::{
     io,
@@ -11,27 +12,28 @@ use std::{
 
 use nix::libc;
 
-use super::{Identity, scan};
-use crate::{descriptor_reserve, process, reap::Pid};
+use super::scan::Identity;
+use crate::{descriptor_reserve, proc_stat, process, reap::Pid};
 
-/// Sends a signal to a process, and to no other that has got its number since.
+/// Sends a signal (0 to 64) to exactly this process, even if its process id is reused. Uses pidfd_send_signal(2).
 ///
 /// # Errors
-/// `ESRCH` when it is gone, `EPERM` when it is another user's.
+///
+/// `ESRCH` if the process has ended, `EPERM` if it belongs to another user.
 pub fn send_signal(to: Identity, number: i32) -> io::Result<()> {
-    let _room = descriptor_reserve::make_room();
+    let _room = descriptor_reserve::release();
     let gone = || io::Error::from_raw_os_error(libc::ESRCH);
-    let is_it = || scan::stat(to.pid).is_some_and(|stat| stat.start == to.start);
+    let is_same = || proc_stat::of(to.pid).is_some_and(|stat| stat.start == to.start);
     match open(to.pid) {
         Ok(pidfd) => {
-            if !is_it() {
+            if !is_same() {
                 return Err(gone());
             }
             send(&pidfd, number)
         }
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(error),
-        // Linux before 5.3, a filter that does not know the call, or no descriptor left.
-        Err(_) if is_it() => process::signal(to.pid, number),
+        // Linux before 5.3, a seccomp filter that denies the call, or no free descriptor.
+        Err(_) if is_same() => process::signal(to.pid, number),
         Err(_) => Err(gone()),
     }
 }
@@ -56,13 +58,13 @@ fn send(pidfd: &OwnedFd, number: i32) -> io::Result<()> {
 mod tests {
     use nix::libc;
 
-    use super::{Identity, scan, send_signal};
+    use super::{Identity, proc_stat, send_signal};
 
     #[test]
     fn a_number_with_another_start_time_gets_no_signal() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let start = scan::stat(pid).unwrap().start;
-        // Signal 0 asks only whether there is such a process.
+        let start = proc_stat::of(pid).unwrap().start;
+        // Signal 0 only checks that the process exists.
         assert!(send_signal(Identity { pid, start }, 0).is_ok());
         for stranger in [Identity { pid, start: start + 1 }, Identity { pid: i32::MAX, start }] {
             let refused = send_signal(stranger, libc::SIGKILL).unwrap_err();

@@ -1,10 +1,12 @@
-//! Made-up process tables: no process is needed to see who belongs where.
+//! Synthetic process tables: the tests need no real processes.
 
 use std::collections::HashMap;
 
 use super::{
-    Evidence, Pid, Process, Root, RunMark, Stat, Trees,
+    super::{proc_stat::Stat, reap::Pid},
+    Process, Root, RunMark, Trees,
     Witness::{self, Cgroup, Environment, Limit, Main, Output, Parent, Seen, Session},
+    mark::Evidence,
 };
 
 const NAME: &str = "RUN";
@@ -61,9 +63,9 @@ fn mark(key: u64) -> RunMark {
     RunMark::of_run(NAME, 0, key)
 }
 
-/// Trees of these main processes; this process is number 1 in session 1.
+/// Trees with these main processes; this process has id 1 and session 1.
 fn trees(leaders: &[(u64, Pid)]) -> Trees<u64> {
-    let mut trees = Trees { me: 1, own_session: Some(1), ..Trees::new() };
+    let mut trees = Trees { own_pid: 1, own_session: Some(1), ..Trees::new() };
     for (key, leader) in leaders {
         let outputs = [Some(1000 + key), None];
         trees.insert(*key, Root { outputs, user: 0, ..Root::marked(*leader, mark(*key)) });
@@ -78,7 +80,7 @@ fn found(trees: &Trees<u64>, key: u64) -> Vec<(Pid, Witness)> {
 }
 
 #[test]
-fn each_witness_finds_an_orphan() {
+fn each_fact_finds_an_orphan() {
     let mut trees = trees(&[(0, 10), (1, 20)]);
     let known = Known {
         limits: HashMap::from([(40, mark(1).limit)]),
@@ -106,41 +108,41 @@ fn each_witness_finds_an_orphan() {
     assert_eq!(found(&trees, 0), [(10, Main), (11, Parent), (12, Parent), (30, Session), (50, Environment)]);
     assert_eq!(found(&trees, 1), [(20, Main), (40, Limit), (41, Parent), (60, Output)]);
     assert_eq!(owners.iter().flatten().count(), 9);
-    // Each is known now, also without its mark.
+    // The members are known now, even without their marks.
     trees.assign(&all, &Known::default());
     assert_eq!(found(&trees, 1), [(20, Main), (40, Limit), (41, Parent), (60, Output)]);
 }
 
 #[test]
-fn a_process_that_was_seen_stays_a_member_when_its_parent_ends() {
+fn a_known_process_stays_a_member_when_its_parent_exits() {
     let mut trees = trees(&[(0, 10)]);
     let known = Known::default();
     trees.assign(&[process(1, 0, 1), process(10, 1, 10), process(11, 10, 11), process(12, 11, 12)], &known);
     trees.main_ended(0);
     trees.assign(&[process(1, 0, 1), process(12, 1, 12)], &known);
     assert_eq!(found(&trees, 0), [(12, Seen)]);
-    // In its session: as good as itself. Another process that has got the number is not.
+    // A process in the session of the member is a member. A process with the same id and another start time is not.
     let mut another = process(12, 1, 13);
     another.stat.start += 1;
     trees.assign(&[process(1, 0, 1), process(14, 1, 12), another], &known);
     assert_eq!(found(&trees, 0), [(14, Session)]);
 }
 
-/// After a wrap of the process ids another run's orphan may be in a session with a number that was seen.
+/// When process ids wrap around, an orphan of another run may be in a session with a known number.
 #[test]
-fn a_mark_of_another_run_contradicts_session_and_output() {
+fn a_mark_of_another_run_overrules_session_and_output() {
     let all = [process(1, 0, 1), process(10, 1, 10), process(20, 1, 20), process(30, 1, 10)];
     let by_limit = |limit| Known { limits: HashMap::from([(30, limit)]), ..Known::default() };
     let by_entry = |entry| Known { entries: HashMap::from([(30, entry)]), ..Known::default() };
     let cases = [
         (by_limit(mark(1).limit), Some((1, Limit))),
         (by_entry(mark(1).entry), Some((1, Environment))),
-        // Of a run that has ended, or of a health check.
+        // A mark of a run that has ended, or of a health probe.
         (by_limit(mark(7).limit), None),
         (by_entry(mark(7).entry), None),
-        (by_limit(RunMark::of_check(NAME, 0, 0).limit), None),
-        (by_entry(RunMark::of_check(NAME, 0, 0).entry), None),
-        // A supervisor below this one gives marks, too.
+        (by_limit(RunMark::of_health_probe(NAME, 0, 0).limit), None),
+        (by_entry(RunMark::of_health_probe(NAME, 0, 0).entry), None),
+        // A supervisor that runs below this one sets marks, too.
         (by_limit(RunMark::of_run(NAME, u64::MAX, 7).limit), Some((0, Session))),
         (by_entry(RunMark::of_run(NAME, u64::MAX, 7).entry), Some((0, Session))),
         (Known::default(), Some((0, Session))),
@@ -163,12 +165,12 @@ fn a_process_belongs_to_the_run_of_its_cgroup() {
     trees.index.groups = (0..3).map(|key| (format!("/app/procrun-1-99/{}", key + 1), key)).collect();
     let groups = [
         (30, "/app/procrun-1-99/1"),
-        // The worker has made cgroups of its own.
+        // The worker has created cgroups below its own.
         (40, "/app/procrun-1-99/2/jobs/7"),
-        // Of another run: its mark, session and pipe do not count.
+        // The cgroup of another run: mark, session and pipe do not count.
         (50, "/app/procrun-1-99/12"),
         (60, "/app/procrun-1-99/3"),
-        // Not of this procrun, or moved out of its cgroup.
+        // A cgroup of another procrun, or none of procrun's.
         (70, "/app/procrun-1-990/1"),
         (80, "/app"),
     ];
@@ -187,7 +189,7 @@ fn a_process_belongs_to_the_run_of_its_cgroup() {
 }
 
 #[test]
-fn a_session_is_forgotten_with_its_last_process() {
+fn a_session_is_removed_with_its_last_process() {
     let mut trees = trees(&[(0, 10)]);
     let known = Known::default();
     let rest = [process(1, 0, 1), process(10, 1, 10)];
@@ -195,7 +197,7 @@ fn a_session_is_forgotten_with_its_last_process() {
     trees.assign(&rest, &known);
     trees.assign(&[rest[0], rest[1], process(12, 1, 11)], &known);
     assert_eq!(found(&trees, 0), [(10, Main)]);
-    // The number of a main process that has ended is another main process's now.
+    // The process id of the main process that has ended now belongs to another main process.
     trees.main_ended(0);
     trees.insert(1, Root::of_leader(10));
     trees.assign(&[rest[0], rest[1], process(12, 1, 10)], &known);
@@ -204,7 +206,7 @@ fn a_session_is_forgotten_with_its_last_process() {
 }
 
 #[test]
-fn a_tree_without_orphans_is_what_its_main_process_has_below_it() {
+fn a_tree_without_orphans_has_only_descendants_of_its_main_process() {
     let mut trees = trees(&[(0, 10)]);
     trees.set_keeps_orphans(0, false);
     let known = Known { limits: HashMap::from([(11, mark(0).limit)]), ..Known::default() };
@@ -216,7 +218,7 @@ fn a_tree_without_orphans_is_what_its_main_process_has_below_it() {
 }
 
 #[test]
-fn the_limit_of_another_app_is_not_believed_of_another_apps_user() {
+fn the_limit_of_an_app_is_not_accepted_from_the_user_of_another_app() {
     let mut trees = trees(&[(0, 10)]);
     trees.insert(1, Root { user: 65534, ..Root::marked(20, mark(1)) });
     let orphan = |user| Known {
@@ -225,15 +227,15 @@ fn the_limit_of_another_app_is_not_believed_of_another_apps_user() {
         ..Known::default()
     };
     let all = [process(1, 0, 1), process(10, 1, 10), process(20, 1, 20), process(30, 1, 30)];
-    for (user, believed) in [(65534, false), (0, true), (33, true)] {
+    for (user, accepted) in [(65534, false), (0, true), (33, true)] {
         trees.assign(&all[..3], &Known::default());
         trees.assign(&all, &orphan(user));
-        assert_eq!(found(&trees, 0).len(), if believed { 2 } else { 1 }, "{user}");
+        assert_eq!(found(&trees, 0).len(), if accepted { 2 } else { 1 }, "{user}");
     }
 }
 
 #[test]
-fn a_ring_and_a_long_chain_are_survived() {
+fn a_cycle_and_a_long_chain_are_handled() {
     let known = Known::default();
     let mut trees = trees(&[(3, 99_999)]);
     assert_eq!(trees.assign(&[process(5, 6, 5), process(6, 5, 6)], &known), [None, None]);
@@ -242,13 +244,13 @@ fn a_ring_and_a_long_chain_are_survived() {
 }
 
 #[test]
-fn a_look_at_one_tree_leaves_the_others_as_they_were() {
+fn a_scan_of_one_tree_leaves_the_others_unchanged() {
     let mut trees = trees(&[(0, 10), (1, 20)]);
     let known = Known::default();
     let all =
         [process(1, 0, 1), process(10, 1, 10), process(11, 10, 11), process(20, 1, 20), process(21, 20, 20)];
     trees.assign(&all, &known);
-    // Of the first one something has ended and something has come; of the second one nothing is seen.
+    // In the first tree one process has ended and two are new; nothing of the second tree was scanned.
     let some = [process(10, 1, 10), process(12, 10, 10), process(13, 1, 11)];
     let owners = trees.owners(&some, &known);
     trees.remember(&owners, Some(&[0]));

@@ -1,45 +1,46 @@
-//! What `/proc/PID/stat` says, read from its bytes (proc_pid_stat(5)).
+//! The state of a process from `/proc/PID/stat` (proc_pid_stat(5)).
 //!
-//! Pure. The name of a process may be any bytes, `)` and spaces included: what counts comes behind its
-//! last `)`.
+//! [`parse`] is pure. The name of a process may contain any bytes, `)` and spaces included, so the fields are read
+//! after the last `)`.
 
 use memchr::memrchr;
 
-use super::super::reap::Pid;
+use super::{proc::Reader, reap::Pid};
 
-/// One process at one moment. Times are in clock ticks.
+/// The state of one process at one moment. Times are in clock ticks
+/// ([`ticks_a_second`](super::units::ticks_a_second)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// It has ended and was not waited for yet.
+    /// The process has exited and its parent has not waited for it yet.
     pub is_zombie: bool,
-    /// Whether it has executed a program since its creation.
+    /// The process has executed a program since its creation.
     pub has_executed: bool,
-    /// The process id of its parent.
+    /// The process id of the parent.
     pub parent: Pid,
-    /// The process id of its process group's leader.
+    /// The process id of the process group leader.
     pub group: Pid,
-    /// The process id of its session's leader.
+    /// The process id of the session leader.
     pub session: Pid,
-    /// User and system time of its own, all threads.
+    /// User and system time of all threads of the process.
     pub own: u64,
-    /// User and system time of the children it has waited for, and of theirs.
+    /// User and system time of the children that the process has waited for, and of their children.
     pub children: u64,
-    /// Its threads.
+    /// The number of threads.
     pub threads: u32,
-    /// When it started, since the machine did. With the process id it names a process for good.
+    /// Start time after the boot of the machine. Together with the process id it identifies one process.
     pub start: u64,
-    /// Resident memory in pages.
+    /// Resident memory (RSS) in pages ([`page_size`](super::units::page_size)).
     pub pages: u64,
 }
 
-/// `PF_FORKNOEXEC` of the kernel's sched.h.
+/// `PF_FORKNOEXEC` of the kernel's `include/linux/sched.h`.
 const NOT_EXECUTED: u64 = 0x40;
 
-/// Reads the text of a `stat` file.
+/// Parses the content of a `stat` file. `None`: the content is truncated or not of this format.
 pub fn parse(text: &[u8]) -> Option<Stat> {
     let behind = memrchr(b')', text)? + 1;
     let text = std::str::from_utf8(&text[behind..]).ok()?;
-    // The first is field 3, the state.
+    // The first field here is field 3, the state.
     let mut fields = text.split_ascii_whitespace();
     let mut skip = |count: usize| fields.nth(count);
     let is_zombie = matches!(skip(0)?, "Z" | "X");
@@ -47,7 +48,7 @@ pub fn parse(text: &[u8]) -> Option<Stat> {
     let group = skip(0)?.parse().ok()?;
     let session = skip(0)?.parse().ok()?;
     let mut number = |count: usize| -> Option<u64> {
-        // Some are signed, but never negative for long: children's times were on some kernels.
+        // Some fields are signed. Some kernels have reported negative times of children.
         let number: i64 = skip(count)?.parse().ok()?;
         Some(number.max(0).unsigned_abs())
     };
@@ -58,6 +59,16 @@ pub fn parse(text: &[u8]) -> Option<Stat> {
     let start = number(1)?;
     let pages = number(1)?;
     Some(Stat { is_zombie, has_executed, parent, group, session, own, children, threads, start, pages })
+}
+
+/// Reads the `stat` file of a process with a reader that is used for many files. `None`: the process has ended.
+pub fn read(pid: Pid, reader: &mut Reader) -> Option<Stat> {
+    parse(reader.read(format_args!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The current state of one process. `None`: the process has ended.
+pub fn of(pid: Pid) -> Option<Stat> {
+    read(pid, &mut Reader::new())
 }
 
 #[cfg(test)]
