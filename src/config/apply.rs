@@ -1,41 +1,38 @@
-//! One value → where its key says, in the draft.
+//! Decodes one value by the kind of its key, and stores it in the draft.
 //!
-//! It knows what each kind of key takes, and what PM2's files may say besides. It names no key, and
-//! says nothing to anybody: the caller gets the outcome.
+//! It knows no key by name. It reports nothing itself: the caller gets the outcome.
 
 use std::sync::Arc;
 
 use super::{
-    arguments,
-    draft::EnvVar,
-    env_file, health,
+    arguments, env_file, health,
     keys::{Choice, Kind, OutOfRange, ZeroMeans},
     limits, listen, order,
-    origin::Origin,
+    origin::{EnvVar, Origin},
     tree::{Node, SourceLocation, Value},
     value::{self, Complaint, Decoded, Dialect},
     watching,
 };
 use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, placeholder, validate::MAX_DURATION};
 
-/// What is said of a text where a table of variables is wanted.
+/// The complaint about a string in the place of a table of variables.
 pub(super) const NO_VARIABLE: &str = "is a string, which sets no variable";
 
-/// What became of a value.
+/// The effect of a value.
 pub(super) enum Outcome {
-    /// It is in the draft.
+    /// The value is in the draft.
     Set,
-    /// It says nothing.
+    /// The value leaves the key unset.
     Unset,
-    /// It asks for a service of PM2 itself.
+    /// The value requests a service of PM2 itself.
     Unsupported,
-    /// It sets nothing, as in PM2; this has to be said.
+    /// The value sets nothing, as in PM2. The notice must be reported.
     Noted(String),
-    /// It is in the draft, but not as it was written; this has to be said.
+    /// The value is in the draft in another form. The notice must be reported.
     Adjusted(String),
 }
 
-/// Reads a value and puts it where its key says.
+/// Decodes a value and stores it where the kind of its key requires.
 pub(super) fn apply<D>(
     kind: &Kind<D>,
     node: &Node,
@@ -111,7 +108,7 @@ pub(super) fn apply<D>(
             }
             None => {
                 let path = value::full_text(node)?;
-                // PM2's word. It is said, so no default file takes its place.
+                // PM2 reads `NULL` as no file. The key counts as set, so no default file replaces it.
                 set(draft, Some(if path == "NULL" { NO_FILE.to_owned() } else { path }));
             }
         },
@@ -147,8 +144,8 @@ pub(super) fn apply<D>(
     Ok(Outcome::Set)
 }
 
-/// PM2 puts the id of an instance before `.pid`, in the place of one that is there. A name with a placeholder, or
-/// with another ending, stays as it is.
+/// The name of the file by PM2's rule: the instance id replaces a number before `.pid`, or is inserted there. A name
+/// with a placeholder or with another ending is used as it is.
 pub(super) fn pid_file_of_pm2(path: &str) -> String {
     let Some(stem) = path.strip_suffix(".pid").filter(|_| !placeholder::is_in(path)) else {
         return path.to_owned();
@@ -158,7 +155,7 @@ pub(super) fn pid_file_of_pm2(path: &str) -> String {
     format!("{base}-{}.pid", placeholder::ID)
 }
 
-/// What only PM2's files mean with a value, or bear: PM2 starts with it, so it is no error here.
+/// Values that only PM2's formats accept: PM2 starts apps with them, so they are not errors here.
 fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outcome>> {
     let described = || node.value.describe();
     Ok(Some(match kind {
@@ -188,7 +185,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
                 None => Outcome::Set,
             }
         }
-        // PM2 takes a time that never comes for what it says.
+        // PM2 accepts a pattern that never matches.
         Kind::Cron(_) => match value::cron(node)? {
             Err(never) => Outcome::Noted(never),
             Ok(_) => return Ok(None),
@@ -205,7 +202,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
                 let (parts, others): (Vec<_>, Vec<_>) =
                     items.iter().partition(|item| value::text(item).is_ok());
                 let parts: Vec<String> = parts.into_iter().filter_map(value::scalar_text).collect();
-                // Each name contains the empty text.
+                // Each name contains the empty string.
                 let all = parts.iter().any(String::is_empty);
                 set(draft, if all { InheritEnv::Nothing } else { InheritEnv::Without(parts) });
                 match others.first().map(|other| other.value.describe()) {
@@ -228,7 +225,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
     }))
 }
 
-/// The variables of a table, each with its place.
+/// The variables of a table, each with its origin.
 pub(super) fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decoded<Vec<EnvVar>> {
     let variables = value::environment(node)?;
     Ok(variables
@@ -245,7 +242,7 @@ pub(super) fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decod
         .collect())
 }
 
-/// `"a", "b" or "c"`; PM2's long forms are understood, not advertised.
+/// `"a", "b" or "c"`, without PM2's long forms.
 pub(super) fn one_of<D>(choices: &[Choice<D>]) -> String {
     let words = choices.iter().map(|(word, _)| word).filter(|word| !word.ends_with("_mode"));
     let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();

@@ -1,11 +1,11 @@
-//! Arguments: a list of them, or one text that is split, as a shell would or as PM2 does.
+//! Arguments: a list of strings, or one string that is split as a shell does or as PM2 does.
 
 use super::{
     tree::{Node, Value},
     value::{Complaint, Decoded, Dialect, complain, must_be, scalar_text, text},
 };
 
-/// Arguments: a list, or one text that is split.
+/// Decodes a list of arguments, or one string that is split.
 pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
     match &node.value {
         Value::List(items) => {
@@ -41,8 +41,8 @@ pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
     }
 }
 
-/// PM2's own splitting (`lib/tools/Config.js`): at spaces, not inside quotes; the quotes around a
-/// whole word go, those after `name=` stay.
+/// Splits like PM2 (`lib/tools/Config.js`): at spaces outside of quotes. Quotes around a whole word are removed,
+/// quotes after `name=` are kept.
 fn split_as_pm2(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();
@@ -63,13 +63,13 @@ fn split_as_pm2(text: &str) -> Vec<String> {
     words
 }
 
-/// The end of `name="a b"` at the start of a text.
+/// The end of `name="a b"` at the start of a string.
 fn quoted_assignment(text: &str) -> Option<usize> {
     let equals = text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '='))?;
     (equals > 0 && text[equals..].starts_with('=')).then(|| closed(text, equals + 1))?
 }
 
-/// The end of the quoted piece that begins at `at`.
+/// The end of the quoted part that begins at `at`.
 fn closed(text: &str, at: usize) -> Option<usize> {
     let quote = text[at..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
     text[at + 1..].find(quote).map(|end| at + 1 + end + 1)

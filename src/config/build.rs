@@ -1,26 +1,28 @@
-//! A draft → an [`AppSpec`]: defaults, paths, the environment, and what follows from what.
+//! A draft → an [`AppSpec`]: defaults, paths, the environment, and derived settings.
 //!
-//! Relative paths: an app's `cwd` is seen from the directory of a TOML file, but from the working
-//! directory of the caller for PM2's formats, as PM2 does; so is the default of `cwd`. `script`,
-//! log files and `pid_file` are seen from the app's `cwd`. `env_file` is seen from the directory
-//! of the file it stands in. What a flag says is seen from the caller's working directory, but
-//! for log files and `pid_file`, which stay with the app's `cwd` as in PM2.
+//! Bases of relative paths:
+//! - `cwd`, and its default: the directory of a TOML file, but the caller's working directory for PM2's formats, as
+//!   in PM2;
+//! - `script`, log files and `pid_file`: the app's `cwd`;
+//! - `env_file`: the directory of the file that sets it;
+//! - values of flags: the caller's working directory, except log files and `pid_file`, which use the app's `cwd` as
+//!   in PM2.
 
 use std::{
     collections::BTreeMap,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
 use super::{
-    UNANSWERED_HINT, Unanswered,
-    draft::{Draft, EnvVar},
+    build_context::{BuildContext, BuildOutput},
+    draft::Draft,
     env_file,
     keys::{APP_KEYS, TIME_FORMAT, all},
     mode,
     notices::Notices,
     order::Wanted,
-    origin::{AppSettings, Origin, Setting},
+    origin::{AppSettings, EnvVar, Origin, Setting},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     sites,
@@ -32,54 +34,17 @@ use crate::spec::{
     LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal, Stdin, UnreadFile,
     validate::MAX_DURATION,
 };
-use crate::sys::{bounded_lookup::Lookups, zone};
+use crate::sys::zone;
 
 /// PM2's default of `instance_var`.
 const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 
-/// Where the file stands and who reads it.
-pub(super) struct Surroundings<'a> {
-    /// What relative `cwd`s are seen from.
-    pub(super) base: &'a Path,
-    pub(super) dialect: Dialect,
-    /// The directory of the file, absolute.
-    pub(super) file_dir: &'a Path,
-    /// The caller's working directory.
-    pub(super) caller_cwd: &'a Path,
-    pub(super) environment: &'a BTreeMap<OsString, OsString>,
-    /// `--env`.
-    pub(super) env_name: Option<&'a str>,
-    /// What the user called the file.
-    pub(super) name: &'a str,
-    /// The variables that the file itself put into its `process.env`.
-    pub(super) process_env: &'a [(String, String)],
-}
-
-/// What is gathered on the way.
-pub(super) struct Gathered<'a> {
-    pub(super) problems: &'a mut Problems,
-    pub(super) notices: &'a mut Notices,
-    pub(super) files_read: &'a mut Vec<PathBuf>,
-    /// For files that belong to one application alone.
-    pub(super) lookups: &'a mut Lookups,
-    /// Those that timed out.
-    pub(super) unanswered: &'a mut Vec<Unanswered>,
-}
-
-impl Gathered<'_> {
-    /// A look-up for an application has timed out. `consequence` completes the notice.
-    pub(super) fn unanswered(&mut self, app: &str, what: String, consequence: &str) {
-        self.notices.add(format!("app `{app}`: {what}: {consequence}; {UNANSWERED_HINT}"));
-        self.unanswered.push(Unanswered { app: app.to_owned(), what, hint: UNANSWERED_HINT });
-    }
-}
-
-/// Builds one application that is called `name`.
+/// Builds the application `name`.
 pub(super) fn build(
     mut draft: Draft,
     name: String,
-    around: &Surroundings<'_>,
-    gathered: &mut Gathered<'_>,
+    around: &BuildContext<'_>,
+    gathered: &mut BuildOutput<'_>,
 ) -> (AppSpec, AppSettings) {
     defaults_of_pm2(&mut draft, around, gathered.notices);
     end_of_container(&mut draft);
@@ -98,7 +63,7 @@ pub(super) fn build(
     };
     let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, around.environment, gathered);
     let merge = draft.merge_logs.unwrap_or_else(|| {
-        // PM2 lets the instances share their files unless their number is set.
+        // In PM2 the instances share their log files unless their number is set.
         draft.exec_mode != Some(ExecMode::Cluster) && draft.instances == Some(Instances::CpusMinus(0))
     });
     let in_cwd = |file: &Option<String>| {
@@ -129,12 +94,12 @@ pub(super) fn build(
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
         limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
-        // Which of them are there, and what each of them can tell, is not known yet.
+        // Whether the dependencies exist, and which conditions they can meet, is checked later.
         order: Order { depends_on: provisional(&draft.depends_on), oneshot: draft.oneshot },
         restart: {
             let mut restart = draft.restart.clone();
             restart.backoff = backoff(&draft);
-            // PM2's 0 and 1 both mean: not once more.
+            // In PM2, 0 and 1 both mean that there is no restart.
             restart.max_restarts = restart.max_restarts.max(1);
             restart
         },
@@ -182,13 +147,13 @@ fn date_format(draft: &mut Draft) -> Option<String> {
     draft.date_format.clone()
 }
 
-/// The socket of the built-in file server, unless the file names others.
+/// Adds the socket of the built-in file server, unless the file sets others.
 fn socket_of_site(
     draft: &mut Draft,
     name: &str,
     args: &[String],
     env: &EnvSpec,
-    around: &Surroundings<'_>,
+    around: &BuildContext<'_>,
     problems: &mut Problems,
 ) {
     let of_caller = |name: &str| Some(around.environment.get(OsStr::new(name))?.to_str()?.to_owned());
@@ -206,8 +171,8 @@ fn provisional(wanted: &[Wanted]) -> Vec<Dependency> {
     wanted.iter().map(dependency).collect()
 }
 
-/// What was said of one application and cannot all be meant.
-fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered: &mut Gathered<'_>) {
+/// Reports settings of one application that contradict each other.
+fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered: &mut BuildOutput<'_>) {
     let name = spec.name.clone();
     let mut wrong = |key: &'static str, what: &str, hint: &str, consequence: &str| {
         let place = draft.origin(key).place().cloned();
@@ -239,7 +204,7 @@ fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered:
     }
 }
 
-/// `critical` and `ends_container` say what `on_errored` says, and more.
+/// Sets `on_errored` and `ends_on_success` from `critical` and `ends_container`.
 fn end_of_container(draft: &mut Draft) {
     use EndsContainer::{Always, OnFailure, OnSuccess};
     let when = draft.ends_container;
@@ -252,8 +217,8 @@ fn end_of_container(draft: &mut Draft) {
     }
 }
 
-/// PM2 takes some defaults from its own environment.
-fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut Notices) {
+/// Defaults that PM2 reads from its environment.
+fn defaults_of_pm2(draft: &mut Draft, around: &BuildContext<'_>, notices: &mut Notices) {
     let variable = |name: &str| {
         let value = around.environment.get(OsStr::new(name)).filter(|value| !value.is_empty());
         value.map(|value| value.to_string_lossy())
@@ -272,7 +237,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
             ignored("PM2_KILL_SIGNAL", &value, "signal such as SIGTERM");
         }
     }
-    // Any value but an empty one, and whatever the file says: as PM2 has it.
+    // As in PM2, any value except the empty string sets it, whatever the file sets.
     if variable("PM2_KILL_USE_MESSAGE").is_some() {
         draft.stop.with_message = true;
         draft.origins.insert("shutdown_with_message", Origin::Environment("PM2_KILL_USE_MESSAGE".into()));
@@ -292,7 +257,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
     }
 }
 
-fn working_directory(draft: &Draft, around: &Surroundings<'_>) -> PathBuf {
+fn working_directory(draft: &Draft, around: &BuildContext<'_>) -> PathBuf {
     let base = match draft.origin("cwd") {
         Origin::Flag(_) => around.caller_cwd,
         _ => around.base,
@@ -303,14 +268,14 @@ fn working_directory(draft: &Draft, around: &Surroundings<'_>) -> PathBuf {
     }
 }
 
-fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) -> Interpreter {
+fn interpreter(draft: &Draft, around: &BuildContext<'_>, notices: &mut Notices) -> Interpreter {
     if draft.is_built_in {
         return Interpreter::BuiltIn;
     }
     match draft.interpreter.as_deref() {
         None => Interpreter::Auto,
         Some("none") => Interpreter::None,
-        // PM2 asks nvm for that version.
+        // PM2 runs this version from nvm.
         Some(program) => match program.strip_prefix("node@") {
             None => Interpreter::Program(program.to_owned()),
             Some(version) => {
@@ -327,7 +292,7 @@ fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) 
     }
 }
 
-/// A question to a port that many share finds any of them.
+/// Warns about a `health` probe of a port that several instances share: any of them may respond.
 fn who_answers(spec: &AppSpec, notices: &mut Notices) {
     let asks_a_port = spec.health.liveness.as_ref().is_some_and(|probe| match probe.target {
         ProbeTarget::Http { .. } | ProbeTarget::Tcp(_) => true,
@@ -348,8 +313,8 @@ fn who_answers(spec: &AppSpec, notices: &mut Notices) {
 fn schedule(
     draft: &Draft,
     app: &str,
-    around: &Surroundings<'_>,
-    gathered: &mut Gathered<'_>,
+    around: &BuildContext<'_>,
+    gathered: &mut BuildOutput<'_>,
 ) -> Option<Schedule> {
     let pattern = draft.cron.clone()?;
     let zone_name = draft.cron_timezone.clone();
@@ -365,7 +330,7 @@ fn schedule(
     };
     let found = match gathered.lookups.run(&file, look_up) {
         Some(result) => result.map_err(|error| format!("failed: {error}")),
-        // Without a file.
+        // Built-in zones need no file.
         None => zone_name.as_deref().and_then(zone::built_in).map(Some).ok_or_else(|| "timed out".to_owned()),
     };
     let zone = found.unwrap_or_else(|why| {
@@ -384,11 +349,11 @@ fn backoff(draft: &Draft) -> Backoff {
     }
 }
 
-/// What procrun itself tells each worker: the `process.env` of a file cannot change that.
+/// Variables that procrun sets for each worker. `process.env` of a file cannot change them.
 const OF_PROCRUN: [&str; 6] = ["PWD", "name", "namespace", "exec_mode", "instances", "pm_id"];
 
-/// The variables that the file put into its `process.env`: they count as inherited, as in PM2.
-fn from_process_env<'a>(draft: &'a Draft, around: &'a Surroundings<'_>) -> impl Iterator<Item = EnvVar> + 'a {
+/// The variables that the file has set in its `process.env`. They count as inherited, as in PM2.
+fn from_process_env<'a>(draft: &'a Draft, around: &'a BuildContext<'_>) -> impl Iterator<Item = EnvVar> + 'a {
     let instance_var = draft.instance_var.as_deref().unwrap_or(INSTANCE_VAR);
     let variables = around.process_env.iter().filter(move |(name, _)| {
         draft.inherit.takes(name) && !OF_PROCRUN.contains(&name.as_str()) && name != instance_var
@@ -400,23 +365,23 @@ fn from_process_env<'a>(draft: &'a Draft, around: &'a Surroundings<'_>) -> impl 
     })
 }
 
-/// The variables of an application, and where each is from.
+/// The variables of an application, each with its origin.
 struct Variables {
     values: BTreeMap<String, String>,
     provenance: Vec<EnvVar>,
     unread_files: Vec<UnreadFile>,
 }
 
-/// The file's `process.env`, then `env_file`, `env`, `port` and `env_<name>`: the later wins.
+/// Merges the file's `process.env`, `env_file`, `env`, `port` and `env_<name>`. A later one overrides.
 fn variables(
     draft: &mut Draft,
     app: &str,
-    around: &Surroundings<'_>,
-    gathered: &mut Gathered<'_>,
+    around: &BuildContext<'_>,
+    gathered: &mut BuildOutput<'_>,
 ) -> Variables {
     let mut said: Vec<EnvVar> = from_process_env(draft, around).collect();
     let origin = draft.origin("env_file");
-    // With the number of variables that are set before each.
+    // Each with the number of variables that are set before it.
     let mut unread: Vec<(UnreadFile, usize)> = Vec::new();
     for file in std::mem::take(&mut draft.env_files) {
         let before = said.len();

@@ -1,4 +1,4 @@
-//! Flags → what they change in an application that is there already.
+//! The changes that flags make to an existing application.
 
 use std::{
     collections::BTreeMap,
@@ -8,31 +8,35 @@ use std::{
 };
 
 use super::{
-    EX_USAGE, FlagValue, Flags, Inner, Loaded, Patch, Problem, Problems, Source,
     draft::Draft,
+    flags::{FlagValue, Flags},
     keys::{APP_KEYS, Key, Kind, find},
+    loaded::Loaded,
+    patch::Patch,
+    problem::{EX_USAGE, Problem, Problems},
+    source::{Inner, Source},
     target::{self, Target},
 };
 use crate::spec::AppSpec;
 
-/// What flags change.
+/// The changes that flags make.
 #[derive(Debug)]
 pub struct Changes {
-    /// What to give to the application; `None` is nothing.
+    /// The change of the application. `None`: nothing changes.
     pub patch: Option<Patch>,
-    /// What is worth saying although nothing is wrong.
+    /// Notices about flags that are not errors.
     pub notices: Vec<String>,
 }
 
-/// Stands for the script of whichever application it is: what only Node can do is not taken back.
+/// A placeholder for the script of the application. Its name is a Node script's, so that settings for Node are kept.
 const SOME_SCRIPT: &str = "app.js";
 
 impl Flags {
-    /// What these flags, and the arguments behind `--`, change in an application that is there.
+    /// The changes that these flags, and the arguments after `--`, make to an existing application.
     ///
     /// # Errors
-    /// A value that is wrong, or a flag that says nothing about an application that is there; exit
-    /// code 64.
+    ///
+    /// A wrong value, or a flag that cannot apply to an existing application; exit code 64.
     pub fn changes(
         mut self,
         args: Option<Vec<OsString>>,
@@ -55,7 +59,7 @@ impl Flags {
         let mut keys: Vec<String> = Vec::new();
         for (key, flag) in self.said() {
             match find(APP_KEYS, key) {
-                // An app needs a name: `null` cannot unset it.
+                // An app must have a name: `null` cannot unset it.
                 Some(known) if known.name == "name" && self.says(key).is_none() => {
                     problems.push(unchangeable(known.name, flag));
                 }
@@ -78,7 +82,7 @@ impl Flags {
         let says_what_not = is_said("ignore_watch") || is_said("watch_delay");
         let toggles_watch = self.is_switch("watch") && !says_what_not;
         if !is_said("watch") && says_what_not {
-            // Without it nothing is watched, and their values would be lost.
+            // Without `watch` no files are watched, and these values would be lost.
             self.set("watch", "--watch", FlagValue::Switch(true));
         }
         let inner = Inner {
@@ -92,7 +96,7 @@ impl Flags {
             converts_to: None,
         };
         let Loaded { plan, notices, .. } = Source(Arc::new(inner)).load_script(SOME_SCRIPT)?;
-        // What others depend on comes first.
+        // Keys on which others depend come first.
         let rank = |key: &String| ["cwd", "interpreter", "watch"].iter().position(|first| first == key);
         keys.sort_unstable_by(|one, other| {
             (rank(one).unwrap_or(usize::MAX), one).cmp(&(rank(other).unwrap_or(usize::MAX), other))
@@ -107,12 +111,12 @@ impl Flags {
     }
 }
 
-/// Whether an application that is there can be given this key, or is told that it has no effect.
+/// Whether an existing application can take this key, or reports that the key has no effect.
 pub fn can_change(key: &str) -> bool {
     find(APP_KEYS, key).is_some_and(|known| known.patch.is_some() || has_no_effect(known))
 }
 
-/// A notice says so.
+/// A notice reports it.
 fn has_no_effect(key: &Key<Draft, AppSpec>) -> bool {
     matches!(key.kind, Kind::Unsupported | Kind::Ignored)
 }

@@ -1,24 +1,24 @@
-//! The text of `cron_restart` → [`Pattern`].
+//! Parses the value of `cron_restart` to a [`Pattern`].
 //!
-//! 5 fields, or 6 with seconds before them, or a nickname. In a field: `*`, numbers, names, ranges, lists, and
-//! steps from a start, through a range or through all. Sunday is 0 and 7. A day of the month and a day of the
-//! week that are both set are alternatives, as in cron(8) (PM2 requires both). `L` is the last day of the
-//! month, as in PM2; the `W`, `#` and `5L` of other crons are errors.
+//! A pattern has 5 fields, or 6 with seconds first, or is a nickname. A field has `*`, numbers, names, ranges, lists
+//! and steps. Sunday is 0 and 7. If day of month and day of week are both set, one of them must match, as in cron(8)
+//! (PM2 requires both). `L` is the last day of the month, as in PM2. The `W`, `#` and `5L` of other cron
+//! implementations are errors.
 //!
-//! The next time is not computed here but in `spec`.
+//! `spec` computes the next time.
 
 use std::collections::BTreeSet;
 
 use super::tree::shorten;
 use crate::spec::{Fields, MonthDays, Pattern};
 
-/// What one field may hold.
+/// The rules of one field.
 struct Field {
     /// Its name in errors.
     name: &'static str,
     first: u8,
     last: u8,
-    /// Other words for its numbers, from the first on.
+    /// Names for its numbers, from the first on.
     names: &'static [&'static str],
 }
 
@@ -39,16 +39,16 @@ const WEEKDAYS: Field = Field {
     names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
 };
 
-/// What is wrong with a pattern. Each reads on after the name of its key.
+/// The error of a pattern: a clause that follows the name of its key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// Not a pattern.
+    /// The string is not a pattern.
     Unreadable(String),
-    /// It is one, but no day fits it.
+    /// It is a pattern, but no date matches it.
     Never(String),
 }
 
-/// Reads a pattern.
+/// Parses a pattern.
 pub(super) fn parse(text: &str) -> Result<Pattern, Wrong> {
     const MAX_LENGTH: usize = 256;
     if text.len() > MAX_LENGTH {
@@ -104,7 +104,7 @@ fn fields(text: &str) -> Result<Fields, String> {
 }
 
 impl Field {
-    /// All numbers of a field.
+    /// All numbers that a field matches.
     fn numbers(&self, field: &str) -> Result<BTreeSet<u8>, String> {
         let mut numbers = BTreeSet::new();
         for part in field.split(',') {
@@ -136,7 +136,7 @@ impl Field {
         if from <= to {
             numbers.extend((from..=to).step_by(step.into()));
         } else if last == 7 {
-            // `fri-mon` goes on in the next week.
+            // `fri-mon` continues in the next week.
             numbers.extend((from..=to + 7).step_by(step.into()).map(|day| day % 7));
         } else {
             return Err(format!("has `{}` for the {name}: the range ends before it begins", shorten(part)));
@@ -166,14 +166,14 @@ impl Field {
     }
 }
 
-/// `L`, `5L`, `LW`, `15W`, `5#3`, `mon#1`: some crons know the last and the nearest of something.
+/// `L`, `5L`, `LW`, `15W`, `5#3`, `mon#1`: extensions of other cron implementations.
 fn is_of_other_crons(word: &str) -> bool {
     let (letters, digits): (Vec<char>, Vec<char>) = word.chars().partition(|c| !c.is_ascii_digit());
     let known = letters.iter().all(|c| matches!(c, 'l' | 'L' | 'w' | 'W'));
     word.contains('#') || known && !letters.is_empty() && digits.len() <= 2
 }
 
-/// Digits only: no sign, no space.
+/// Parses digits only: no sign, no space.
 fn number(word: &str) -> Option<u8> {
     word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok())?
 }

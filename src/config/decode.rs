@@ -1,25 +1,25 @@
-//! The tree of a file → drafts, by way of the key table.
+//! The tree of a file → drafts, by the key table.
 //!
-//! It knows the shapes a root may have and what to say about a key that is unknown, twice there,
-//! or for later. What a key means is in `keys`, what a value is in `value`.
+//! It knows the forms of a file, and reports unknown and repeated keys. `keys` has the meaning of a key, `value`
+//! decodes a value.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     rc::Rc,
-    sync::Arc,
 };
 
 use super::{
     apply::{self, Outcome, apply},
     defaults::{self, Defaults},
     document::Document,
-    draft::{Draft, EnvVar, RuntimeDraft},
+    draft::{Draft, RuntimeDraft},
+    effective::effective_entries,
     env_file,
     include::{self, Include},
     keys::{APP_KEYS, APPS, CWD, DEFAULTS, INCLUDE, Key, Owner, RUNTIME_KEYS, file_keys, find, words},
     notices::Notices,
-    origin::Origin,
+    origin::{EnvVar, Origin},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     suggest::called_elsewhere,
@@ -31,25 +31,25 @@ use crate::spec::validate::MAX_APPS;
 /// One application of a file.
 pub(super) struct App {
     pub(super) draft: Draft,
-    /// The file that holds it.
+    /// The file that contains the app.
     pub(super) document: Rc<Document>,
-    /// Its place among the apps of that file, from 0.
+    /// The index of the app in that file, from 0.
     pub(super) number: usize,
-    /// Where it begins.
+    /// The position of the app in the file.
     pub(super) at: Option<Position>,
-    /// What errors call it: `` app `api` ``, or `app 2` if it has no name.
+    /// The name in errors: `` app `api` ``, or `app 2` without a name.
     pub(super) label: String,
-    /// A script was said, but it had an error of its own.
+    /// `script` is set, but its value has an error.
     pub(super) script_refused: bool,
 }
 
-/// What one file holds.
+/// The contents of one file.
 #[derive(Default)]
 pub(super) struct File {
     pub(super) runtime: RuntimeDraft,
     pub(super) apps: Vec<App>,
     pub(super) includes: Vec<Include>,
-    /// It should contain apps but contains none.
+    /// The file should contain apps but contains none.
     pub(super) lacks_apps: bool,
 }
 
@@ -61,20 +61,20 @@ pub(super) struct Decoder<'a> {
     /// The defaults for its apps; the decoder adds those of the file itself.
     pub(super) defaults: Defaults,
     pub(super) environment: &'a BTreeMap<OsString, OsString>,
-    /// Keys whose values in the file are ignored because a flag unsets them.
+    /// Keys that a flag unsets: their values in the file are ignored.
     pub(super) unset: &'a BTreeSet<&'static str>,
     pub(super) problems: &'a mut Problems,
     pub(super) notices: &'a mut Notices,
 }
 
-/// Keys at the root that belong to PM2's other commands.
+/// Keys at the root that configure other commands of PM2.
 const PM2_ROOT_KEYS: [&str; 1] = ["deploy"];
 
-/// The JSON Schema of the file, for editors.
+/// The URL of the JSON Schema, for editors.
 const SCHEMA: &str = "$schema";
 
 impl Decoder<'_> {
-    /// Everything a file says.
+    /// Decodes the whole file.
     pub(super) fn root(&mut self, root: &Node) -> File {
         let mut file = File::default();
         match &root.value {
@@ -98,7 +98,7 @@ impl Decoder<'_> {
             .or_else(|| if self.document.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
         let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
         let deploy = deploy_environments(root);
-        // A variable overrides the main file; an included file is seen from there.
+        // A variable overrides the main file. An included file is relative to the main file.
         let is_overridden =
             !self.is_included && matches!(self.document.base_origin, Some(Origin::Environment(_)));
         if let Some(cwd) = root.get(CWD).filter(|_| !alone && !is_overridden) {
@@ -131,7 +131,7 @@ impl Decoder<'_> {
                 };
                 self.notices.once(key, || format!("{place}: `{key}` is for other tools: {effect}"));
             } else if key == SCHEMA || self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
-                // For editors; where YAML files keep what they refer to.
+                // Editors read it; YAML files keep anchors in `x-` keys.
             } else if !alone {
                 self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(file_keys()), app_hint(key));
             }
@@ -162,7 +162,7 @@ impl Decoder<'_> {
             let node = Node::new(Value::Table(variables), None);
             let Ok(variables) = self.environment(&node) else { continue };
             for app in &mut file.apps {
-                // `env_<name>` of an app comes later and wins.
+                // `env_<name>` of an app overrides these variables.
                 app.draft.named_envs.insert(0, (name.to_owned(), variables.clone()));
             }
         }
@@ -193,7 +193,7 @@ impl Decoder<'_> {
         };
         let mut app = self.empty_app(label, number, node.at);
         self.defaults.fill(entries, &self.document, &mut app.draft);
-        let effective = effective_words(entries, self.document.dialect);
+        let effective = effective_entries(entries, self.document.dialect);
         for entry in entries {
             let is_of_file = at_root
                 && (find(RUNTIME_KEYS, &entry.key).is_some() || file_keys().any(|key| key == entry.key))
@@ -214,7 +214,7 @@ impl Decoder<'_> {
         App { draft: Draft::default(), document, number, at, label, script_refused: false }
     }
 
-    /// Reads one entry of an app and returns whether that succeeded.
+    /// Decodes one entry of an app. Returns whether that succeeded.
     fn entry_of_app(
         &mut self,
         entry: &Entry,
@@ -235,7 +235,7 @@ impl Decoder<'_> {
         self.app_key(key, entry, app)
     }
 
-    /// The entries of `defaults` that an app can take; the others have their errors or notices.
+    /// The entries of `defaults` that an app accepts. Errors and notices of the others are reported.
     fn file_defaults(&mut self, whole: &Entry) -> Vec<Entry> {
         let Some(entries) = whole.node.entries() else {
             let message = format!(
@@ -248,7 +248,7 @@ impl Decoder<'_> {
             return Vec::new();
         };
         let mut app = self.empty_app(format!("`{DEFAULTS}`"), 0, whole.at);
-        let effective = effective_words(entries, self.document.dialect);
+        let effective = effective_entries(entries, self.document.dialect);
         let mut taken = Vec::new();
         for entry in entries {
             let known = find(APP_KEYS, &entry.key);
@@ -263,7 +263,7 @@ impl Decoder<'_> {
         taken
     }
 
-    /// The `cwd` of all apps of this file, and of those that it includes.
+    /// The `cwd` of all apps of this file and of the files that it includes.
     fn root_cwd(&mut self, entry: &Entry) {
         if value::is_unset(&entry.node, self.document.dialect) {
             return;
@@ -449,7 +449,7 @@ impl Decoder<'_> {
     }
 
     fn origin(&self, node: &Node) -> Origin {
-        origin(node, &self.document.name)
+        Origin::of_node(node, &self.document.name)
     }
 
     fn wrong(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
@@ -457,8 +457,8 @@ impl Decoder<'_> {
     }
 }
 
-/// The variables in `deploy.<name>.env` at the root, by name. PM2 gives them to each app with `--env <name>`:
-/// they win over `env`, and `env_<name>` wins over them. It drops values that are no scalars.
+/// The variables in `deploy.<name>.env` at the root, by name. PM2 gives them to each app with `--env <name>`: they
+/// override `env`, and `env_<name>` overrides them. Values that are not scalars are left out.
 pub(super) fn deploy_environments(root: &Node) -> Vec<(&str, Vec<Entry>)> {
     let targets = root.get("deploy").and_then(|deploy| deploy.node.entries()).unwrap_or_default();
     let variables = |target: &'_ Entry| {
@@ -469,25 +469,6 @@ pub(super) fn deploy_environments(root: &Node) -> Vec<(&str, Vec<Entry>)> {
         Some(entries.iter().filter(is_scalar).cloned().collect())
     };
     targets.iter().filter_map(|target| Some((target.key.as_str(), variables(target)?))).collect()
-}
-
-/// Of several words for one key, the entry that counts. In TOML that is the first one, and the others are
-/// errors. PM2 takes the key's own name, then each alias, and goes on as long as JavaScript holds the value
-/// for false.
-pub(super) fn effective_words(entries: &[Entry], dialect: Dialect) -> BTreeMap<&'static str, &Entry> {
-    let mut words: Vec<_> = entries
-        .iter()
-        .filter(|entry| !value::is_unset(&entry.node, dialect))
-        .filter_map(|entry| Some((find(APP_KEYS, &entry.key)?, entry)))
-        .collect();
-    if dialect == Dialect::Pm2 {
-        words.sort_by_key(|(key, entry)| (value::is_falsy(&entry.node), key.rank(&entry.key)));
-    }
-    let mut effective = BTreeMap::new();
-    for (key, entry) in words {
-        effective.entry(key.name).or_insert(entry);
-    }
-    effective
 }
 
 /// The hint for a file without apps.
@@ -521,16 +502,5 @@ impl Problem {
 
     fn hint_into(self, hint: &str, problems: &mut Problems) {
         problems.push(self.hint(hint));
-    }
-}
-
-/// Where the value of a node stands.
-pub(super) fn origin(node: &Node, file: &Arc<str>) -> Origin {
-    let place = SourceLocation { file: file.clone(), position: node.at };
-    if node.expanded.is_empty() {
-        Origin::File(place)
-    } else {
-        let unique: BTreeSet<&String> = node.expanded.iter().collect();
-        Origin::Expanded(place, unique.into_iter().cloned().collect())
     }
 }

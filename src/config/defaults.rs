@@ -1,16 +1,16 @@
 //! `defaults`: values for all apps of a file and of the files that it includes.
 //!
-//! An app's own value replaces the default of the same key. Variables (`env`, `env_<name>`) are merged one by
-//! one.
+//! A value of an app replaces the default of the same key. Variables (`env`, `env_<name>`) are merged one by one.
 
 use std::{collections::BTreeSet, path::Path, rc::Rc};
 
 use super::{
     apply::{self, Outcome, apply},
-    decode::{effective_words, origin},
     document::Document,
     draft::Draft,
+    effective::effective_entries,
     keys::{APP_KEYS, find},
+    origin::Origin,
     path::resolve,
     tree::Entry,
 };
@@ -31,7 +31,7 @@ pub(super) fn refusal(key: &str) -> Option<&'static str> {
     OF_ONE_APP.contains(&key).then_some("each app has its own")
 }
 
-/// The defaults of one file. Each entry has been read once, without an error.
+/// The defaults of one file. Each entry has been decoded once without an error.
 #[derive(Debug)]
 struct Layer {
     document: Rc<Document>,
@@ -41,20 +41,20 @@ struct Layer {
 /// The defaults that apply to a file: its own and those of the files that include it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Defaults {
-    /// The outermost file's first: a later layer overrides an earlier one.
+    /// From the outermost file to the innermost: a later layer overrides an earlier one.
     layers: Vec<Rc<Layer>>,
 }
 
 impl Defaults {
-    /// The same with the defaults of an included file, whose entries override.
+    /// These defaults with those of an included file, which override.
     pub(super) fn with(&self, document: &Rc<Document>, entries: Vec<Entry>) -> Self {
         let mut layers = self.layers.clone();
         layers.push(Rc::new(Layer { document: document.clone(), entries }));
         Self { layers }
     }
 
-    /// Puts the defaults for an app of the file `of` with the entries `own` into `draft`. The app's own values
-    /// are put there afterwards.
+    /// Stores the defaults for an app of the file `of` with the entries `own` in `draft`. The app's own values are
+    /// stored afterwards.
     pub(super) fn fill(&self, own: &[Entry], of: &Document, draft: &mut Draft) {
         let mut said = keys_in(own, of);
         let is_port = |entry: &Entry| entry.key == "PORT";
@@ -62,7 +62,7 @@ impl Defaults {
         if env.and_then(|env| env.node.entries()).is_some_and(|variables| variables.iter().any(is_port)) {
             said.insert("port");
         }
-        // Starts with the innermost file, whose values override those of the others.
+        // From the innermost file outwards.
         let mut counting = Vec::new();
         for layer in self.layers.iter().rev() {
             let entries: Vec<&Entry> = layer.entries.iter().filter(|entry| !is_said(entry, &said)).collect();
@@ -73,7 +73,7 @@ impl Defaults {
             for entry in entries {
                 put(entry, document, draft);
             }
-            // Relative paths keep their meaning in the apps of other files.
+            // Paths of this file stay relative to this file in the apps of other files.
             if document.name != of.name {
                 settle_paths(document, draft);
             }
@@ -81,15 +81,15 @@ impl Defaults {
     }
 }
 
-/// The keys of these entries by their names in the key table, and what they set in other words.
+/// The keys of these entries by their names in the key table, with the keys that they exclude.
 fn keys_in(entries: &[Entry], document: &Document) -> BTreeSet<&'static str> {
-    let mut keys: BTreeSet<&'static str> = effective_words(entries, document.dialect).into_keys().collect();
+    let mut keys: BTreeSet<&'static str> = effective_entries(entries, document.dialect).into_keys().collect();
     for alternatives in ALTERNATIVES {
         if alternatives.iter().any(|key| keys.contains(key)) {
             keys.extend(alternatives);
         }
     }
-    // These are merged.
+    // Variables are merged.
     keys.remove("env");
     keys
 }
@@ -113,9 +113,9 @@ fn settle_paths(document: &Document, draft: &mut Draft) {
     }
 }
 
-/// Puts one default into a draft. Its errors and notices were reported when its file was read.
+/// Stores one default in a draft. Its errors and notices were reported when its file was decoded.
 fn put(entry: &Entry, document: &Document, draft: &mut Draft) {
-    let origin = origin(&entry.node, &document.name);
+    let origin = Origin::of_node(&entry.node, &document.name);
     match find(APP_KEYS, &entry.key) {
         Some(key) => {
             let outcome = apply(&key.kind, &entry.node, document.dialect, &origin, &document.name, draft);

@@ -1,10 +1,10 @@
-//! In which keys two versions of an application differ, with their values.
+//! The keys in which two versions of an application differ, with their values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    is_secret,
     keys::{APP_KEYS, all},
+    origin::is_secret,
 };
 use crate::spec::{AppSpec, diff::changed};
 
@@ -13,16 +13,15 @@ use crate::spec::{AppSpec, diff::changed};
 pub struct Difference {
     /// The key, or `env.NAME` for a variable.
     pub key: String,
-    /// As it was; `None`: it was not set.
+    /// The old value. `None`: the key was not set.
     pub old: Option<String>,
-    /// The new value; `None`: no longer set.
+    /// The new value. `None`: the key is not set.
     pub new: Option<String>,
 }
 
 const MASK: &str = "********";
 
-/// The keys in which two versions of an application differ, in the order of the key table, the environment
-/// last.
+/// The keys in which two versions of an application differ, in the order of the key table. Variables come last.
 pub fn differences(old: &AppSpec, new: &AppSpec) -> Vec<Difference> {
     let of_keys = all(APP_KEYS).filter_map(|key| {
         let (was, is) = ((key.show)(old), (key.show)(new));
@@ -40,7 +39,7 @@ pub fn differences(old: &AppSpec, new: &AppSpec) -> Vec<Difference> {
         differences.extend(variables("inherited", &of(&was), &of(&is)));
     }
     if differences.is_empty() {
-        // What no key shows has a name all the same.
+        // A difference that no key shows has a name too.
         differences.extend(changed(old, new).into_iter().map(|key| Difference {
             key: key.to_owned(),
             old: Some("as it was".to_owned()),

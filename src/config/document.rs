@@ -1,5 +1,5 @@
-//! One ecosystem file of a plan: the main file, or an included one. It has its name, its format, and the base
-//! of its relative paths.
+//! One ecosystem file of a plan: the main file, or an included one. A document has the file's name, format and base
+//! of relative paths.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use super::{
     yaml,
 };
 
-/// A file and how its contents are understood.
+/// A file and the rules by which it is read.
 #[derive(Debug, Clone)]
 pub(super) struct Document {
-    /// What messages call it.
+    /// The name in messages.
     pub(super) name: Arc<str>,
     pub(super) dialect: Dialect,
     /// The directory that holds it, absolute.
@@ -34,8 +34,8 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// A file in `dir` for a caller in `caller_cwd`. Relative paths in TOML begin at the file, in PM2's formats
-    /// at the caller, as in PM2.
+    /// A file in `dir` for a caller in `caller_cwd`. Relative paths in TOML are relative to the file, in PM2's
+    /// formats to the caller's directory, as in PM2.
     pub(super) fn new(name: Arc<str>, format: Format, dir: &Path, caller_cwd: &Path) -> Self {
         let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
         let base = if dialect == Dialect::Toml { dir } else { caller_cwd };
@@ -47,19 +47,20 @@ impl Document {
     }
 }
 
-/// A text as a tree.
+/// A parsed file.
 pub(super) struct Parsed {
     pub(super) root: Node,
     /// Errors that do not prevent reading the rest.
     pub(super) problems: Problems,
-    /// Probable mistakes in a file that can run.
+    /// Probable mistakes in a file that can be run.
     pub(super) warnings: Vec<Problem>,
 }
 
-/// The tree of the text of a file that is called `name`; `environment` is for `${VAR}` in TOML.
+/// Parses the file `name`. `environment` is for `${VAR}` in TOML.
 ///
 /// # Errors
-/// The text is not of this format.
+///
+/// The text is not in this format.
 pub(super) fn parse(
     name: &Arc<str>,
     text: &str,

@@ -1,12 +1,14 @@
-//! The dotenv format of `env_file`, read as the `parse` of the npm package `dotenv` (16 and 17) reads it.
+//! The dotenv format of `env_file`, parsed as by `parse` of the npm package `dotenv` (16 and 17).
 //!
-//! That parser is one regular expression, and its effects are part of the format: `NAME=value` or `NAME:
-//! value`, `export` before it; an unquoted value ends at the first `#`; single, double and backtick quotes may
-//! span lines, and a quote that is never closed is a normal character; only `\n` and `\r` are expanded, in
-//! double quotes; `\r` ends a line too. Everything else is skipped, so there are no errors here: skipped lines
-//! are returned, and the caller reports them. Variables are not expanded.
+//! That parser is one regular expression, and its effects are part of the format:
+//! - `NAME=value` or `NAME: value`, with or without `export`;
+//! - an unquoted value ends at the first `#`;
+//! - single, double and backtick quotes may span lines, and an unclosed quote is a normal character;
+//! - only `\n` and `\r` are expanded, and only in double quotes; `\r` ends a line too;
+//! - everything else is skipped, so there are no errors: the caller reports the skipped lines;
+//! - variables are not expanded.
 
-/// One variable and the line it begins in.
+/// A variable and the number of its first line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) name: String,
@@ -14,8 +16,8 @@ pub(super) struct Variable {
     pub(super) line: u32,
 }
 
-/// Parses a dotenv text: its variables in their order, and the numbers of the lines that say
-/// nothing although they are neither empty nor comments.
+/// Parses a dotenv text. Returns its variables in their order, and the numbers of the skipped lines, except empty
+/// lines and comments.
 pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<u32>) {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let (mut variables, mut skipped) = (Vec::new(), Vec::new());
@@ -26,7 +28,7 @@ pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<u32>) {
         at = begin;
         let end = if let Some(statement) = statement(&text, begin) {
             variables.push(Variable { name: statement.name.to_owned(), value: statement.value, line });
-            // The next one begins in a line of its own.
+            // The next statement begins on its own line.
             end_of_line(&text, statement.end)
         } else {
             if !text[begin..].starts_with('#') && begin < text.len() {
@@ -43,11 +45,11 @@ pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<u32>) {
 struct Statement<'a> {
     name: &'a str,
     value: String,
-    /// Behind it and its comment.
+    /// The offset after the statement and its comment.
     end: usize,
 }
 
-/// The statement that begins at `begin`, which is not a space.
+/// The statement at the offset `begin`, where no space is.
 fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
     let exported = text[begin..].strip_prefix("export").map(|_| after_space(text, begin + "export".len()));
     let (name, separated) = exported
@@ -56,14 +58,14 @@ fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
         .or_else(|| assignment(text, begin))?;
     let (value_end, end) = quoted(text, after_space(text, separated)).unwrap_or_else(|| {
         let bare = text[separated..].find(['#', '\n']).map_or(text.len(), |length| separated + length);
-        // The rest is a comment or the end of the line.
+        // A comment or the end of the line follows.
         (bare, closed_off(text, bare).unwrap_or(bare))
     });
     let raw = &text[separated..value_end];
     Some(Statement { name, value: plain(raw.trim_matches(is_space)), end })
 }
 
-/// The name at `at`, and the position after its `=` or `: `.
+/// The name at `at`, and the offset after its `=` or `: `.
 fn assignment(text: &str, at: usize) -> Option<(&str, usize)> {
     let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let length = text[at..].find(|c| !of_name(c)).unwrap_or(text.len() - at);
@@ -78,8 +80,8 @@ fn assignment(text: &str, at: usize) -> Option<(&str, usize)> {
     (!name.is_empty()).then_some((name, separated))
 }
 
-/// The end of the quoted piece at `at` and of the whole statement, if it is closed and nothing but
-/// a comment follows it in its line.
+/// The end of the quoted part at `at` and the end of the whole statement. `None`: the quote is not closed, or more
+/// than a comment follows on its line.
 fn quoted(text: &str, at: usize) -> Option<(usize, usize)> {
     let quote = text[at..].chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let begin = at + 1;
@@ -94,13 +96,13 @@ fn quoted(text: &str, at: usize) -> Option<(usize, usize)> {
             break;
         }
     }
-    // An escaped quote is the closing one after all if no other is.
+    // An escaped quote closes the value if no other quote does.
     let candidates = closing.into_iter().chain(escaped.into_iter().rev());
     candidates.map(|close| close + 1).find_map(|end| Some((end, closed_off(text, end)?)))
 }
 
-/// Where a statement ends whose value ends at `at`: behind the comment that follows, or at the end
-/// of its line or of the empty ones that follow it.
+/// The end of a statement whose value ends at `at`: after a comment, or at the end of the line or of the empty lines
+/// that follow.
 fn closed_off(text: &str, at: usize) -> Option<usize> {
     let next = after_space(text, at);
     if next == text.len() {
@@ -112,7 +114,7 @@ fn closed_off(text: &str, at: usize) -> Option<usize> {
     text[at..next].rfind('\n').map(|newline| at + newline)
 }
 
-/// Without its quotes, with its newlines.
+/// The value without its quotes, with its newlines expanded.
 fn plain(value: &str) -> String {
     let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) else {
         return value.to_owned();
@@ -121,7 +123,7 @@ fn plain(value: &str) -> String {
     if quote == '"' { inner.replace("\\n", "\n").replace("\\r", "\r") } else { inner.to_owned() }
 }
 
-/// What JavaScript's `\s` is.
+/// JavaScript's `\s`.
 fn is_space(c: char) -> bool {
     (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}'
 }
@@ -142,7 +144,7 @@ fn newlines(text: &str) -> u32 {
 mod tests {
     use super::*;
 
-    /// What dotenv 17.4 makes of the same texts.
+    /// The results of dotenv 17.4 for the same texts.
     const AS_DOTENV: &[(&str, &[(&str, &str)])] = &[
         ("A=1", &[("A", "1")]),
         ("A=", &[("A", "")]),

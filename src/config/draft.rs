@@ -1,27 +1,25 @@
-//! An application while it is put together: what was said so far, by whom, and nothing resolved.
+//! The settings of an application before its spec is built: values as they are written, and their origins.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{env_file::EnvFile, order::Wanted, origin::Origin, value::EndsContainer, watching::Watching};
+use super::{
+    env_file::EnvFile,
+    order::Wanted,
+    origin::{EnvVar, Origin},
+    value::EndsContainer,
+    watching::Watching,
+};
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
     Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, Stdin, StopPolicy,
 };
 
-/// One variable and who said it.
-#[derive(Debug, Clone)]
-pub(super) struct EnvVar {
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) origin: Origin,
-}
-
-/// What was said about one application. `None` is "not said".
+/// The settings of one application. `None`: the key is not set.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "as many as PM2 has switches")]
 pub(super) struct Draft {
     pub(super) script: Option<String>,
-    /// The script is one that is built in; only a file can say so.
+    /// The script is a built-in one. Only a file can set it.
     pub(super) is_built_in: bool,
     pub(super) name: Option<String>,
     pub(super) name_prefix: Option<String>,
@@ -51,7 +49,7 @@ pub(super) struct Draft {
     pub(super) no_autostart: bool,
     pub(super) depends_on: Vec<Wanted>,
     pub(super) oneshot: bool,
-    /// `critical`, another word for `on_errored = "exit"`.
+    /// `critical = true` has the meaning of `on_errored = "exit"`.
     pub(super) critical: Option<bool>,
     pub(super) said_on_errored: Option<OnErrored>,
     pub(super) ends_container: Option<EndsContainer>,
@@ -75,12 +73,12 @@ pub(super) struct Draft {
     pub(super) files: LogFiles,
     pub(super) pid_file: Option<String>,
     pub(super) watching: Watching,
-    /// Who said what, by the name of the key.
+    /// The origin of each value, by the name of the key.
     pub(super) origins: BTreeMap<&'static str, Origin>,
 }
 
 impl Draft {
-    /// Where the place of a key is, for an error about what was made of it.
+    /// The origin of a key, for an error about its value.
     pub(super) fn origin(&self, key: &'static str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
@@ -91,7 +89,7 @@ impl Draft {
     }
 }
 
-/// procrun's own settings while they are put together.
+/// procrun's own settings before they are final.
 #[derive(Debug, Default)]
 pub(super) struct RuntimeDraft {
     pub(super) runtime: Runtime,

@@ -1,13 +1,11 @@
-//! `env_file`: files of variables, and which of them may be missing.
+//! `env_file`: files of variables, of which some may be missing.
 
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    build::{Gathered, Surroundings},
-    dotenv,
-    draft::EnvVar,
-    file,
-    origin::Origin,
+    build_context::{BuildContext, BuildOutput},
+    dotenv, file,
+    origin::{EnvVar, Origin},
     path::{expand_home, resolve},
     problem::Problem,
     tree::{Entry, Node, Position, SourceLocation, Value, shorten},
@@ -15,24 +13,24 @@ use super::{
 };
 use crate::spec::UnreadFile;
 
-/// One file of variables as it is written.
+/// An `env_file` as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EnvFile {
     pub(super) path: String,
     pub(super) at: Option<Position>,
-    /// Whether the application cannot start without it.
+    /// A missing file is an error.
     pub(super) required: bool,
 }
 
 const WANTED: &str = "a path, `{ path = PATH, required = false }` or a list of them";
 
-/// Whether this table is a file. Any other table under `env_file` is the environment that is called `file`.
+/// Whether this table is an `env_file`. Any other table under `env_file` is the environment named `file`.
 pub(super) fn is_file(entries: &[Entry]) -> bool {
     let is_known = |entry: &Entry| matches!(entry.key.as_str(), "path" | "required");
     entries.iter().any(|entry| entry.key == "path") && entries.iter().all(is_known)
 }
 
-/// A path or a table, or a list of them.
+/// Decodes a path, a table, or a list of them.
 pub(super) fn env_files(node: &Node) -> Decoded<Vec<EnvFile>> {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
@@ -79,19 +77,20 @@ fn env_file(node: &Node, at: Option<Position>) -> Decoded<EnvFile> {
     }
 }
 
-/// Why an application cannot have the variables of a file when it starts.
+/// Why the variables of a file are not available at the start of an application.
 #[derive(Debug)]
 pub struct UnreadableEnvFile {
-    /// What is wrong with which file.
+    /// The error, with the path.
     pub message: String,
-    /// Whether it says nothing of the file, and may be over at the next start.
+    /// The cause is a shortage: the next start may succeed.
     pub is_shortage: bool,
 }
 
-/// The variables of a file that is read when its application starts.
+/// Reads the variables of a file at the start of an application.
 ///
 /// # Errors
-/// It cannot be read, or does not exist and is required.
+///
+/// The file cannot be read, or does not exist and is required.
 pub fn variables(file: &UnreadFile) -> Result<Vec<(String, String)>, UnreadableEnvFile> {
     match file::read(&file.path) {
         Ok(text) => {
@@ -105,14 +104,14 @@ pub fn variables(file: &UnreadFile) -> Result<Vec<(String, String)>, UnreadableE
     }
 }
 
-/// Appends the variables of a file, or returns the file if it does not answer. In PM2's formats a file that cannot be read is a warning: PM2 has no
-/// `env_file`, so what it starts must start here too.
+/// Appends the variables of a file. Returns the file if its file system does not respond. In PM2's formats a file
+/// that cannot be read is a warning: PM2 has no `env_file`, and an app that starts there must start here.
 pub(super) fn read(
     env_file: &EnvFile,
     app: &str,
     origin: &Origin,
-    around: &Surroundings<'_>,
-    gathered: &mut Gathered<'_>,
+    around: &BuildContext<'_>,
+    gathered: &mut BuildOutput<'_>,
     variables: &mut Vec<EnvVar>,
 ) -> Option<UnreadFile> {
     let EnvFile { path: written, at, required } = env_file;
@@ -156,7 +155,7 @@ pub(super) fn read(
     let place = |line| SourceLocation::of(Path::new(written), Some(Position { line, column: 1 }));
     let (found, skipped) = dotenv::parse(&text);
     for line in skipped {
-        // Once, however many apps read the file.
+        // Reported once, even if several apps read the file.
         let topic = format!("{}:{line}", path.display());
         gathered.notices.once(&topic, || format!("{written}:{line}: sets no variable and is skipped"));
     }

@@ -1,10 +1,10 @@
-//! JavaScript and TypeScript ecosystem files: the command that evaluates one, and the meaning of its answer.
+//! JavaScript and TypeScript ecosystem files: the command that evaluates one, and the interpretation of its output.
 //!
-//! The child imports the file and writes its exports as JSON after a random marker, so output of the file
-//! itself is not mistaken for it. It also reports the variables that the file added to its environment or
-//! changed there (`require('dotenv').config()`): PM2 evaluates the file in its own process, so its apps get
-//! them. As in PM2, a function is not called and a promise is not awaited. Nothing is spawned here: the
-//! supervisor does that, and kills the child's whole session at the deadline.
+//! The child imports the file and writes its exports as JSON after a random marker, which separates them from output
+//! of the file itself. It also reports the variables that the file has set in its environment
+//! (`require('dotenv').config()`): PM2 evaluates the file in its own process, so its apps inherit them. As in PM2, a
+//! function is not called and a promise is not awaited. This module starts no process: the supervisor does, and kills
+//! the child's session at the deadline.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,10 @@ use std::{
 };
 
 use super::{
-    EX_CONFIG, EX_IOERR, Loaded, Problem, Problems, Source, UNANSWERED_HINT, file, json,
+    file, json,
+    loaded::{Loaded, UNANSWERED_HINT},
+    problem::{EX_CONFIG, EX_IOERR, Problem, Problems},
+    source::Source,
     target::{Format, Miss, find_in_path},
     tree::{Entry, Node, Position, SourceLocation, Value, shorten},
 };
@@ -25,25 +28,25 @@ use crate::spec::Signal;
 
 const PROGRAM: &str = include_str!("evaluate.js");
 
-/// Bytes of standard output that a file may cause, its own chatter included.
+/// The maximum size of the child's standard output in bytes, including output of the file itself.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
 
 /// The hint with the required exports of a module.
 const EXPORT: &str = "write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`";
 
-/// A child to run, for a file that only JavaScript can read. It wants the caller's environment,
-/// `/dev/null` as its standard input and its own session, and its two outputs kept apart.
+/// A child that evaluates a file. It needs the caller's environment, `/dev/null` as its standard input, its own
+/// session, and separate stdout and stderr.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// node, or bun where node is not there; absolute.
+    /// The absolute path of node, or of bun if there is no node.
     pub program: PathBuf,
-    /// Its arguments, without the program's own name.
+    /// The arguments without `argv[0]`.
     pub args: Vec<OsString>,
-    /// Where to run it: the caller's working directory, as in PM2.
+    /// The working directory: the caller's, as in PM2.
     pub cwd: PathBuf,
-    /// How long it may take.
+    /// The time limit.
     pub deadline: Duration,
-    /// How many bytes each of its outputs may have.
+    /// The maximum size of each output in bytes.
     pub max_output: usize,
     source: Source,
     file: PathBuf,
@@ -53,15 +56,15 @@ pub struct Evaluation {
 /// How the child ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EvaluationEnd {
-    /// With this exit code.
+    /// It exited with this code.
     Exited(u8),
-    /// By this signal.
+    /// A signal terminated it.
     Signaled(Signal),
     /// It was killed at the deadline.
     TimedOut,
-    /// It was killed because it wrote more than [`Evaluation::max_output`].
+    /// It was killed because its output exceeded [`Evaluation::max_output`].
     TooMuchOutput,
-    /// It never ran; why.
+    /// It could not be started, for this reason.
     SpawnFailed(String),
 }
 
@@ -104,13 +107,13 @@ impl Evaluation {
         })
     }
 
-    /// The result of the child's exit and output.
+    /// Interprets the child's exit and output.
     ///
     /// # Errors
-    /// The file threw, did not end, or exported something that is not a configuration; or the configuration has
-    /// errors.
+    ///
+    /// The file threw, did not end, or exported something else than a configuration; or the configuration has errors.
     pub fn finish(self, end: EvaluationEnd, stdout: &[u8], stderr: &[u8]) -> Result<Loaded, Problems> {
-        // The exports are known, whatever the file does afterwards.
+        // Output after the exports has no effect.
         let answer = match self.answer(stdout) {
             Some(Ok(answer)) => answer,
             Some(Err(flaw)) => {
@@ -159,7 +162,7 @@ impl Evaluation {
         Err(self.one(problem.hint(EXPORT)))
     }
 
-    /// The text after the last marker that has a whole line.
+    /// The complete line after the last marker.
     fn answer(&self, stdout: &[u8]) -> Option<Result<Node, String>> {
         let begin = memchr::memmem::rfind(stdout, self.marker.as_bytes())? + self.marker.len();
         let line = &stdout[begin..];
@@ -238,7 +241,7 @@ impl Evaluation {
             .map(|(_, position)| position)
     }
 
-    /// The line of the file at this position, with a mark below the column, as lines behind a message.
+    /// The source line at this position with a caret below the column, as further lines of a message.
     fn excerpt(&self, position: Position) -> Option<String> {
         const MAX_LENGTH: usize = 160;
         let Position { line: number, column } = position;
@@ -271,14 +274,14 @@ fn text_of<'a>(answer: &'a Node, key: &str) -> Option<&'a str> {
     }
 }
 
-/// The column that node marks below the line of the source that it shows for a syntax error.
+/// The column of the caret below the source line in node's message about a syntax error.
 fn column_of_caret(trace: &str) -> Option<u32> {
     let mark = trace.lines().nth(2)?;
     let caret = mark.find('^').filter(|_| mark.trim().bytes().all(|byte| byte == b'^'))?;
     u32::try_from(mark[..caret].chars().count() + 1).ok()
 }
 
-/// The keys that held functions, each once.
+/// The keys with functions as values, each once.
 fn functions(answer: &Node) -> Vec<String> {
     let Some(Value::List(names)) = answer.get("functions").map(|entry| &entry.node.value) else {
         return Vec::new();
@@ -293,13 +296,13 @@ fn functions(answer: &Node) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The name that only CommonJS has, if an ES module failed for the want of it.
+/// The CommonJS name that an ES module lacks, if that is the error.
 fn word_of_common_js(thrown: &str) -> Option<&'static str> {
     const WORDS: [&str; 5] = ["require", "module", "exports", "__filename", "__dirname"];
     WORDS.into_iter().find(|word| thrown.contains(&format!("ReferenceError: {word} is not defined")))
 }
 
-/// The names and texts of a table; what no environment can hold is left out.
+/// The names and values of a table. Entries that no environment can have are left out.
 fn variables(table: &Node) -> Vec<(String, String)> {
     let variable = |entry: &Entry| match &entry.node.value {
         Value::Text(text)
@@ -312,7 +315,7 @@ fn variables(table: &Node) -> Vec<(String, String)> {
     table.entries().into_iter().flatten().filter_map(variable).collect()
 }
 
-/// The file as a URL; ASCII without quotes, so that it can stand in a program.
+/// The URL of a file: ASCII without quotes, so that it is valid in a JavaScript string.
 fn file_url(path: &Path) -> String {
     let mut url = "file://".to_owned();
     for &byte in path.as_os_str().as_bytes() {

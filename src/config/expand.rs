@@ -5,15 +5,15 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-/// A text after expansion.
+/// The result of an expansion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Expansion {
     pub(super) text: String,
-    /// The variables that were read, in order.
+    /// The names of the variables that were read, in order.
     pub(super) variables: Vec<String>,
 }
 
-/// Why a text cannot be expanded.
+/// Why a string cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CannotExpand {
     pub(super) message: String,
@@ -26,13 +26,13 @@ impl CannotExpand {
     }
 }
 
-/// A default may hold another variable, and that one's default again, so deep.
+/// The maximum nesting of defaults that contain variables.
 const MAX_NESTING: usize = 8;
-/// What one text may grow to, in bytes.
+/// The maximum length of the result in bytes.
 const MAX_LENGTH: usize = 1024 * 1024;
 
-/// Expands `${VAR}`, `${VAR:-default}` (unset or empty) and `$$`. Any other `$` is literal, so that shell
-/// commands keep their own variables.
+/// Expands `${VAR}`, `${VAR:-default}` (unset or empty) and `$$`. Any other `$` is literal, so that shell commands
+/// keep their variables.
 pub(super) fn expand(
     text: &str,
     environment: &BTreeMap<OsString, OsString>,
@@ -43,7 +43,7 @@ pub(super) fn expand(
     Ok(expansion)
 }
 
-/// Expands up to the end, or inside a default up to the brace that closes it; gives what is left.
+/// Expands up to the end, or inside a default up to the closing brace. Returns the rest.
 fn run<'a>(
     mut text: &'a str,
     environment: &BTreeMap<OsString, OsString>,
@@ -79,7 +79,7 @@ fn run<'a>(
     }
 }
 
-/// Expands one variable whose `${` has been read; returns the text after its `}`.
+/// Expands one variable after its `${`. Returns the text after its `}`.
 fn variable<'a>(
     text: &'a str,
     environment: &BTreeMap<OsString, OsString>,
@@ -122,8 +122,7 @@ fn variable<'a>(
         });
     };
     into.variables.push(name.to_owned());
-    // The default is read in any case, to find its end; an error in an unused default is not an error of the
-    // value.
+    // The default is always parsed, to find its end. An error in an unused default has no effect.
     let mut fallback = Expansion::default();
     let end = run(default, environment, &mut fallback, nesting + 1);
     if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -139,7 +138,7 @@ fn variable<'a>(
     Ok(&end[1..])
 }
 
-/// From the start of a default to the brace that closes it.
+/// Skips a default up to its closing brace.
 fn skip_default(text: &str) -> Option<&str> {
     let mut open = 0_usize;
     let mut last = ' ';

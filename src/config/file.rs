@@ -1,4 +1,4 @@
-//! Reads a small text file without ever hanging on it or filling the memory with it.
+//! Reads small text files: never blocks on a FIFO, and limits the size.
 
 use std::{
     fs::File,
@@ -8,18 +8,18 @@ use std::{
 
 use crate::sys::{regular_file, shortage::is_file_shortage};
 
-/// A configuration is not bigger than this, in bytes.
+/// The maximum size of a configuration file in bytes.
 pub(super) const MAX_SIZE: u64 = 1024 * 1024;
 
 /// The reason for a missing file.
 pub(super) const MISSING: &str = "does not exist";
 
-/// Why a file could not be used, as a lower-case fragment that follows its name.
+/// Why a file cannot be used, as a clause that follows its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreadable {
     pub(super) why: String,
     pub(super) hint: Option<&'static str>,
-    /// Whether it says nothing of the file, and may be over when it is read again.
+    /// The cause is a shortage: a later read may succeed.
     pub(super) is_shortage: bool,
 }
 
@@ -37,7 +37,7 @@ impl Unreadable {
     }
 }
 
-/// Opens a regular file of at most [`MAX_SIZE`]. A FIFO or device is refused, not waited for.
+/// Opens a regular file of at most [`MAX_SIZE`]. A FIFO or device is an error.
 pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
     let file = regular_file::open(path).map_err(|error| cannot_open(&error))?;
     let metadata = file.metadata().map_err(|error| Unreadable::of_error("cannot be read", &error))?;
@@ -58,10 +58,10 @@ fn cannot_open(error: &io::Error) -> Unreadable {
     }
 }
 
-/// The text of a file, without a byte order mark. UTF-8 without NUL bytes, at most [`MAX_SIZE`].
+/// Reads UTF-8 text without NUL bytes, at most [`MAX_SIZE`]. A byte order mark is removed.
 pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
     let file = open(path)?;
-    // One byte more than it is long: the end is found without another read.
+    // With one byte more than the file has, a single read reaches its end.
     let length = file.metadata().map_or(0, |metadata| metadata.len().min(MAX_SIZE));
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
     file.take(MAX_SIZE + 1)
@@ -70,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
     text(bytes)
 }
 
-/// The text that stdin holds until its end.
+/// Reads stdin to its end.
 pub(super) fn stdin() -> Result<String, Unreadable> {
     let mut bytes = Vec::new();
     io::stdin()
@@ -86,7 +86,7 @@ pub(super) fn stdin() -> Result<String, Unreadable> {
     text(bytes)
 }
 
-/// `bytes` as the text of a configuration.
+/// Checks that `bytes` are the text of a configuration.
 pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     if bytes.len() as u64 > MAX_SIZE {
         return Err(Unreadable::new("is too big: at most 1 MiB is read"));

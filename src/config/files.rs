@@ -1,4 +1,4 @@
-//! The files that a plan is made of: the main file's tree, and all files that it includes → apps in their order.
+//! Reads the files of a plan: the main file and the files that it includes, with their apps in order.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,11 +32,11 @@ pub(super) struct Files<'a> {
     pub(super) unset: BTreeSet<&'static str>,
     pub(super) problems: &'a mut Problems,
     pub(super) notices: &'a mut Notices,
-    /// The variables that set keys of the main file have no effect.
+    /// Variables that set keys of the main file are ignored.
     pub(super) ignores_variables: bool,
-    /// The files that were read beside the main one, absolute.
+    /// The included files, absolute.
     pub(super) included: Vec<PathBuf>,
-    /// From the main file to the file that is being read: its path without links, and its name.
+    /// From the main file to the current file: the path with links resolved, and the name.
     chain: Vec<(PathBuf, Arc<str>)>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// The content of the main file, with what it includes. `path` is its path, if it is a file.
+    /// Decodes the main file and the files that it includes. `path` is its path, if it is a file.
     pub(super) fn main(&mut self, root: &Node, mut document: Document, path: Option<&Path>) -> File {
         if let Some(path) = path {
             self.chain.push((without_links(path), document.name.clone()));
@@ -85,7 +85,7 @@ impl<'a> Files<'a> {
         file
     }
 
-    /// The tree with the apps that `static` means; `None`: it has none.
+    /// The tree with the apps of `static`. `None`: there is no `static`.
     pub(super) fn with_sites(&mut self, root: &Node, document: &Document) -> Option<Node> {
         let (root, complaints) = sites::as_apps(root)?;
         for (at, message, hint) in complaints {
@@ -211,7 +211,7 @@ impl<'a> Files<'a> {
         file.apps
     }
 
-    /// An error in every format: silently missing apps are worse than a failed start.
+    /// An error in every format: missing apps must not go unnoticed.
     fn wrong(&mut self, document: &Document, at: Option<Position>, message: String, hint: Option<&str>) {
         let hint = hint.map(str::to_owned);
         self.problems.push(Problem { place: Some(document.place(at)), message, hint });

@@ -1,6 +1,6 @@
-//! What was said on the command line, in terms of the key table.
+//! The flags of a command line as values of keys.
 //!
-//! It knows no flag by name: `cli` says which key each of its flags speaks for.
+//! It knows no flag by name: `cli` maps each flag to a key.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,13 +18,13 @@ use super::{
 /// The value of a flag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FlagValue {
-    /// The flag stands for true or false.
+    /// A flag without a value: true or false.
     Switch(bool),
-    /// The flag was given this.
+    /// A flag with a string.
     Text(String),
-    /// The flag was given a time, in seconds unless it has a unit.
+    /// A flag with a time, in seconds unless it has a unit.
     Seconds(String),
-    /// The flag was given these.
+    /// A flag with a list.
     List(Vec<String>),
 }
 
@@ -46,24 +46,23 @@ struct Override {
 }
 
 impl Override {
-    /// Whether it sets its key; `null` unsets it.
+    /// Whether the flag sets its key; `null` unsets it.
     fn sets(&self) -> bool {
         self.node.value != Value::Null
     }
 }
 
-/// What was said on the command line: keys that override the file's, and which part of the file
-/// is meant.
+/// The keys that flags set, which override those of the file, and the selection of apps and variables.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     overrides: Vec<Override>,
-    /// What is wrong with a value whatever its key is.
+    /// Values that are wrong for every key.
     refused: Vec<Problem>,
-    /// `--only`: the names of the apps to run; empty is all.
+    /// `--only`: the names of the selected apps. Empty: all.
     pub only: Vec<String>,
-    /// `--env`: which `env_<name>` to take.
+    /// `--env`: the name of `env_<name>`.
     pub env_name: Option<String>,
-    /// Flags that have no effect yet or here, with what is to be said about each.
+    /// Notices about flags without effect.
     pub notices: Vec<String>,
 }
 
@@ -73,8 +72,8 @@ impl Flags {
         find(APP_KEYS, key).is_some() || find(RUNTIME_KEYS, key).is_some()
     }
 
-    /// Records that `flag` gives `key` this value. The key is one of the key table's. The text `null` unsets
-    /// the key, as in PM2: neither an earlier flag nor the file has set it then.
+    /// Records that `flag` sets `key`, which is in the key table, to this value. As in PM2 the string `null` unsets
+    /// the key, whatever an earlier flag or the file sets.
     pub fn set(&mut self, key: &'static str, flag: &'static str, value: FlagValue) {
         let value = match value {
             value if value.is_null() => {
@@ -97,10 +96,11 @@ impl Flags {
         self.overrides.push(Override { key, flag, node: Node::new(value, None) });
     }
 
-    /// Checks every value, so that a wrong flag is a usage error whatever the file says.
+    /// Checks every value. A wrong flag is a usage error, whatever the file contains.
     ///
     /// # Errors
-    /// All values that are wrong; exit code 64.
+    ///
+    /// All wrong values; exit code 64.
     pub fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::none(EX_USAGE);
         for problem in &self.refused {
@@ -112,7 +112,7 @@ impl Flags {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    /// The text a flag gives to a key.
+    /// The string that a flag sets for a key.
     pub(super) fn text_of(&self, key: &str) -> Option<&str> {
         self.overrides.iter().rev().find(|over| over.key == key).and_then(|over| match &over.node.value {
             Value::Text(text) => Some(text.as_str()),
@@ -120,29 +120,29 @@ impl Flags {
         })
     }
 
-    /// The flags that are about procrun itself.
+    /// The flags that set procrun's own settings.
     pub fn of_runtime(&self) -> impl Iterator<Item = &'static str> {
         self.said().filter(|(key, _)| find(APP_KEYS, key).is_none()).map(|(_, flag)| flag)
     }
 
-    /// The keys that were said, each with its flag.
+    /// The keys that are set, each with its flag.
     pub(super) fn said(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.overrides.iter().map(|over| (over.key, over.flag))
     }
 
-    /// The flag that gives this key a value.
+    /// The flag that sets this key.
     pub(super) fn says(&self, key: &str) -> Option<&'static str> {
         let sets = |over: &&Override| over.key == key && over.sets();
         self.overrides.iter().find(sets).map(|over| over.flag)
     }
 
-    /// The keys, by their names in the key table, that a flag unsets: their values in a file are ignored.
+    /// The keys that a flag unsets, by their names in the key table. Their values in a file are ignored.
     pub(super) fn unset_keys(&self) -> BTreeSet<&'static str> {
         let unset = self.overrides.iter().filter(|over| !over.sets());
         unset.filter_map(|over| Some(find(APP_KEYS, over.key)?.name)).collect()
     }
 
-    /// Whether this key is a flag that was given without a value.
+    /// Whether a flag without a value sets this key.
     pub(super) fn is_switch(&self, key: &str) -> bool {
         self.overrides.iter().any(|over| over.key == key && over.node.value == Value::Bool(true))
     }
@@ -172,7 +172,7 @@ impl Flags {
 
     pub(super) fn apply_to_runtime(&self, draft: &mut RuntimeDraft, problems: &mut Problems) {
         for Override { key, flag, node } in self.overrides.iter().filter(|over| over.sets()) {
-            // A key that both have (`time`) is the app's when it comes from a flag.
+            // A flag for a key of both tables (`time`) sets the key of apps.
             if find(APP_KEYS, key).is_some() {
                 continue;
             }

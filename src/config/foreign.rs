@@ -1,8 +1,11 @@
-//! Files of other tools that are given as the target by mistake, known by their names or their sections.
+//! Recognizes files of other tools that are given as the target by mistake, by their names or sections.
 
 use std::path::Path;
 
-use super::{EX_USAGE, Problem, Problems, file};
+use super::{
+    file,
+    problem::{EX_USAGE, Problem, Problems},
+};
 
 /// The kind of a file of another tool with this name, and the next step.
 fn described(target: &str) -> Option<(&'static str, &'static str)> {
@@ -39,7 +42,7 @@ fn described(target: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// The same for a file of any name whose sections are those of supervisord.
+/// The same for any file with the sections of supervisord.
 fn described_by_sections(path: &Path) -> Option<(&'static str, &'static str)> {
     path.extension().filter(|ending| *ending == "conf" || *ending == "ini")?;
     let text = file::read(path).ok()?;
@@ -47,7 +50,7 @@ fn described_by_sections(path: &Path) -> Option<(&'static str, &'static str)> {
     if text.lines().any(is_section) { described("supervisord.conf") } else { None }
 }
 
-/// The error for a target that is a file of another tool; `path` is where it would be.
+/// The error for a target that is a file of another tool. `path` is its absolute path.
 pub(super) fn refused(target: &str, path: &Path) -> Option<Problems> {
     let (what, hint) = described(target).or_else(|| described_by_sections(path))?;
     let problem = Problem::new(format!("`{target}` is {what}, not an ecosystem file"));

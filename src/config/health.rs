@@ -1,4 +1,4 @@
-//! `health` and `readiness` → a probe and its interval.
+//! Decodes `health` and `readiness` to probes.
 //!
 //! Only the text is checked: whether a port or a program exists shows when the app starts.
 
@@ -18,7 +18,7 @@ use crate::spec::{
 pub(super) const TARGETS: [&str; 3] = ["http", "tcp", "exec"];
 const KNOWN: [&str; 7] = ["http", "tcp", "exec", "interval", "timeout", "retries", "start_period"];
 
-/// One table, `false` for none.
+/// Decodes a table, or `false` for no probe.
 pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>> {
     if value::switch(node, dialect) == Ok(false) {
         return Ok(None);
@@ -27,7 +27,7 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
         return value::must_be("a table such as { http = \"/healthz\" }", node);
     };
     let (mut targets, mut complaints) = (Vec::new(), Vec::new());
-    // Its target is not known yet.
+    // A placeholder until the target is decoded.
     let mut probe = Probe::new(ProbeTarget::Exec(Vec::new()));
     for entry in entries {
         if value::is_unset(&entry.node, dialect) {
@@ -46,7 +46,7 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
             Ok(None) => {}
             Err(more) => {
                 if TARGETS.contains(name) {
-                    // A target was set; that it is invalid has been reported.
+                    // The target is set, and its error is reported already.
                     targets.push((*name, ProbeTarget::Exec(Vec::new())));
                 }
                 complaints.extend(more.into_iter().map(|complaint| Complaint {
@@ -78,7 +78,7 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
     Ok(Some(Box::new(probe)))
 }
 
-/// Reads one key; returns the target if the key sets one.
+/// Decodes one key. Returns the target if the key sets one.
 fn read(name: &str, node: &Node, probe: &mut Probe) -> Decoded<Option<ProbeTarget>> {
     match name {
         "http" => return http(node).map(Some),
@@ -198,7 +198,7 @@ fn address(text: &str, needs_port: bool) -> Decoded<ProbeAddress> {
 
 fn port(text: &str) -> Decoded<u16> {
     match text.parse() {
-        // Rust would take a sign.
+        // `parse` accepts a sign.
         Ok(number) if number > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
         _ => {
             value::complain(format!("has the port `{}`, but must be a number from 1 to 65535", shorten(text)))
@@ -210,7 +210,7 @@ fn hinted<T>(message: impl std::fmt::Display, hint: &str) -> Decoded<T> {
     value::complain(format!("{message}\n  hint: {hint}"))
 }
 
-/// The probes and notifications of an application's workers, by the names of the keys, as text.
+/// The probes and notifications of an application's workers as text, by the names of the keys.
 pub fn shown_checks(of: &HealthSpec) -> Vec<(&'static str, String)> {
     let HealthSpec { liveness, readiness, heartbeat, notify: _ } = of;
     let probe = |key, probe: &Option<Box<Probe>>| Some((key, shown(probe.as_deref()?, readable)));
@@ -222,7 +222,7 @@ pub fn shown_checks(of: &HealthSpec) -> Vec<(&'static str, String)> {
     all.into_iter().flatten().collect()
 }
 
-/// A question as it is written.
+/// A probe as text.
 pub(super) fn shown(probe: &Probe, readable: impl Fn(Duration) -> String) -> String {
     let what = match &probe.target {
         ProbeTarget::Http { at: ProbeAddress { port: None, .. }, path } => format!("http {path}"),

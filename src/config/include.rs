@@ -1,7 +1,7 @@
 //! `include`: further ecosystem files, named by paths and patterns relative to the including file.
 //!
-//! An included file holds apps, `defaults` for them, a `cwd` and further `include`s. procrun's own settings
-//! stand in the file that was named to procrun.
+//! An included file has apps, `defaults` for them, a `cwd` and further `include`s. Only the main file has procrun's
+//! own settings.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use super::{
     value::{self, Decoded},
 };
 
-/// The most files that a plan may be made of.
+/// The maximum number of files of a plan.
 pub(super) const MAX_FILES: usize = 1000;
 
 /// A path or a pattern, and its place in the file.
@@ -23,11 +23,11 @@ pub(super) const MAX_FILES: usize = 1000;
 pub(super) struct Include {
     pub(super) pattern: String,
     pub(super) at: Option<Position>,
-    /// What names it, in messages: the key or the variable.
+    /// What contains it, for messages: the key or the variable.
     pub(super) by: &'static str,
 }
 
-/// One path or pattern, or a list of them.
+/// Decodes a path or pattern, or a list of them.
 pub(super) fn includes(node: &Node) -> Decoded<Vec<Include>> {
     let patterns = value::texts(node)?;
     let items = match &node.value {
@@ -38,11 +38,12 @@ pub(super) fn includes(node: &Node) -> Decoded<Vec<Include>> {
     Ok(patterns.into_iter().zip(items).map(include).collect())
 }
 
-/// The files that this means for a file in `dir`, sorted by name. A pattern may match nothing; a path is a file
-/// whether it exists or not.
+/// The files that `pattern` matches in `dir`, sorted by name. A pattern may match nothing. A path is returned whether
+/// it exists or not.
 ///
 /// # Errors
-/// What is wrong, as a fragment that follows the pattern.
+///
+/// The reason, as a clause that follows the pattern.
 pub(super) fn files(pattern: &str, dir: &Path) -> Result<Vec<PathBuf>, String> {
     if !pattern.contains(['*', '?', '[']) {
         return Ok(vec![resolve(dir, Path::new(pattern))]);
@@ -76,7 +77,7 @@ pub(super) fn files(pattern: &str, dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// How a file is read that is included; the error is why it cannot be, and what to do.
+/// The format of an included file. The error has the reason and the hint.
 pub(super) fn format(path: &Path) -> Result<Format, (&'static str, &'static str)> {
     match format_of(path.as_os_str()) {
         Some(Format::Script) => Err((
@@ -91,8 +92,7 @@ pub(super) fn format(path: &Path) -> Result<Format, (&'static str, &'static str)
     }
 }
 
-/// The name of an included file in messages, in the form of the including file's name. The name and directory
-/// are those of the including file.
+/// The name of an included file in messages, relative like the name `by` of the including file in `dir`.
 pub(super) fn called(path: &Path, by: &str, dir: &Path) -> Arc<str> {
     let Ok(below) = path.strip_prefix(dir) else { return path.to_string_lossy().into() };
     match Path::new(by).parent() {

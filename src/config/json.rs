@@ -1,4 +1,4 @@
-//! JSON as PM2 reads it (comments, trailing commas, single quotes, bare keys) → tree.
+//! Parses JSON as PM2 reads it: with comments, trailing commas, single quotes and bare keys.
 
 use jsonc_parser::{
     CollectOptions, ParseOptions, ast, common::Ranged as _, errors::ParseErrorKind, parse_to_ast,
@@ -6,8 +6,8 @@ use jsonc_parser::{
 
 use super::tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, TableBuilder, Value, shorten};
 
-/// Parses JSON. An empty text is `Null`. Of a key that a table holds twice the last one counts, as in
-/// JavaScript; the flaws beside the tree name each of them.
+/// Parses JSON. An empty text is `Null`. If a table repeats a key, the last value applies, as in JavaScript; the
+/// second result has a warning for each.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Flaw>), Vec<Flaw>> {
     let lines = Lines::new(text);
     let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };

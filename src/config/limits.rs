@@ -1,4 +1,4 @@
-//! `rlimits`, `umask` and numbers that may be negative → limits for the kernel.
+//! Decodes `rlimits`, `umask` and numbers that may be negative.
 //!
 //! These are procrun's own keys: they are read in the same way in every format.
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::spec::{Allowance, Resource, Unit, validate::ALL_MODES};
 
-/// A table of resources, each with one amount for both limits, or `[soft, hard]`.
+/// Decodes a table of resources, each with one limit or `[soft, hard]`.
 pub(super) fn rlimits(node: &Node, dialect: Dialect) -> Decoded<BTreeMap<Resource, Allowance>> {
     const WANTED: &str = "a table such as { nofile = 65536, core = 0 }";
     let Some(entries) = node.entries() else { return value::must_be(WANTED, node) };
@@ -75,12 +75,12 @@ fn amount(resource: Resource, node: &Node) -> Decoded<u64> {
     }
 }
 
-/// A whole number from `min` to `max`.
+/// Decodes a whole number from `min` to `max`.
 pub(super) fn whole(node: &Node, min: i32, max: i32) -> Decoded<i32> {
     let number = match &node.value {
         Value::Integer(number) => i32::try_from(*number).ok(),
         Value::Text(text) => text.trim().parse().ok(),
-        // As JavaScript has every number.
+        // All numbers of JavaScript are floating-point numbers.
         #[expect(
             clippy::cast_possible_truncation,
             reason = "`as` ends at its limits, which are out of range"
@@ -94,15 +94,15 @@ pub(super) fn whole(node: &Node, min: i32, max: i32) -> Decoded<i32> {
     }
 }
 
-/// Permissions in octal: `"027"`, or TOML's `0o027`. Any other number is refused: 27 may be meant as in
-/// chmod(1) or as a decimal number.
+/// Decodes permissions in octal: `"027"`, or TOML's `0o027`. Other numbers are errors: 27 may be meant in octal, as
+/// in chmod(1), or in decimal.
 pub(super) fn umask(node: &Node) -> Decoded<u32> {
     const WANTED: &str = "an octal string from \"000\" to \"777\"";
     let mask = match &node.value {
         Value::Text(text) => {
             let digits = text.trim();
             let digits = digits.strip_prefix("0o").unwrap_or(digits);
-            // `from_str_radix` takes a sign.
+            // `from_str_radix` accepts a sign.
             Some(digits)
                 .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|digits| u32::from_str_radix(digits, 8).ok())

@@ -1,6 +1,6 @@
-//! The text of a held socket → its address and name, or an error.
+//! Parses a held socket: its address and its name.
 //!
-//! Only the text is checked: no name is resolved, and whether a port is free shows when it is opened.
+//! Only the text is checked: no name is resolved, and whether a port is free shows when the socket is opened.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::spec::{
     validate::{MAX_SOCKET_NAME, MAX_SOCKET_PATH, MAX_SOCKETS},
 };
 
-/// One address or a list of them.
+/// Decodes one address or a list of them.
 pub(super) fn listen(node: &Node) -> Decoded<Vec<Listen>> {
     let one = std::slice::from_ref(node);
     let items = match &node.value {
@@ -60,7 +60,7 @@ fn entry(item: &Node) -> Decoded<Listen> {
     socket(&value::full_text(item)?).or_else(value::complain)
 }
 
-/// `ADDRESS` or `name=ADDRESS`.
+/// Parses `ADDRESS` or `name=ADDRESS`.
 fn socket(text: &str) -> Result<Listen, String> {
     let named = text.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
     let (name, text) = match named {
@@ -88,13 +88,13 @@ fn is_printable(byte: u8) -> bool {
     byte == b' ' || byte.is_ascii_graphic()
 }
 
-/// As it is written; a name only if it was given one.
+/// The socket as text; with its name only if that is not the default.
 pub(super) fn shown(socket: &Listen) -> String {
     let Listen { name, address } = socket;
     if *name == name_of(address) { address.to_string() } else { format!("{name}={address}") }
 }
 
-/// The address itself, with `_` for what cannot stand in a name: `tcp_0.0.0.0_8080`.
+/// The default name: the address with `_` for characters that a name cannot have, such as `tcp_0.0.0.0_8080`.
 fn name_of(address: &ListenAddress) -> String {
     let text = address.to_string().replacen("://", "_", 1);
     text.chars().map(|c| if c.is_ascii_graphic() && c != ':' { c } else { '_' }).collect()
@@ -153,7 +153,7 @@ fn host_and_port<'a>(text: &str, rest: &'a str, kind: &str) -> Result<(&'a str, 
     };
     let (host, port) = (&rest[..colon], &rest[colon + 1..]);
     match port.parse() {
-        // Rust would take a sign.
+        // `parse` accepts a sign.
         Ok(number) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
         _ => Err(format!("names `{shown}`, but a port is a number from 0 to 65535, not `{}`", shorten(port))),
     }
@@ -173,7 +173,7 @@ fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
             &format!("write `[{host}]:{port}`"),
         ));
     }
-    // With brackets, and a zone by its number.
+    // With brackets, and with a zone by its number.
     if let Ok(address) = format!("{host}:{port}").parse::<SocketAddr>() {
         return Ok(address);
     }
@@ -209,7 +209,7 @@ fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
             path.len()
         ));
     }
-    // `//` is `/`, so that one file has one name.
+    // `//` is `/`, so that a file has one name.
     Ok(ListenAddress::Unix(Path::new(path).components().collect()))
 }
 
@@ -217,8 +217,8 @@ fn hinted(message: &str, hint: &str) -> String {
     format!("{message}\n  hint: {hint}")
 }
 
-/// Reports sockets that two applications want; `settings` are those of `apps`, in the same order. In PM2's
-/// formats the second application does not get the socket.
+/// Reports sockets that several applications use. `settings` are those of `apps`, in the same order. In PM2's formats
+/// only the first application gets the socket.
 pub(super) fn clashes(
     apps: &mut [AppSpec],
     settings: &[AppSettings],
@@ -243,7 +243,7 @@ pub(super) fn clashes(
     }
 }
 
-/// `["http=tcp://0.0.0.0:8080"]`; nothing without a socket.
+/// `["http=tcp://0.0.0.0:8080"]`. `None`: there is no socket.
 pub(super) fn shown_all(sockets: &[Listen]) -> Option<String> {
     let shown: Vec<String> = sockets.iter().map(shown).collect();
     (!shown.is_empty()).then(|| format!("{shown:?}"))

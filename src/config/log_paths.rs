@@ -1,8 +1,8 @@
-//! Conflicts of log files: one file that two apps rotate with different settings, and a file with the name of
-//! another's rotated file.
+//! Conflicts of log files: one file that two apps rotate with different settings, and a file with the name of another
+//! one's rotated file.
 //!
-//! Only names are compared, never the disk, and the caller decides what a conflict means. The files of several
-//! instances have unique ids, and names with placeholders are not checked.
+//! Only names are compared, and the caller decides whether a conflict is an error. The files of several instances
+//! have unique ids, and names with placeholders are not checked.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use std::{
 use super::{origin::AppSettings, problem::Problem};
 use crate::spec::{AppSpec, Instances, NO_FILE, placeholder};
 
-/// One file that an app writes to.
+/// A log file of an app.
 struct Written<'a> {
     app: &'a AppSpec,
     settings: &'a AppSettings,
@@ -21,7 +21,7 @@ struct Written<'a> {
     path: &'a Path,
 }
 
-/// What clashes in these apps; `settings` are those of `apps`, in the same order.
+/// The conflicts in these apps. `settings` are those of `apps`, in the same order.
 pub(super) fn clashes(apps: &[Arc<AppSpec>], settings: &[AppSettings]) -> Vec<Problem> {
     let written: Vec<Written<'_>> =
         apps.iter().zip(settings).flat_map(|(app, settings)| written(app, settings)).collect();

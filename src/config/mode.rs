@@ -1,14 +1,14 @@
-//! Whether an application is a cluster, and the effects for its instances.
+//! Decides whether an application is a cluster, and checks the consequences for its instances.
 //!
-//! The mode is decided here, once, and is part of the spec: a start never changes it. [`program`] finds the
-//! kind of the script from the file as it is now.
+//! The mode is part of the spec: a start never changes it. [`program`] finds the kind of the script from the file as
+//! it is now.
 
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
 };
 
-use super::{build::Gathered, draft::Draft, notices::Notices, origin::Origin};
+use super::{build_context::BuildOutput, draft::Draft, notices::Notices, origin::Origin};
 use crate::{
     program::{self, LookupContext},
     spec::{AppSpec, Exec, ExecMode, Instances, ProgramKind, placeholder},
@@ -21,13 +21,13 @@ pub(super) fn decide(
     exec: &Exec,
     variables: &BTreeMap<String, String>,
     environment: &BTreeMap<OsString, OsString>,
-    gathered: &mut Gathered<'_>,
+    gathered: &mut BuildOutput<'_>,
 ) -> ExecMode {
     if draft.is_built_in {
-        // Its instances share a socket anyway.
+        // Its instances share a held socket.
         return ExecMode::Fork;
     }
-    // A task ends, and a worker of a cluster does not.
+    // A task ends; a worker of a cluster does not.
     let may_cluster = draft.exec_mode.is_none() && !draft.oneshot && draft.instances.is_some();
     let depends_on_file = may_cluster
         || draft.exec_mode == Some(ExecMode::Cluster)
@@ -82,19 +82,19 @@ pub(super) fn decide(
     }
 }
 
-/// What the files of an application tell about its mode.
+/// The facts about an application that its files show.
 struct Found {
     kind: Option<ProgramKind>,
     /// No interpreter runs the script.
     is_direct: bool,
-    /// Why it cannot be a cluster, as far as that is known: a file that is not there yet is taken at its word.
+    /// Why it cannot be a cluster. A file that does not exist yet is no obstacle.
     obstacle: Option<String>,
-    /// Several processes of it are a cluster.
+    /// Several instances of it run as a cluster by default.
     clusters: bool,
 }
 
 impl Found {
-    /// What is there, or why that cannot be found out at the moment.
+    /// Reads the files. An error means that the facts are unknown at the moment.
     fn look_up(
         exec: &Exec,
         mode: Option<ExecMode>,
@@ -125,7 +125,7 @@ impl Found {
         })
     }
 
-    /// What the name of the script tells.
+    /// The facts that the name of the script shows.
     fn by_name(exec: &Exec) -> Self {
         let kind = program::kind_by_name(exec);
         let obstacle = not_on_node(exec, kind);

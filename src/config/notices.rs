@@ -1,4 +1,4 @@
-//! What is worth saying about a file that is right all the same.
+//! Notices about a configuration that is valid.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{
 /// The maximum number of reported notices.
 const SHOWN: usize = 100;
 
-/// Collects notices; a notice about a key itself is reported once a file.
+/// Collects notices. A notice about the same topic is reported once.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     list: Vec<String>,
@@ -26,14 +26,14 @@ impl Notices {
         }
     }
 
-    /// Adds a notice about `topic` unless there is one already.
+    /// Adds a notice unless there is one about this `topic`.
     pub(super) fn once(&mut self, topic: &str, notice: impl FnOnce() -> String) {
         if self.said.insert(topic.to_owned()) {
             self.add(notice());
         }
     }
 
-    /// A key that only PM2 uses. All of them are reported in one line, because a file may have many.
+    /// Records a key that only PM2 uses. All of them are reported in one line, because a file may have many.
     pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
         if self.said.insert(key.to_owned()) {
             let (_, keys) = self.of_pm2.get_or_insert_with(|| (place.to_owned(), Vec::new()));
@@ -41,18 +41,18 @@ impl Notices {
         }
     }
 
-    /// An unknown key, in a file that must run all the same.
+    /// Records an unknown key in a file that must run nevertheless.
     pub(super) fn unknown_key(&mut self, key: &str, problem: &Problem) {
         self.once(key, || problem.one_line());
     }
 
-    /// What is an error in a stricter file.
+    /// Records as a notice what is an error in TOML.
     pub(super) fn problem(&mut self, problem: &Problem) {
         self.add(problem.one_line());
     }
 
-    /// An error in one of procrun's own keys: an error in TOML, but a warning with its consequence in PM2's
-    /// formats. PM2 ignores these keys, so an app that starts there must start here too.
+    /// Records an error in one of procrun's own keys: an error in TOML, but a warning with its consequence in PM2's
+    /// formats. PM2 ignores these keys, and an app that starts there must start here.
     pub(super) fn own_key(
         &mut self,
         problem: Problem,

@@ -1,6 +1,6 @@
-//! `depends_on` → which application waits for which others and conditions, or errors.
+//! Resolves `depends_on` to dependencies, or reports errors.
 //!
-//! A dependency depends on the kind of the other application, so this runs when all are known.
+//! A dependency depends on the kind of the other application, so this runs when all applications are known.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ use crate::spec::{
     order::{Outside, circle, graph},
 };
 
-/// A dependency as it is written.
+/// A dependency as it is written in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) app: String,
-    /// `None`: the best that the other one can tell.
+    /// `None`: the strongest condition that the other application supports.
     pub(super) condition: Option<Condition>,
     pub(super) at: Option<Position>,
 }
 
 const WANTED: &str = "a name, `{ app = NAME, condition = \"ready\" }` or a list of them";
 
-/// A name or a table, or a list of them.
+/// Decodes a name, a table, or a list of them.
 pub(super) fn depends_on(node: &Node) -> Decoded<Vec<Wanted>> {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
@@ -73,7 +73,7 @@ fn wanted(node: &Node, at: Option<Position>) -> Decoded<Wanted> {
     }
 }
 
-/// The words for the conditions.
+/// The names of the conditions.
 pub(super) fn conditions() -> [&'static str; Condition::ALL.len()] {
     Condition::ALL.map(Condition::as_str)
 }
@@ -89,26 +89,26 @@ fn one_condition(node: &Node) -> Decoded<Condition> {
     })
 }
 
-/// What all applications of a file are called.
+/// The names of all applications of a file.
 pub(super) struct Names<'a> {
-    /// Those that are run.
+    /// The applications of the plan.
     pub(super) full: Vec<String>,
-    /// The text in the file for each of them, if that is another name.
+    /// For each of them the name in the file, if that is another one.
     pub(super) written: Vec<Option<String>>,
-    /// Those that `--only` leaves out, by either name: what each is called in full.
+    /// The applications that `--only` leaves out, by either name, with their full names.
     pub(super) left_out: BTreeMap<&'a str, &'a str>,
 }
 
 impl Names<'_> {
-    /// The number of the application with this name.
+    /// The index of the application with this name.
     fn find(&self, name: &str) -> Option<usize> {
         let full = self.full.iter().position(|full| full == name);
         full.or_else(|| self.written.iter().position(|written| written.as_deref() == Some(name)))
     }
 }
 
-/// Puts into the specs what they wait for; `wanted` and `settings` are theirs, in the same order. Returns
-/// what they would wait for if it was not left out.
+/// Sets the dependencies of the specs. `wanted` and `settings` are those of `specs`, in the same order. Returns the
+/// dependencies on applications that were left out.
 pub(super) fn resolve(
     specs: &mut [AppSpec],
     settings: &[AppSettings],
@@ -196,7 +196,7 @@ pub(super) fn resolve(
     outside
 }
 
-/// The names along a dependency cycle, the first one again at the end.
+/// The names along a dependency cycle, with the first one again at the end.
 fn cycle(specs: &[AppSpec]) -> Option<Vec<String>> {
     circle(&graph(specs.iter())).map(|names| names.into_iter().map(ToString::to_string).collect())
 }
@@ -207,7 +207,7 @@ pub(super) fn shown(dependencies: &[Dependency]) -> String {
     format!("{shown:?}")
 }
 
-/// Why an application can never be so, and what to do about it.
+/// Why an application can never meet a condition, and the next step.
 fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
     let name = &app.name;
     match condition {

@@ -1,32 +1,43 @@
-//! Where a setting came from, and the effective settings as `check` shows them.
+//! The origins of settings, and the effective settings as `check` prints them.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
-use super::tree::{Position, SourceLocation};
+use super::tree::{Node, Position, SourceLocation};
 
-/// Where a setting came from.
+/// The origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// It was not set.
+    /// The key is not set.
     Default,
     /// The file sets it.
     File(SourceLocation),
     /// The file sets it, with these environment variables.
     Expanded(SourceLocation, Vec<String>),
-    /// An `env_file` sets it.
+    /// The `env_file` sets it.
     EnvFile(SourceLocation),
-    /// This file put it into its `process.env` while it was evaluated.
+    /// The file has set it in its `process.env` while it was evaluated.
     Evaluated(SourceLocation),
-    /// This flag on the command line sets it.
+    /// This flag sets it.
     Flag(&'static str),
-    /// It follows from another setting.
+    /// It follows from this key.
     Derived(&'static str),
-    /// This variable of procrun's own environment sets it.
+    /// This environment variable of procrun sets it.
     Environment(Cow<'static, str>),
 }
 
 impl Origin {
-    /// Its place in a file.
+    /// The origin of the value of a node in this file.
+    pub(super) fn of_node(node: &Node, file: &Arc<str>) -> Self {
+        let place = SourceLocation { file: file.clone(), position: node.at };
+        if node.expanded.is_empty() {
+            Self::File(place)
+        } else {
+            let unique: BTreeSet<&String> = node.expanded.iter().collect();
+            Self::Expanded(place, unique.into_iter().cloned().collect())
+        }
+    }
+
+    /// The place in a file.
     pub(super) fn place(&self) -> Option<&SourceLocation> {
         match self {
             Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => Some(place),
@@ -36,7 +47,7 @@ impl Origin {
         }
     }
 
-    /// The line and column there.
+    /// The line and column.
     pub(super) fn position(&self) -> Option<Position> {
         self.place().and_then(|place| place.position)
     }
@@ -63,28 +74,36 @@ impl fmt::Display for Origin {
     }
 }
 
+/// An environment variable and its origin.
+#[derive(Debug, Clone)]
+pub(super) struct EnvVar {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) origin: Origin,
+}
+
 /// One effective setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The key, or `env.NAME` for a variable.
     pub key: String,
-    /// Its value, readable.
+    /// The value as text.
     pub value: String,
-    /// Where it came from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
 /// The effective settings of one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppSettings {
-    /// The application's name.
+    /// The name of the application.
     pub name: String,
-    /// In the order of the key table, the environment last.
+    /// In the order of the key table, variables last.
     pub settings: Vec<Setting>,
 }
 
 impl AppSettings {
-    /// Shows another value for this key, or none any more.
+    /// Replaces the value of this key; `None` removes the key.
     pub(super) fn update(&mut self, key: &str, value: Option<String>) {
         match (self.settings.iter().position(|setting| setting.key == key), value) {
             (Some(at), Some(value)) => self.settings[at].value = value,
@@ -93,7 +112,7 @@ impl AppSettings {
         }
     }
 
-    /// Where in a file this key was set.
+    /// The place in a file where this key is set.
     pub(super) fn place_of(&self, key: &str) -> Option<SourceLocation> {
         let setting = self.settings.iter().find(|setting| setting.key == key)?;
         setting.origin.place().cloned()
@@ -101,13 +120,13 @@ impl AppSettings {
 }
 
 impl Setting {
-    /// Whether this is a variable whose value is likely to be a secret.
+    /// Whether this is a variable that is likely to be a secret.
     pub fn is_secret(&self) -> bool {
         self.key.strip_prefix("env.").is_some_and(|name| is_secret(name, &self.value))
     }
 }
 
-/// Whether this variable's value is likely to be a secret, by its name or its shape.
+/// Whether a variable is likely to be a secret, by its name or the form of its value.
 pub fn is_secret(name: &str, value: &str) -> bool {
     const MARKS: [&str; 11] = [
         "KEY",
@@ -129,7 +148,7 @@ pub fn is_secret(name: &str, value: &str) -> bool {
         || is_token(value)
 }
 
-/// What GitHub, GitLab, Slack, Stripe and AWS hand out, a JSON Web Token, or a private key.
+/// The form of a token of GitHub, GitLab, Slack, Stripe or AWS, a JSON Web Token, or a private key.
 fn is_token(value: &str) -> bool {
     const BEGINNINGS: [&str; 13] = [
         "ghp_",

@@ -1,23 +1,22 @@
-//! Some keys of one application, applied to another: the change of an existing application by `restart` and
-//! `reload`.
+//! The change of an existing application by `restart` and `reload`: some keys of one spec, applied to another.
 //!
-//! Which keys can be changed, and how, is in the key table.
+//! The key table has which keys can be changed, and how.
 
 use serde::{Deserialize, Serialize};
 
 use super::keys::{APP_KEYS, PatchFn, find, patches};
 use crate::spec::AppSpec;
 
-/// What is to change in an application.
+/// The change of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patch {
-    /// The keys to change, by their names in an ecosystem file.
+    /// The keys to change, by their names in the key table.
     pub keys: Vec<String>,
-    /// An application that has their values, and nothing else of use.
+    /// A spec with the values of these keys; its other values have no meaning.
     pub from: Box<AppSpec>,
 }
 
-/// In the place of `watch` where it is toggled.
+/// The pseudo-key that replaces `watch` to toggle it.
 const TOGGLE_WATCH: &str = "toggle watch";
 
 impl Patch {
@@ -26,7 +25,7 @@ impl Patch {
         self.keys.iter().any(|key| key == "name").then_some(&*self.from.name)
     }
 
-    /// Lets `--watch` without a path end the watching of an application that watches, as in PM2.
+    /// Makes `--watch` without a path toggle: it ends the watching of an application that watches, as in PM2.
     pub fn toggle_watch(&mut self) {
         for key in self.keys.iter_mut().filter(|key| *key == "watch") {
             TOGGLE_WATCH.clone_into(key);
@@ -41,7 +40,8 @@ impl Patch {
     /// Applies all keys to an application.
     ///
     /// # Errors
-    /// A key that cannot be applied to it, as text.
+    ///
+    /// A key that cannot be applied to it, as a message.
     pub fn apply(&self, to: &mut AppSpec) -> Result<(), String> {
         for key in &self.keys {
             let patch = patch_of(key).ok_or_else(|| format!("`{key}` cannot be changed"))?;

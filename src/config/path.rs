@@ -1,4 +1,4 @@
-//! Paths as PM2 resolves them: lexically, and with `~` for the home directory.
+//! Paths as PM2 resolves them: by their text alone, and with `~` for the home directory.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// `path` seen from the absolute directory `base`, without `.` and `..` (Node's `path.resolve`).
+/// `path` relative to the absolute directory `base`, without `.` and `..`, like Node's `path.resolve`.
 pub fn resolve(base: &Path, path: &Path) -> PathBuf {
     let mut resolved = PathBuf::new();
     for component in base.join(path).components() {
@@ -21,7 +21,7 @@ pub fn resolve(base: &Path, path: &Path) -> PathBuf {
     resolved
 }
 
-/// A leading `~/` (or `~` alone) is the home directory that the environment names.
+/// Replaces a leading `~/`, or `~` alone, with `$HOME` of this environment.
 pub(super) fn expand_home(path: &str, environment: &BTreeMap<OsString, OsString>) -> PathBuf {
     let rest = match path.strip_prefix('~') {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/'),
@@ -33,8 +33,7 @@ pub(super) fn expand_home(path: &str, environment: &BTreeMap<OsString, OsString>
     }
 }
 
-/// The last part of a path without its extension (`app` for `src/app.js`), as PM2 names an
-/// application that has no name.
+/// The last part of a path without its extension (`app` for `src/app.js`): PM2's default name of an application.
 pub(super) fn stem(script: &str) -> &str {
     let base = script.trim_end_matches('/');
     let base = base.rsplit('/').next().unwrap_or(base);

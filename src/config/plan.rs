@@ -1,44 +1,42 @@
-//! Drafts → the plan: the selected apps, their names, and the changes by flags.
+//! Drafts → the plan: selects apps, resolves their names and applies flags.
 
 use std::{
     cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
-    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
-    EX_CONFIG, EX_USAGE, Loaded, Problem, Problems, Source,
-    build::{Gathered, Surroundings, build},
-    convert::convert,
+    build::build,
+    build_context::{BuildContext, BuildOutput},
     decode::{App, File},
     document::Document,
     draft::{Draft, RuntimeDraft},
     files::Files,
     keys::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT, all},
-    listen, log_paths,
+    listen,
+    loaded::Loaded,
+    log_paths,
     notices::Notices,
     order,
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve, stem},
+    problem::{EX_CONFIG, EX_USAGE, Problem, Problems},
+    source::Source,
     target::Format,
-    tree::{Node, shorten},
+    tree::Node,
     value::Dialect,
     variables,
 };
 use crate::{
-    spec::{
-        AppSpec, Instances, Plan, TerminationLog, serve,
-        validate::{MAX_DURATION, validate},
-    },
+    spec::{AppSpec, Instances, Plan, TerminationLog, serve, validate::validate},
     sys::{bounded_lookup::Lookups, cpus},
 };
 
 impl Source {
-    /// One app, made of flags alone.
+    /// A plan with one app that flags alone describe.
     pub(super) fn load_script(&self, script: &str) -> Result<Loaded, Problems> {
         let draft = Draft { script: Some(script.to_owned()), ..Draft::default() };
         let document = Rc::new(self.document(Format::Script));
@@ -54,8 +52,8 @@ impl Source {
         Document::new(inner.name.as_str().into(), format, inner.target.file_dir(&inner.cwd), &inner.cwd)
     }
 
-    /// The apps of a parsed file, and the variables it set while it was evaluated.
-    pub(super) fn load_file(
+    /// The plan of a parsed file. `process_env` has the variables that the file set while it was evaluated.
+    pub(super) fn load_tree(
         &self,
         root: &Node,
         format: Format,
@@ -66,7 +64,7 @@ impl Source {
         let mut notices = Notices::default();
         let unset = inner.flags.unset_keys();
         let mut files = Files::new(&inner.cwd, &inner.environment, unset, &mut problems, &mut notices);
-        // A conversion says what the file says.
+        // A conversion has the values of the file.
         files.ignores_variables = inner.converts_to.is_some();
         let document = self.document(format);
         let with_sites = files.with_sites(root, &document);
@@ -77,11 +75,7 @@ impl Source {
         for app in &mut file.apps {
             app.draft.is_built_in = app.draft.script.as_deref() == Some(serve::SCRIPT);
         }
-        let mut loaded = self.load(file, format, process_env, problems, notices, files_read)?;
-        if let Some(to) = &inner.converts_to {
-            loaded.conversion = Some(convert(self, root, to, process_env, &loaded)?);
-        }
-        Ok(loaded)
+        self.load(file, format, process_env, problems, notices, files_read)
     }
 
     fn load(
@@ -115,7 +109,7 @@ impl Source {
                 continue;
             }
             let document = &app.document;
-            let around = Surroundings {
+            let around = BuildContext {
                 base: &document.base,
                 dialect: document.dialect,
                 file_dir: &document.dir,
@@ -141,7 +135,7 @@ impl Source {
             called.full.push(name.clone());
             called.written.push(written[number].clone());
             wanted.push(draft.depends_on.clone());
-            let mut gathered = Gathered {
+            let mut gathered = BuildOutput {
                 problems: &mut problems,
                 notices: &mut notices,
                 files_read: &mut files_read,
@@ -193,8 +187,8 @@ impl Source {
         })
     }
 
-    /// procrun's own settings: flags count before variables, variables before the file. `base` is where its
-    /// paths begin.
+    /// Settles procrun's own settings: flags override variables, and variables override the file. `base` is the base
+    /// of relative paths.
     fn settle_runtime(
         &self,
         runtime: &mut RuntimeDraft,
@@ -205,7 +199,7 @@ impl Source {
         let environment = &self.0.environment;
         variables::apply_to_runtime(environment, runtime, notices, problems);
         self.0.flags.apply_to_runtime(runtime, problems);
-        grace(runtime, environment, notices);
+        variables::grace(runtime, environment, notices);
         if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
             *file = resolve(base, &expand_home(&file.to_string_lossy(), environment));
         }
@@ -230,8 +224,8 @@ impl Source {
         }
     }
 
-    /// The names of all apps, each its own. In TOML two of the same name are an error, and so are they in two
-    /// files; in one file of PM2's formats the second is called `name-1`.
+    /// A unique name for each app. In TOML, and in different files, equal names are an error. In one file of PM2's
+    /// formats the second app gets the name `name-1`.
     fn names(&self, apps: &[App], problems: &mut Problems, notices: &mut Notices) -> Vec<String> {
         let mut names: Vec<String> = apps.iter().map(|app| self.full_name(&app.draft)).collect();
         let mut taken: BTreeSet<String> = names.iter().cloned().collect();
@@ -272,7 +266,7 @@ impl Source {
         names
     }
 
-    /// Which apps `--only` leaves.
+    /// The indexes of the apps that `--only` selects.
     fn choose(&self, apps: &[App], names: &[String], problems: &mut Problems) -> BTreeSet<usize> {
         let only = &self.0.flags.only;
         if only.is_empty() {
@@ -297,7 +291,7 @@ impl Source {
         chosen
     }
 
-    /// Flags that can apply to one app only.
+    /// Reports flags that can apply to one app only.
     fn fitting_flags(&self, chosen: usize, of: usize, problems: &mut Problems) {
         let several = |what: &str| {
             Problem::new(format!("{what} can be set for one app, not for {chosen}"))
@@ -322,7 +316,7 @@ impl Source {
         }
     }
 
-    /// A problem of the command line; it alone makes the exit code 64.
+    /// Reports a problem of the command line. If it is the first problem, the exit code is 64.
     #[expect(clippy::unused_self, reason = "reads as the other checks")]
     fn usage(&self, problems: &mut Problems, problem: Problem) {
         if problems.is_empty() {
@@ -333,7 +327,7 @@ impl Source {
     }
 }
 
-/// Reports values that are fine alone and out of range together, as a prefix and a name.
+/// Reports values that are valid alone but exceed a limit together, such as prefix and name.
 fn out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut Problems) {
     for (spec, settings) in specs.iter().zip(settings) {
         if let Err(violation) = validate(spec) {
@@ -343,7 +337,7 @@ fn out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut
     }
 }
 
-/// Reports the apps that name nothing to run.
+/// Reports the apps without `script`.
 fn without_script(apps: &[App], problems: &mut Problems) {
     for app in apps {
         if app.draft.script.is_none() && !app.script_refused {
@@ -355,7 +349,7 @@ fn without_script(apps: &[App], problems: &mut Problems) {
 
 /// Reports `instances` that leave no CPU: PM2 starts one process then.
 fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
-    // Counting them reads several files of the kernel, and few plans ask for it.
+    // Counting CPUs reads several files in `/proc` and `/sys`, and few plans need it.
     let cpus = LazyCell::new(cpus::available);
     for spec in specs {
         if let Instances::CpusMinus(less) = spec.instances
@@ -370,33 +364,7 @@ fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
     }
 }
 
-/// The variable with the time that the container engine waits at a stop.
-pub(super) const GRACE: &str = "PROCRUN_GRACE_SECONDS";
-
-/// What the container engine gives procrun for a stop, less what procrun itself needs to end.
-pub(super) fn grace(
-    runtime: &mut RuntimeDraft,
-    environment: &BTreeMap<OsString, OsString>,
-    notices: &mut Notices,
-) {
-    const RESERVE: Duration = Duration::from_secs(1);
-    let Some(value) = environment.get(OsStr::new(GRACE)).filter(|value| !value.is_empty()) else { return };
-    let seconds = value.to_str().and_then(|text| text.trim().parse::<f64>().ok());
-    let grace = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
-    let Some(grace) = grace else {
-        let value = shorten(&value.to_string_lossy());
-        notices.add(format!("the variable {GRACE} is ignored: `{value}` is not a number of seconds"));
-        return;
-    };
-    let grace = grace.min(MAX_DURATION);
-    let time = grace.saturating_sub(RESERVE.min(grace / 10));
-    if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
-        runtime.runtime.shutdown_timeout = Some(time);
-        runtime.origins.insert("shutdown_timeout", Origin::Environment(GRACE.into()));
-    }
-}
-
-/// A script may be a shell line of any length; a name is one line of bearable length.
+/// A script may be a shell command of any length; a name is one short line.
 fn name_of_script(script: &str) -> String {
     const MAX_LENGTH: usize = 60;
     let name: String =

@@ -1,36 +1,34 @@
-//! Configuration errors, collected so that all are reported at once.
-//!
-//! The parsers and the decoder find the errors.
+//! Configuration errors, collected so that all of them are reported at once.
 
 use std::fmt;
 
 use super::{suggest::nearest, tree::SourceLocation};
 use crate::{shown::printable_lines, spec::ExitCode};
 
-/// `EX_USAGE` of sysexits(3): the command line is wrong.
+/// `EX_USAGE` of sysexits.h(3head): the command line is wrong.
 pub const EX_USAGE: ExitCode = 64;
-/// `EX_CONFIG` of sysexits(3): the configuration is wrong.
+/// `EX_CONFIG` of sysexits.h(3head): the configuration is wrong.
 pub const EX_CONFIG: ExitCode = 78;
 
-/// `EX_IOERR` of sysexits(3): a file cannot be read.
+/// `EX_IOERR` of sysexits.h(3head): a file cannot be read.
 pub const EX_IOERR: ExitCode = 74;
 
-/// More than this many are only counted: a hostile file has a million.
+/// The maximum number of reported problems. The others are only counted.
 const SHOWN: usize = 100;
 
-/// One thing that is wrong.
+/// An error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, if it is in a file.
+    /// The place in a file.
     pub place: Option<SourceLocation>,
-    /// What, as a lower-case fragment.
+    /// The error, in lower case without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// The next step.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// A problem that is in no file.
+    /// A problem without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Self { place: None, message: message.into(), hint: None }
     }
@@ -39,21 +37,21 @@ impl Problem {
         Self { place: Some(place), message: message.into(), hint: None }
     }
 
-    /// A problem whose message ends with its advice in a line of its own.
+    /// A problem whose hint is the second line of `text`.
     pub(super) fn with_lines(place: SourceLocation, text: &str) -> Self {
         let (message, hint) =
             text.split_once("\n  hint: ").map_or((text, None), |(it, hint)| (it, Some(hint)));
         Self { place: Some(place), message: message.to_owned(), hint: hint.map(str::to_owned) }
     }
 
-    /// The same with advice.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// As a notice shows it.
+    /// The problem as a notice.
     pub(super) fn one_line(&self) -> String {
         let place = self.place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
         let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
@@ -68,7 +66,7 @@ impl Problem {
     }
 }
 
-/// Everything that is wrong, and the exit code it calls for. Nothing was started.
+/// All problems, and the exit code for them. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     list: Vec<Problem>,
@@ -81,7 +79,7 @@ impl Problems {
         Self { list: Vec::new(), unshown: 0, code }
     }
 
-    /// One problem.
+    /// A single problem.
     pub fn one(code: ExitCode, problem: Problem) -> Self {
         Self { list: vec![problem], unshown: 0, code }
     }
@@ -94,7 +92,7 @@ impl Problems {
         }
     }
 
-    /// Takes in those of another file.
+    /// Adds the problems of another file.
     pub(super) fn append(&mut self, others: Self) {
         self.unshown += others.unshown;
         for problem in others.list {
@@ -114,19 +112,18 @@ impl Problems {
         self.unshown += 1;
     }
 
-    /// In the order of the file.
+    /// Sorts the problems by their places.
     pub(super) fn sorted(mut self) -> Self {
         self.list.sort_by(|a, b| a.place.cmp(&b.place));
         self
     }
 
-    /// 78 for a configuration, 64 for flags, 127 or 126 for a program that is missing or cannot
-    /// be executed.
+    /// 78 for a configuration, 64 for flags, 127 for a missing program, 126 for one that cannot be executed.
     pub fn exit_code(&self) -> ExitCode {
         self.code
     }
 
-    /// Each of them (at most 100).
+    /// The problems, at most 100.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
@@ -145,7 +142,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All of them, one or two lines each, and their number in the last line.
+/// All problems, one or two lines each. The last line has their number.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.list {

@@ -1,5 +1,5 @@
-//! The built-in file server: `static` at the root of a file becomes apps with `script = "serve"`, as in PM2,
-//! and an app with that script gets the socket on which it listens.
+//! The built-in file server: `static` at the root of a file becomes apps with `script = "serve"`, as in PM2. An app
+//! with that script gets the socket on which it listens.
 
 use super::{
     draft::Draft,
@@ -12,10 +12,10 @@ use crate::spec::{
     serve::{DEFAULT_PORT, SCRIPT, ServeSettings, variable},
 };
 
-/// What the socket is called in `LISTEN_FDNAMES`.
+/// The name of the socket in `LISTEN_FDNAMES`.
 const SOCKET: &str = "http";
 
-/// Keys of a site, and the variable that holds each.
+/// Keys of a site, each with the variable for its value.
 const VARIABLES: [(&str, &str); 7] = [
     ("path", variable::PATH),
     ("port", variable::PORT),
@@ -31,10 +31,10 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
     VARIABLES.iter().map(|(key, _)| *key).chain(["name", "basic_auth", "directory"])
 }
 
-/// Something that is wrong with a site: where, what, and what to do.
+/// An error in a site: its place, the message and the hint.
 pub(super) type Complaint = (Option<Position>, String, Option<&'static str>);
 
-/// The tree with each site of `static` as an app behind the others; `None`: it has no `static`.
+/// The tree with each site of `static` as an app after the others. `None`: there is no `static`.
 pub(super) fn as_apps(root: &Node) -> Option<(Node, Vec<Complaint>)> {
     let sites = root.get(STATIC)?;
     let mut complaints = Vec::new();
@@ -106,7 +106,7 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
                 variables.extend(said.map(|said| Entry { key: variable.to_owned(), ..said.clone() }));
             }
         } else if key != "directory" {
-            // PM2 passes `directory` on and its server ignores it.
+            // PM2 passes `directory` to its server, which ignores it.
             let what = format!("unknown key `{}` in `{STATIC}`", shorten(key));
             complaints.push((entry.at, what, None));
         }
@@ -120,12 +120,13 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
     Some(Node::new(Value::Table(entries), site.at))
 }
 
-/// The socket of an app with the built-in script, if its file has the address: then procrun opens it, so
-/// several instances share it, and a crash or a reload closes no port. An address from the caller's environment
-/// can change with each start; then the worker opens it.
+/// The socket of an app with the built-in script, if its file sets the address: procrun opens it, several instances
+/// share it, and it stays open during a crash or reload. The worker itself opens an address from the caller's
+/// environment, because that can change with each start.
 ///
 /// # Errors
-/// The settings are invalid.
+///
+/// The settings are not valid.
 pub(super) fn listen(
     draft: &mut Draft,
     args: &[String],

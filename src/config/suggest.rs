@@ -1,7 +1,7 @@
-//! The known word a mistyped one is nearest to, or that other tools call differently.
+//! Suggestions for a mistyped word, and for words of other tools.
 
-/// The known word nearest to `word`, if it is near enough to be what was meant: one slip, or one
-/// in three letters.
+/// The known word that is nearest to `word`, if it is near enough to be a typing mistake: one edit in three letters,
+/// at least one.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const MAX_LENGTH: usize = 64;
     let length = word.chars().count();
@@ -17,7 +17,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// What Compose, Kubernetes, systemd and supervisord call a key of an app, and its name here.
+/// Words of Compose, Kubernetes, systemd and supervisord, with the key of an app of the same meaning.
 const ELSEWHERE: [(&[&str], &str); 10] = [
     (&["working_dir", "directory", "workdir"], "cwd"),
     (&["environment"], "env"),
@@ -31,7 +31,7 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
     (&["stop_grace_period", "stopwaitsecs", "stop_timeout"], "kill_timeout"),
 ];
 
-/// The key that does here what this one does in other tools.
+/// The key with the meaning of this word of another tool.
 pub(super) fn called_elsewhere(key: &str) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(words, _)| words.contains(&key)).map(|&(_, known)| known)
 }

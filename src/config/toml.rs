@@ -10,8 +10,8 @@ use super::{
     tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, Position, Value},
 };
 
-/// Parses TOML. A value that cannot be expanded is `Broken` in the tree, with a flaw beside it. The error is
-/// returned for text that is not TOML.
+/// Parses TOML. A string that cannot be expanded is `Broken` in the tree, and the second value has the error. The
+/// returned error is for text that is not TOML.
 pub(super) fn parse(
     text: &str,
     environment: &BTreeMap<OsString, OsString>,

@@ -1,30 +1,29 @@
-//! The one tree every format is parsed into: values that know where they stand.
+//! The tree into which every format is parsed: values with their positions.
 //!
-//! It knows nothing of keys and their meaning, and never reads a file.
+//! It does not know the keys, and never reads a file.
 
 use std::{cell::Cell, collections::HashMap, fmt, path::Path, sync::Arc};
 
 use crate::shown::printable;
 
-/// Lists and tables inside one another beyond this are refused: no real file needs it, and what
-/// walks the tree may then recurse.
+/// The maximum nesting of lists and tables. No real file needs more, and recursion over the tree stays bounded.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// A place in a text, both counted from 1, the column in characters.
+/// A position in a text. Line and column count from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The line.
+    /// The line, from 1.
     pub line: u32,
-    /// The column.
+    /// The column in characters, from 1.
     pub column: u32,
 }
 
-/// A place in a file. Formats that are evaluated (JavaScript) have no position.
+/// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceLocation {
-    /// The file as it was named on the command line, or by the file that includes it.
+    /// The name of the file on the command line or in the including file.
     pub file: Arc<str>,
-    /// Where in it.
+    /// The position. Evaluated formats (JavaScript) have none.
     pub position: Option<Position>,
 }
 
@@ -44,37 +43,37 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// What is wrong with a text: where, what, and what to do.
+/// An error in a text: its position, the message and the hint.
 pub(super) type Flaw = (Option<Position>, String, Option<String>);
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) at: Option<Position>,
-    /// The environment variables that were expanded in this text.
+    /// The environment variables that were expanded in this string.
     pub(super) expanded: Vec<String>,
-    /// A number that is written in octal (`0o27`), which only TOML has.
+    /// A number in octal (`0o27`), which only TOML has.
     pub(super) octal: bool,
 }
 
-/// What the formats have in common.
+/// A value of any format.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Null,
-    /// Its error has been reported already.
+    /// The error of the value is reported already.
     Broken,
     Bool(bool),
     Integer(i64),
     Float(f64),
     Text(String),
-    /// TOML's date or time, as it is written.
+    /// A date or time of TOML, as it is written.
     Date(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
 }
 
-/// One key of a table. Keys of one table are unique.
+/// A key of a table. The keys of a table are unique.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -98,7 +97,7 @@ impl Node {
         self.entries()?.iter().find(|entry| entry.key == key)
     }
 
-    /// Forgets every position, for trees of generated text.
+    /// Removes all positions, for trees of generated text.
     pub(super) fn without_positions(mut self) -> Self {
         self.at = None;
         match &mut self.value {
@@ -119,7 +118,7 @@ impl Node {
 }
 
 impl Value {
-    /// The value in words for an error: ``the string `abc` ``, `the number 3`, `a list`.
+    /// The value for an error message: ``the string `abc` ``, `the number 3`, `a list`.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Null | Self::Broken => "null".to_owned(),
@@ -135,7 +134,7 @@ impl Value {
     }
 }
 
-/// The beginning of a text that fits one line of an error, with control characters escaped.
+/// The beginning of a string for one line of an error message, with control characters escaped.
 pub(super) fn shorten(text: &str) -> String {
     const MAX_LENGTH: usize = 60;
     let short: String = text.chars().take(MAX_LENGTH).collect();
@@ -146,7 +145,7 @@ pub(super) fn shorten(text: &str) -> String {
     short
 }
 
-/// Collects the entries of a table; a repeated key replaces the first or is refused by the caller.
+/// Collects the entries of a table. The caller decides whether a repeated key is an error.
 #[derive(Default)]
 pub(super) struct TableBuilder {
     entries: Vec<Entry>,
@@ -154,7 +153,7 @@ pub(super) struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// Puts an entry in; an earlier one of the same key comes back.
+    /// Inserts an entry. Returns the earlier entry with the same key.
     pub(super) fn insert(&mut self, entry: Entry) -> Option<Entry> {
         if let Some(&at) = self.index.get(&entry.key) {
             return Some(std::mem::replace(&mut self.entries[at], entry));
@@ -173,13 +172,13 @@ impl TableBuilder {
     }
 }
 
-/// Finds line and column of byte offsets.
+/// Finds the line and column of byte offsets.
 pub(super) struct Lines<'a> {
     text: &'a str,
-    /// The offset at which each line begins.
+    /// The offset of the start of each line.
     starts: Vec<usize>,
-    /// The last offset that was searched, and its line and column, both from 0: values are searched in order,
-    /// and a line may be megabytes long.
+    /// The last offset, with its line and column from 0. Values are looked up in order, and a line may have
+    /// megabytes: counting from its start each time would be quadratic.
     last: Cell<(usize, usize, usize)>,
 }
 
@@ -189,7 +188,7 @@ impl<'a> Lines<'a> {
         Self { text, starts: starts.collect(), last: Cell::default() }
     }
 
-    /// The position of a byte offset; one beyond the text is its end.
+    /// The position of a byte offset. An offset after the end is the end.
     pub(super) fn position(&self, offset: usize) -> Position {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
@@ -218,7 +217,7 @@ mod tests {
     fn positions_in_one_long_line_are_found_in_their_order() {
         let text = "ü".repeat(2_000_000);
         let lines = Lines::new(&text);
-        // Counting from the beginning of the line each time would take hours.
+        // Counting from the start of the line each time would take hours.
         for number in (0..2_000_000).step_by(2) {
             assert_eq!(lines.position(2 * number).column as usize, number + 1);
         }

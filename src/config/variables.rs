@@ -1,5 +1,5 @@
-//! procrun's own settings by environment: the variable `PROCRUN_<KEY>` for every key of the root that is a
-//! setting of procrun, and for `cwd` and `include`. `defaults` has none: it is a table of keys of apps.
+//! procrun's own settings by environment variables: `PROCRUN_<KEY>` for every root key that is a setting of procrun,
+//! and for `cwd` and `include`. `defaults` has none, because it is a table of keys of apps.
 //!
 //! A flag overrides a variable, and a variable overrides the file. `keys` lists the keys.
 
@@ -8,6 +8,7 @@ use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -17,12 +18,12 @@ use super::{
     notices::Notices,
     origin::Origin,
     path::{expand_home, resolve},
-    plan,
     problem::{Problem, Problems},
     suggest::nearest,
-    tree::{Node, Value},
+    tree::{Node, Value, shorten},
     value::Dialect,
 };
+use crate::spec::validate::MAX_DURATION;
 
 const PREFIX: &str = "PROCRUN_";
 
@@ -31,18 +32,21 @@ const CWD: &str = "PROCRUN_CWD";
 /// The root key `include`.
 const INCLUDE: &str = "PROCRUN_INCLUDE";
 
-/// The variables of root keys that concern the apps of a file, with their values.
+/// The variable with the time that the container engine waits after a stop, in seconds.
+const GRACE: &str = "PROCRUN_GRACE_SECONDS";
+
+/// The variables of root keys that concern the apps of a file, each with the form of its value.
 const OF_FILES: [(&str, &str); 2] =
     [(CWD, "a directory"), (INCLUDE, "paths and patterns, separated by colons")];
 
-/// Variables with the prefix that are not keys of the root, with their meanings.
+/// Variables with the prefix that are not root keys, each with its meaning.
 const OTHERS: [(&str, &str); 3] = [
     ("PROCRUN_HOME", "directory of the socket, saved lists and logs"),
-    (plan::GRACE, "grace time of the container engine, in seconds"),
+    (GRACE, "grace time of the container engine, in seconds"),
     ("PROCRUN_RUN", "set by procrun in every process that a run starts"),
 ];
 
-/// What Kubernetes sets in all containers for a service called `procrun`, without the prefix.
+/// Variables that Kubernetes sets in all containers for a service named `procrun`, without the prefix.
 const SERVICE_LINKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
 
 /// Applies the variables to the draft. A wrong value is a problem that names the variable.
@@ -62,7 +66,7 @@ pub(super) fn apply_to_runtime(
             continue;
         };
         let mut node = Node::new(Value::Text(value.to_owned()), None);
-        // `true` and numbers are strings here, as with `${NAME}` in a file.
+        // `true` and numbers are strings here, as after `${NAME}` in a file.
         node.expanded.push(variable.clone());
         let origin = Origin::Environment(variable.clone().into());
         match apply(&key.kind, &node, Dialect::Flag, &origin, &Arc::from(""), draft) {
@@ -88,8 +92,31 @@ pub(super) fn apply_to_runtime(
     }
 }
 
-/// The working directory of the apps of a file that a variable sets, absolute, and its origin. It is relative to
-/// the caller's directory, as `--cwd` is.
+/// Limits the shutdown budget to the time that the container engine waits, less what procrun itself needs.
+pub(super) fn grace(
+    runtime: &mut RuntimeDraft,
+    environment: &BTreeMap<OsString, OsString>,
+    notices: &mut Notices,
+) {
+    const RESERVE: Duration = Duration::from_secs(1);
+    let Some(value) = environment.get(OsStr::new(GRACE)).filter(|value| !value.is_empty()) else { return };
+    let seconds = value.to_str().and_then(|text| text.trim().parse::<f64>().ok());
+    let grace = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let Some(grace) = grace else {
+        let value = shorten(&value.to_string_lossy());
+        notices.add(format!("the variable {GRACE} is ignored: `{value}` is not a number of seconds"));
+        return;
+    };
+    let grace = grace.min(MAX_DURATION);
+    let time = grace.saturating_sub(RESERVE.min(grace / 10));
+    if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
+        runtime.runtime.shutdown_timeout = Some(time);
+        runtime.origins.insert("shutdown_timeout", Origin::Environment(GRACE.into()));
+    }
+}
+
+/// The working directory of the apps of a file by `PROCRUN_CWD`, absolute, and its origin. It is relative to the
+/// caller's directory, as `--cwd` is.
 pub(super) fn cwd(
     environment: &BTreeMap<OsString, OsString>,
     caller_cwd: &Path,
@@ -99,13 +126,13 @@ pub(super) fn cwd(
     Some((resolve(caller_cwd, &cwd), Origin::Environment(CWD.into())))
 }
 
-/// The patterns of the variable that replaces `include`, if it is set.
+/// The patterns of `PROCRUN_INCLUDE`, which replaces `include`.
 pub(super) fn includes(environment: &BTreeMap<OsString, OsString>) -> Option<Vec<String>> {
     let list = environment.get(OsStr::new(INCLUDE)).filter(|list| !list.is_empty())?.to_string_lossy();
     Some(list.split(':').filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect())
 }
 
-/// All variables that begin with `PROCRUN_`, with their values or meanings.
+/// All variables with the prefix, each with the form of its value or its meaning.
 pub fn known() -> impl Iterator<Item = (String, String)> {
     let of_keys = all(RUNTIME_KEYS).map(|key| (variable(key.name), value_of(&key.kind)));
     let others = OF_FILES.into_iter().chain(OTHERS);

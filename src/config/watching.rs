@@ -1,7 +1,7 @@
-//! `watch`, `ignore_watch`, `watch_delay` and `watch_options` → what to watch.
+//! Decodes `watch`, `ignore_watch`, `watch_delay` and `watch_options`.
 //!
-//! PM2 hands `watch_options` to chokidar. What has a meaning here works, by chokidar's name or in
-//! snake_case; what has none is named once.
+//! PM2 passes `watch_options` to chokidar. Options with an effect here work by chokidar's name or in snake_case; the
+//! others are reported once.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::spec::{Polling, WatchSpec, validate::MIN_INTERVAL};
 
-/// What chokidar waits for with `awaitWriteFinish: true`.
+/// The wait of chokidar with `awaitWriteFinish: true`.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// The settings for watching one application.
 #[derive(Debug, Default)]
 pub(super) struct Watching {
-    /// `watch`: none of the paths is the application's `cwd`.
+    /// `watch`. An empty list is the application's `cwd`.
     pub(super) paths: Option<Vec<String>>,
     pub(super) ignore: Vec<String>,
     pub(super) delay: Option<Duration>,
@@ -40,7 +40,7 @@ pub(super) struct Options {
     settled: Option<Duration>,
 }
 
-/// Options of chokidar that change nothing here.
+/// Options of chokidar without effect here.
 const WITHOUT_EFFECT: [&str; 8] = [
     "alwaysStat",
     "atomic",
@@ -66,15 +66,15 @@ pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>
     }
     match (&node.value, dialect) {
         (Value::Text(text), Dialect::Flag) => return Ok(Some(typed(text))),
-        // What JavaScript holds for false, and for true.
+        // Falsy and truthy numbers in JavaScript.
         (Value::Integer(number), Dialect::Pm2) => return Ok((*number != 0).then(Vec::new)),
         _ => {}
     }
     value::texts(node).map(Some).or_else(|_| value::must_be("true, false, a path or a list of paths", node))
 }
 
-/// Patterns. PM2's files may contain others (a regular expression arrives as an empty table): those are
-/// dropped, and the second value is the notice.
+/// Patterns. PM2's files may contain others: a regular expression becomes an empty table. Those are dropped, and the
+/// second value is the notice.
 pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, Option<&'static str>)> {
     const DROPPED: &str =
         "contains a value that is not a string, which is ignored: write a pattern as in .gitignore";
@@ -95,7 +95,7 @@ pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, O
     Ok((patterns, dropped))
 }
 
-/// `a,b` on the command line, unless the comma is one of `{a,b}`.
+/// Splits `a,b` on the command line, unless the comma is part of `{a,b}`.
 fn typed(text: &str) -> Vec<String> {
     if text.contains('{') {
         return vec![text.to_owned()];
@@ -103,7 +103,7 @@ fn typed(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// `watch_options`, and its notice.
+/// Decodes `watch_options`, with its notice.
 pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option<String>)> {
     let Some(entries) = node.entries() else { return value::must_be("a table", node) };
     let (mut options, mut complaints, mut idle) = (Options::default(), Vec::new(), Vec::new());
@@ -135,7 +135,7 @@ pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option
     Ok((options, note))
 }
 
-/// `watch_options` of a file of PM2's without what TOML's reader does not take.
+/// `watch_options` of a file of PM2's, without entries that TOML rejects.
 pub(super) fn strict_options(node: &Node) -> Vec<Entry> {
     let entries = node.entries().unwrap_or_default().iter().filter(|entry| {
         let alone = Node::new(Value::Table(vec![(*entry).clone()]), None);
@@ -144,13 +144,13 @@ pub(super) fn strict_options(node: &Node) -> Vec<Entry> {
     entries.cloned().collect()
 }
 
-/// Whether there is such an option.
+/// Decodes one option. False: there is no such option.
 fn read(options: &mut Options, name: &str, node: &Node, dialect: Dialect) -> Decoded<bool> {
     match name {
         "usePolling" => options.polling = Some(value::switch(node, dialect)?),
         "interval" => options.interval = Some(value::duration(node)?),
         "followSymlinks" => options.follow_links = Some(value::switch(node, dialect)?),
-        // JavaScript's Infinity comes as null.
+        // `Infinity` is null in JSON.
         "depth" => options.depth = Some(value::count(node, 0, 1000)?),
         "ignored" => options.ignored = Some(patterns(node, dialect)?.0),
         "cwd" => options.cwd = Some(value::full_text(node)?),
@@ -179,7 +179,7 @@ fn camel_case(key: &str) -> String {
 }
 
 impl Watching {
-    /// What to watch for an application that runs in `cwd`.
+    /// The watch settings of an application with the working directory `cwd`.
     pub(super) fn spec(self, cwd: &Path, home: impl Fn(&str) -> PathBuf) -> Option<Box<WatchSpec>> {
         let Self { paths, mut ignore, delay, options } = self;
         let paths = paths?;
@@ -190,7 +190,7 @@ impl Watching {
             paths.iter().map(|path| resolve(&base, &home(path))).collect()
         };
         ignore.extend(options.ignored.unwrap_or_default());
-        // A file that is still being written is not quiet either.
+        // A file that is still being written counts as changing.
         let delay = delay.unwrap_or(WatchSpec::DELAY).max(options.settled.unwrap_or_default());
         Some(Box::new(WatchSpec {
             paths,
@@ -208,7 +208,7 @@ impl Watching {
     }
 }
 
-/// What of `watch_options` is in force, unless it is the default.
+/// The values of `watch_options` that differ from the defaults.
 pub(super) fn show_options(spec: &WatchSpec, readable: impl Fn(Duration) -> String) -> Option<String> {
     let shown = [
         match spec.polling {

@@ -1,13 +1,12 @@
-//! Tree → TOML text that reads back as the same tree.
+//! Writes a tree as TOML that reads back as the same tree.
 //!
-//! It knows nothing of keys and their meaning. TOML has no null: what is null in a list or table is
-//! left out.
+//! It does not know the keys. TOML has no null: a null in a list or table is left out.
 
 use std::fmt::Write as _;
 
 use super::tree::{Entry, Value};
 
-/// A text in quotes, with what `${VAR}` would expand doubled.
+/// A string in quotes, with `$` doubled where `${VAR}` would be expanded.
 pub(super) fn quoted(text: &str) -> String {
     let text = doubled(text);
     let plain = !text.chars().any(char::is_control);
@@ -32,7 +31,7 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Only `${` and `$$` have a meaning in TOML: a `$HOME` of a shell command is literal.
+/// Only `${` and `$$` have a meaning in TOML: `$HOME` in a shell command is literal.
 fn doubled(text: &str) -> String {
     let mut doubled = String::with_capacity(text.len());
     let mut rest = text;
@@ -47,22 +46,22 @@ fn doubled(text: &str) -> String {
     doubled + rest
 }
 
-/// A key, in quotes where it needs them. Nothing expands in a key.
+/// A key, in quotes if necessary. Keys are not expanded.
 pub(super) fn key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !key.is_empty() && key.chars().all(bare) {
         return key.to_owned();
     }
-    // In JSON a text is escaped as TOML wants it, but for DEL, which JSON leaves as it is.
+    // JSON escapes like TOML, except for DEL.
     serde_json::Value::from(key).to_string().replace('\u{7f}', "\\u007F")
 }
 
-/// A list of texts.
+/// A list of strings.
 pub(super) fn texts(texts: &[String]) -> String {
     list(texts.iter().map(|text| quoted(text)))
 }
 
-/// A value on one line; `None` for null.
+/// A value on one line. `None` for null.
 pub(super) fn value(of: &Value) -> Option<String> {
     Some(match of {
         Value::Null | Value::Broken => return None,
@@ -120,7 +119,7 @@ mod tests {
         assert_eq!(key("a.b \"c\""), r#""a.b \"c\"""#);
     }
 
-    /// The value behind `key = …`, read by the reader of ecosystem files.
+    /// The value after `key = …`, parsed as an ecosystem file.
     fn read(text: &str) -> Node {
         let (root, flaws) =
             toml::parse(text, &BTreeMap::new()).unwrap_or_else(|flaws| panic!("{text}: {flaws:?}"));

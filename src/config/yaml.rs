@@ -1,5 +1,5 @@
-//! YAML text → tree, from the parser's events: nothing recurses over the text, aliases are
-//! counted before they are copied, and `<<` merges as in js-yaml.
+//! YAML text → tree, from the events of a parser. Nothing recurses over the text, aliases are counted before they are
+//! copied, and `<<` merges as in js-yaml.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ const ALIAS_BUDGET: usize = 10_000;
 /// Parses one YAML document. An empty text is `Null`.
 pub(super) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
     document(text).map_err(|(at, message, hint)| {
-        // The parser complains about what comes of it, which may be lines away.
+        // The parser reports the consequence of a tab, which may be lines later.
         let tab = text.lines().enumerate().find_map(|(number, line)| {
             let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
             Some((number, indent.find('\t')?)).filter(|_| !line.trim().is_empty())
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
     })
 }
 
-/// A list or table that is not finished.
+/// A list or table whose end is not reached.
 struct Open {
     holds: Holds,
     at: Position,
@@ -43,7 +43,7 @@ enum Holds {
     Table { table: TableBuilder, key: Option<Key>, merged: Vec<Node> },
 }
 
-/// A key whose value is still to come.
+/// A key whose value follows.
 struct Key {
     text: String,
     at: Position,
@@ -157,7 +157,7 @@ impl Builder {
         self.put(node, 0, false)
     }
 
-    /// Puts a finished value where it belongs: into a list, as a key, as a value, or as the root.
+    /// Stores a complete value: in a list, as a key, as a value, or as the root.
     fn put(&mut self, node: Node, anchor: usize, is_merge: bool) -> Result<(), Flaw> {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
@@ -191,7 +191,7 @@ fn as_key(node: &Node, merge: bool) -> Result<Key, Flaw> {
     Ok(Key { text, at: node.at.unwrap_or(Position { line: 1, column: 1 }), merge })
 }
 
-/// `<<`: what the table does not have itself comes from the merged one.
+/// `<<`: adds the entries of a mapping that the table itself does not have.
 fn merge(table: &mut TableBuilder, from: Node) -> Result<(), Flaw> {
     match from.value {
         Value::Table(entries) => {
@@ -215,7 +215,7 @@ fn merge(table: &mut TableBuilder, from: Node) -> Result<(), Flaw> {
     }
 }
 
-/// How many values a node holds, itself included, and how deep they stand.
+/// The number of values in a node, including itself, and their depth.
 fn measure(node: &Node) -> (usize, usize) {
     let children: Vec<(usize, usize)> = match &node.value {
         Value::List(items) => items.iter().map(measure).collect(),

@@ -1,6 +1,6 @@
 //! The client side of the control socket: finds the supervisor, sends requests and reads answers.
 //!
-//! Blocking, without a runtime or a thread: a command lives for a few milliseconds. The client starts and
+//! Blocking, without a runtime or a thread, because a command lives for a few milliseconds. The client starts and
 //! removes nothing, and skips a socket without a listener.
 
 use std::{
@@ -23,7 +23,7 @@ use super::{
     socket_paths::{Name, SocketPaths},
 };
 
-/// A running supervisor sends its hello at once; a stopped one (SIGSTOP) never does.
+/// The time limit for the hello. A running supervisor sends it at once, a stopped one (SIGSTOP) never.
 const HELLO: Duration = Duration::from_secs(10);
 
 /// A connection to a supervisor.
@@ -41,7 +41,7 @@ pub struct Connection {
 pub enum NoSupervisor {
     /// The searched paths, each with its state.
     NotRunning(Vec<(PathBuf, SocketState)>),
-    /// Several supervisors live and none of them is the default.
+    /// Several supervisors run, and none of them is the default one.
     Ambiguous(Vec<PathBuf>),
 }
 
@@ -61,7 +61,7 @@ impl NoSupervisor {
 /// The state of a path at which a socket was expected.
 #[derive(Debug)]
 pub enum SocketState {
-    /// Nothing.
+    /// No such file.
     Missing,
     /// A socket without a listener.
     Stale,
@@ -87,11 +87,11 @@ impl fmt::Display for SocketState {
 pub enum ConnectionError {
     /// The supervisor has exited.
     Ended,
-    /// It has another version of the protocol.
+    /// It uses another version of the protocol.
     Version(Hello),
-    /// It does not answer.
+    /// It does not respond in time.
     NoAnswer,
-    /// Its answer is not a message, or the kernel reported an error.
+    /// Its answer is not a message, or the kernel reports an error.
     Failed(String),
 }
 
@@ -112,7 +112,7 @@ impl From<io::Error> for ConnectionError {
 pub fn find(places: &SocketPaths) -> Result<Connection, NoSupervisor> {
     let directories = match places {
         SocketPaths::Socket(path) => {
-            // Root may name the socket of any user; the search does not include those.
+            // Root may name the socket of any user; a search excludes those of other users.
             let any_owner = geteuid().is_root();
             return connect(path, any_owner)
                 .map_err(|finding| NoSupervisor::NotRunning(vec![(path.clone(), finding)]));
@@ -147,7 +147,7 @@ pub fn find(places: &SocketPaths) -> Result<Connection, NoSupervisor> {
 fn connect(path: &Path, any_owner: bool) -> Result<Connection, SocketState> {
     let me = geteuid().as_raw();
     let is_mine = |uid: u32| any_owner || uid == me || uid == 0;
-    // A user with write permission for the directory may put any socket there.
+    // A user that can write to the directory can put any socket there.
     if let Some(directory) = path.parent().and_then(|directory| directory.symlink_metadata().ok())
         && !any_owner
         && directory.mode() & 0o022 == 0
@@ -187,12 +187,12 @@ impl Connection {
         self.stream.try_clone()
     }
 
-    /// The supervisor's process id as it is seen from here; `None` when it cannot be seen.
+    /// The supervisor's process id in this PID namespace. `None`: it is in another one.
     pub fn pid(&self) -> Option<i32> {
         getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.pid()).filter(|pid| *pid > 0)
     }
 
-    /// The user of the supervisor.
+    /// The user id of the supervisor.
     pub fn uid(&self) -> Option<u32> {
         getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.uid())
     }

@@ -1,4 +1,4 @@
-//! An event on its way: encoded once, then kept, sent and printed as it is.
+//! An event for the control socket: encoded once, then kept, sent and printed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -25,10 +25,11 @@ impl EncodedEvent {
         self.0.get()
     }
 
-    /// The event.
+    /// Decodes the event.
     ///
     /// # Errors
-    /// It is not one that this version knows.
+    ///
+    /// This version does not know the event.
     pub fn decode(&self) -> Result<Event, String> {
         decode(self.as_json().as_bytes())
     }

@@ -1,17 +1,17 @@
-//! How messages go over the control socket: a line of JSON for each, between two hellos.
+//! The framing of the control socket: each message is a line of JSON, and both sides send a [`Hello`] first.
 //!
-//! Both sides begin with a [`Hello`]. Its two fields never change, so that two versions can always report that they
-//! differ. Every line has a maximum length: a client that sends a longer one is answered once and disconnected.
+//! The two fields of the hello never change, so that different versions can always report the difference. Every line
+//! has a maximum length: a client that exceeds it gets one answer and is disconnected.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The version of everything below [`Hello`]. It grows when a message changes its meaning.
+/// The version of the messages except [`Hello`]. It increases when the meaning of a message changes.
 pub const PROTOCOL: u32 = 2;
-/// Maximum bytes of a request: an environment fits.
+/// The maximum size of a request in bytes: a whole environment fits.
 pub const MAX_REQUEST: usize = 1024 * 1024;
-/// Maximum bytes of a line of a client that has not sent its hello.
+/// The maximum size in bytes of a line before the client's hello.
 pub const MAX_HELLO: usize = 1024;
-/// Maximum bytes of an answer: all details of some thousand processes fit.
+/// The maximum size of an answer in bytes: all details of some thousand processes fit.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// The first message of both sides, the same in all versions.
@@ -33,28 +33,30 @@ impl Hello {
 /// A message as a line.
 ///
 /// # Panics
-/// Never: no message has a map whose keys are not strings.
+///
+/// Never: the keys of all maps are strings.
 pub fn encode(message: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(message).expect("messages are made of strings, numbers and lists");
     line.push(b'\n');
     line
 }
 
-/// The message of a line.
+/// Decodes a line.
 ///
 /// # Errors
-/// Why the line is not such a message.
+///
+/// The reason why the line is not such a message.
 pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 
-/// Splits received bytes into lines, and keeps a line that is not complete yet.
+/// Splits received bytes into lines, and keeps an incomplete line.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
-    /// The length of the lines that were returned.
+    /// The length of the lines that `next` has returned.
     consumed: usize,
-    /// The length in which no further line end was found.
+    /// The length of the part without a line end.
     searched: usize,
 }
 
@@ -74,7 +76,8 @@ impl LineBuffer {
     /// The next complete line, without its end.
     ///
     /// # Errors
-    /// [`LineTooLong`] if it has more than `max` bytes. The bytes that follow have no meaning then.
+    ///
+    /// [`LineTooLong`] if it exceeds `max` bytes. Then the bytes that follow have no meaning.
     pub fn next(&mut self, max: usize) -> Result<Option<&[u8]>, LineTooLong> {
         let from = self.searched;
         let end = memchr::memchr(b'\n', &self.bytes[from..]).map(|at| from + at);
@@ -89,12 +92,12 @@ impl LineBuffer {
         Ok(Some(&self.bytes[line]))
     }
 
-    /// The number of bytes that it holds.
+    /// The number of stored bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether it holds none.
+    /// Whether no bytes are stored.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -1,35 +1,35 @@
-//! A log line of a process as it goes over the control socket.
+//! A log line of a process in the control protocol.
 
 pub use crate::logs::frame::Edge;
 
-/// A line, or a piece of one that is very long or whose writer paused.
+/// A line, or a part of a line that is very long or was written with a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     /// The id of the instance; `None`: the supervisor itself.
     pub id: Option<u32>,
-    /// Its application.
+    /// The name of its application.
     pub name: String,
-    /// It was written to stderr.
+    /// Whether it was written to stderr.
     pub err: bool,
     /// When it was read, in milliseconds since 1970.
     pub at: i64,
-    /// Without its end. Bytes that are not UTF-8 are replaced.
+    /// The text without a line end. Bytes that are not UTF-8 are replaced.
     pub text: String,
-    /// What precedes it in its line.
+    /// What precedes this part in its line.
     pub begin: Edge,
-    /// What follows it.
+    /// What follows this part in its line.
     pub end: Edge,
 }
 
 impl LogLine {
-    /// Whether it is only the end of a line, after a pause.
+    /// Whether this is only the end of a line after a pause.
     pub fn is_bare_end(&self) -> bool {
         self.begin == Edge::Pause && self.end == Edge::Line && matches!(&*self.text, "" | "\r")
     }
 }
 
-/// The encoding of several lines: lines that an instance wrote at once are one batch, because the fields of a short
-/// line are larger than its text.
+/// The encoding of several lines. Lines that an instance wrote at the same time are one batch, because the fields of
+/// a short line are larger than its text.
 pub(super) mod batches {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -50,7 +50,7 @@ pub(super) mod batches {
 
     pub(in crate::control) fn serialize<S: Serializer>(lines: &[LogLine], to: S) -> Result<S::Ok, S::Error> {
         let is_same = |one: &LogLine, other: &LogLine| {
-            // A piece of a line stands alone.
+            // A part of a line is a batch of its own.
             let is_whole = |line: &LogLine| (line.begin, line.end) == (Edge::Line, Edge::Line);
             (one.id, one.err, one.at) == (other.id, other.err, other.at)
                 && is_whole(one)

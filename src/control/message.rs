@@ -17,17 +17,17 @@ use crate::{
     spec::{AppSpec, order::Outside},
 };
 
-/// A request of a client. Targets are words: names, ids, namespaces, absolute paths of scripts, patterns or `all`.
+/// A request of a client. Targets are names, ids, namespaces, absolute paths of scripts, patterns or `all`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// Whether the supervisor answers. Answered by [`Answer::Overview`] without instances.
+    /// Check that the supervisor responds. Answered by [`Answer::Overview`] without instances.
     Ping,
-    /// All instances in brief. Answered by [`Answer::Overview`].
+    /// The summary of all instances. Answered by [`Answer::Overview`].
     List,
-    /// The same with figures of the container and the machine. Answered by [`Answer::Overview`].
+    /// [`Request::List`] with figures of the container and the machine. Answered by [`Answer::Overview`].
     Monitor,
-    /// All details of these instances; without targets, of all. Answered by [`Answer::Details`].
+    /// The details of these instances; without targets, of all. Answered by [`Answer::Details`].
     Describe {
         /// The instances.
         targets: Vec<String>,
@@ -73,7 +73,7 @@ pub enum Request {
         /// The settings that change.
         patch: Option<Patch>,
     },
-    /// Everything that is needed to restore the list. Answered by [`Answer::Saved`].
+    /// The data to restore the list. Answered by [`Answer::Saved`].
     Save,
     /// Set the number of instances of an application. Answered as [`Request::Act`].
     Scale {
@@ -98,7 +98,7 @@ pub enum Request {
         out: bool,
         /// Lines of stderr.
         err: bool,
-        /// The supervisor's lines about these instances, too; they count as stderr.
+        /// Also the supervisor's lines about these instances, as stderr.
         #[serde(default)]
         own: bool,
         /// Follow new lines.
@@ -116,20 +116,20 @@ pub enum Request {
         /// Follow new events.
         stream: bool,
     },
-    /// Empty the log files of these instances and forget their recent lines. Answered by [`Answer::Done`].
+    /// Empty the log files of these instances and drop their recent lines. Answered by [`Answer::Done`].
     Flush {
         /// The instances; without targets, all.
         targets: Vec<String>,
     },
     /// Write to the standard input of one process. Answered by [`Answer::Done`] with its id when the whole text is in
-    /// its pipe; an empty text only checks that the process has one.
+    /// the pipe. An empty text only checks that the process has a pipe.
     Input {
         /// An id, or the name of an application with one process.
         target: String,
-        /// With its end of line.
+        /// The text with its line end.
         text: String,
     },
-    /// End every application and the supervisor. Answered by the end of the connection.
+    /// Stop all applications and the supervisor. Answered by the end of the connection.
     Kill,
 }
 
@@ -141,16 +141,16 @@ pub struct AddRequest {
     pub apps: Vec<AppSpec>,
     /// The environment that new applications inherit.
     pub environment: BTreeMap<String, String>,
-    /// Applications in the list inherit `environment` from now on, too.
+    /// Existing applications inherit `environment` from now on, too.
     #[serde(default)]
     pub update_environment: bool,
-    /// The absolute path of the ecosystem file that names them.
+    /// The absolute path of their ecosystem file.
     #[serde(default)]
     pub file: Option<String>,
     /// Only report what would change.
     #[serde(default)]
     pub dry_run: bool,
-    /// What happens to an application whose name is in use.
+    /// The treatment of an application whose name is in use.
     #[serde(default)]
     pub name_conflict: NameConflict,
     /// Which instances of replaced applications restart.
@@ -159,40 +159,40 @@ pub struct AddRequest {
     /// The names of applications that are added as stopped.
     #[serde(default)]
     pub stopped: Vec<String>,
-    /// The names of applications that are added with no instances.
+    /// The names of applications that are added without instances.
     #[serde(default)]
     pub scaled_to_zero: Vec<String>,
-    /// Their dependencies on applications that are not among them, as far as those are in the list.
+    /// Their dependencies on other applications, if those are in the list.
     #[serde(default)]
     pub outside: Vec<Outside>,
 }
 
-/// What happens to an application that is added under a name that is in use.
+/// The treatment of an application that is added under a name in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameConflict {
-    /// Nothing is added, and that is an error.
+    /// Nothing is added; this is an error.
     #[default]
     Refuse,
-    /// It gets another name: `name-1`.
+    /// It gets another name, such as `name-1`.
     Rename,
-    /// It replaces the other one.
+    /// It replaces the existing application.
     Replace,
 }
 
 /// How the supervisor answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestKind {
-    /// With one answer at once.
+    /// One answer at once.
     Query,
-    /// When an operation is complete.
+    /// Steps, and a last answer when the operation is complete.
     Operation,
-    /// With lines as they arrive and as the client reads them.
+    /// Lines as they arrive and as fast as the client reads them.
     Stream,
 }
 
 impl Request {
-    /// The words that select instances.
+    /// The targets of the request.
     pub fn targets_mut(&mut self) -> &mut [String] {
         match self {
             Self::Describe { targets }
@@ -245,23 +245,23 @@ impl Request {
 pub enum Answer {
     /// An event of the operation; more answers follow.
     Step(EncodedEvent),
-    /// The effect of a change, application by application.
+    /// The effect of a change on each application.
     Plan {
         /// The applications that change.
         changes: Vec<PlannedChange>,
-        /// It is not carried out.
+        /// The change is not carried out.
         dry_run: bool,
     },
     /// The operation is complete.
     Done {
-        /// The ids of its instances.
+        /// The ids of the affected instances.
         ids: Vec<u32>,
     },
     /// The request was refused or has failed.
     Failed(RequestError),
-    /// The supervisor and its instances in brief.
+    /// The supervisor and the summaries of its instances.
     Overview(Overview),
-    /// All details of some instances.
+    /// The details of some instances.
     Details(Vec<Detail>),
     /// Process trees.
     Trees(ProcessTrees),
@@ -269,7 +269,7 @@ pub enum Answer {
     Environment(Vec<(String, String)>),
     /// The environment with which an ecosystem file was read; `None`: it was not read.
     FileEnvironment(Option<BTreeMap<String, String>>),
-    /// The list as it is to be saved.
+    /// The data of the saved list.
     Saved(Vec<SavedApp>),
     /// The recent lines are complete; new ones follow.
     Live,
@@ -293,7 +293,7 @@ pub enum Answer {
 /// Why a request was refused or has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestError {
-    /// What and why.
+    /// The error: what failed and why.
     pub message: String,
     /// The next step.
     pub hint: Option<String>,
@@ -305,7 +305,7 @@ impl RequestError {
         Self { message: message.into(), hint: None }
     }
 
-    /// The same with a hint.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
@@ -315,9 +315,9 @@ impl RequestError {
 /// An application in the saved list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedApp {
-    /// Its spec; `instances` is the number that it had.
+    /// Its spec. `instances` is the number at the time of the save.
     pub app: AppSpec,
-    /// The environment that it inherits.
+    /// The environment that the application inherits.
     pub environment: BTreeMap<String, String>,
     /// All of its instances were stopped.
     pub stopped: bool,
@@ -332,7 +332,7 @@ impl Answer {
         Self::Failed(RequestError::new(message))
     }
 
-    /// Whether no answer follows it.
+    /// Whether this is the last answer to a request.
     pub fn is_last(&self) -> bool {
         match self {
             Self::Step(_)
@@ -376,7 +376,7 @@ mod tests {
         }
     }
 
-    /// The messages of this version. A change of them raises [`PROTOCOL`].
+    /// The messages of this version. Changing them requires a higher [`PROTOCOL`].
     #[test]
     fn the_messages_of_this_version_are_understood() {
         assert_eq!(PROTOCOL, 2);

@@ -11,10 +11,10 @@
 //! | `server` | the supervisor's side: never waits for a client |
 //! | `client` | the client's side: blocking, without a runtime |
 //! | `targets`, `pattern` | the instances of a name, an id, a namespace, a pattern or `all` |
-//! | `plan` | what a change would do, for `--dry-run` |
-//! | `snapshot`, `trees` | what is shown of an instance and of its process tree, also in PM2's format |
+//! | `plan` | the effect of a change, for `--dry-run` |
+//! | `snapshot`, `trees` | the data of an instance and of its process tree, also in PM2's format |
 //!
-//! It makes no decision about applications and touches no process: the supervisor answers.
+//! It makes no decision about applications and touches no process: the supervisor answers the requests.
 
 pub mod client;
 mod event;

@@ -1,36 +1,36 @@
-//! Patterns as targets: a regular expression on the names of applications, between slashes as PM2 has it
-//! (`/^api-/`). Pure.
+//! Patterns as targets: a regular expression for the names of applications, between slashes as in PM2 (`/^api-/`).
+//! Pure.
 //!
-//! The supervisor matches, so the work is bounded: the engine takes linear time, and the pattern and the
-//! program that it compiles to have a limit.
+//! The supervisor matches patterns, so the work is bounded: the engine takes linear time, and the length of a pattern
+//! and of its compiled program is limited.
 
 use regex_lite::{Regex, RegexBuilder};
 
-/// The longest pattern, in bytes.
+/// The maximum length of a pattern in bytes.
 const MAX_PATTERN_LENGTH: usize = 256;
-/// The largest compiled program, in bytes: some hundred states, so that counted repetitions such as
-/// `(a{1000}){1000}` are refused.
+/// The maximum size of a compiled program in bytes, some hundred states: nested repetitions such as `(a{1000}){1000}`
+/// are errors.
 const MAX_PROGRAM_SIZE: usize = 16 * 1024;
-/// The deepest nesting of groups.
+/// The maximum nesting of groups.
 const MAX_NESTING: u32 = 32;
 
 /// A compiled pattern.
 #[derive(Debug)]
 pub(super) struct Pattern(Regex);
 
-/// What a target is as a pattern.
+/// The result of parsing a target as a pattern.
 #[derive(Debug)]
 pub(super) enum Parsed {
-    /// It is not written as one.
+    /// The target is not a pattern.
     NotAPattern,
-    /// It cannot be used, and why.
+    /// The pattern is not valid, for this reason.
     Invalid(String),
-    /// It can be matched.
+    /// A valid pattern.
     Pattern(Pattern),
 }
 
 impl Pattern {
-    /// Reads `/EXPRESSION/` or `/EXPRESSION/i` (JavaScript's flag: upper and lower case are the same).
+    /// Parses `/EXPRESSION/` or `/EXPRESSION/i` (case-insensitive, as in JavaScript).
     pub(super) fn parse(word: &str) -> Parsed {
         let Some((expression, flags)) = parts(word) else { return Parsed::NotAPattern };
         if expression.len() > MAX_PATTERN_LENGTH {
@@ -44,7 +44,7 @@ impl Pattern {
         }
     }
 
-    /// Whether a part of the name matches.
+    /// Whether the pattern matches a part of the name.
     pub(super) fn matches(&self, name: &str) -> bool {
         self.0.is_match(name)
     }
@@ -55,7 +55,7 @@ pub fn is_pattern(word: &str) -> bool {
     parts(word).is_some()
 }
 
-/// The expression and the flags. Another letter behind the last slash makes it a path.
+/// The expression and the flags. With another letter after the last slash the target is a path.
 fn parts(word: &str) -> Option<(&str, &str)> {
     let (expression, flags) = word.strip_prefix('/')?.rsplit_once('/')?;
     (!expression.is_empty() && matches!(flags, "" | "i")).then_some((expression, flags))
@@ -104,7 +104,7 @@ mod tests {
         assert!(invalid("/((a{200}){200}){200}/").contains("size limit"));
         assert!(invalid(&format!("/{}a{}/", "(".repeat(40), ")".repeat(40))).contains("nesting"));
         assert!(invalid(&format!("/{}/", "a".repeat(300))).contains("longer than 256 bytes"));
-        // A backtracking engine never comes to an end here.
+        // A backtracking engine would take exponential time here.
         assert!(!matches("/^(a+)+$/", &format!("{}b", "a".repeat(100))));
     }
 }

@@ -1,45 +1,45 @@
-//! The forecast of a change of the applications, as it is sent over the socket and printed.
+//! The forecast of a change, as it is sent over the control socket and printed.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// What becomes of one application.
+/// The effect of a change on one application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedChange {
-    /// Its name.
+    /// The name of the application.
     pub app: String,
-    /// What is done to it.
+    /// The kind of the effect.
     pub action: PlannedAction,
-    /// Processes that end and run again.
+    /// The number of processes that stop and start again.
     pub replaced: u32,
-    /// Processes that start.
+    /// The number of processes that start.
     pub started: u32,
-    /// Instances that end and leave the list.
+    /// The number of instances that stop and leave the list.
     pub removed: u32,
-    /// Tasks that run to their end, and then once more.
+    /// The number of running tasks that run again after their end.
     pub rerun_later: u32,
-    /// Why: the keys that differ.
+    /// The keys that differ.
     pub why: Vec<KeyChange>,
 }
 
-/// What is done to an application.
+/// The kind of an effect on an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlannedAction {
-    /// It is new, or some of its instances are.
+    /// The application is new, or some of its instances are.
     Start,
-    /// It goes, or some of its instances do.
+    /// The application is removed, or some of its instances are.
     Stop,
     /// Each process serves until its successor is ready.
     Reload,
-    /// Its processes end and start again.
+    /// Its processes stop and start again.
     Restart,
-    /// Its task runs again when it has ended.
+    /// Its task runs again after its end.
     Rerun,
-    /// Its processes go on with it.
+    /// The change applies to the running processes.
     Live,
-    /// A reload is under way, and it comes after that.
+    /// The change follows after the reload in progress.
     Wait,
 }
 
@@ -48,14 +48,14 @@ pub enum PlannedAction {
 pub struct KeyChange {
     /// Its name, or `env.NAME` for a variable.
     pub key: String,
-    /// As it was; `None`: it was not set.
+    /// The old value. `None`: the key was not set.
     pub old: Option<String>,
-    /// The new value; `None`: no longer set.
+    /// The new value. `None`: the key is not set.
     pub new: Option<String>,
 }
 
 impl PlannedChange {
-    /// Lines for a terminal.
+    /// The lines for a terminal.
     pub fn describe(&self) -> String {
         let processes = |count: u32| format!("{count} {}", if count == 1 { "process" } else { "processes" });
         let mut parts = Vec::new();

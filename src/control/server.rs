@@ -1,8 +1,8 @@
 //! The supervisor's side of the control socket: accepts clients, passes their requests on, sends answers.
 //!
-//! All clients are behind one descriptor of the runtime. The server never waits for a client: unread answers
-//! stay in a bounded buffer of the client, and a silent client costs no other client anything. A client of a
-//! user other than the supervisor's user and root is disconnected.
+//! The runtime waits for one descriptor for all clients. The server never waits for a client: unread answers stay in
+//! a bounded buffer of the client, and an idle client delays no other client. A client of a user other than the
+//! supervisor's user and root is disconnected.
 
 use std::{
     collections::BTreeMap,
@@ -32,23 +32,25 @@ use crate::sys::{
     sockets,
 };
 
-/// The maximum number of clients. One more replaces the oldest client without a request. The part that
-/// followers and waiting clients cannot use is reserved for short requests.
+/// The maximum number of clients. Another one replaces the oldest client without a request. Some places are reserved
+/// for short requests: followers and waiting clients cannot use them.
 const CLIENTS: usize = FOLLOWING + WAITING + 32;
 /// The maximum number of clients that follow logs or events.
 const FOLLOWING: usize = 64;
 /// The maximum number of clients that wait for an operation.
 const WAITING: usize = 64;
-/// A client with more unread bytes of steps is disconnected; a single answer may be larger.
+/// The maximum number of unread bytes of several answers, above which a client is disconnected. A single answer may
+/// be larger.
 const UNREAD: usize = 1024 * 1024;
-/// Maximum bytes of the unfinished requests of all clients. Beyond it, the client with the longest is cut off.
+/// The maximum number of bytes of the incomplete requests of all clients. Above it, the client with the longest one
+/// is disconnected.
 const UNFINISHED: usize = 8 * 1024 * 1024;
-/// When to retry accepting.
+/// The delay before accepting is retried.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// How much is read from a client in a turn.
+/// The number of bytes that are read from a client in a turn.
 const PIECE: usize = 8 * 1024;
 
-/// One connection.
+/// A connected client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u64);
 
@@ -59,15 +61,14 @@ const LISTENER: u64 = 0;
 #[derive(Debug)]
 pub struct Server {
     poller: Poller,
-    /// Until no client is accepted any more.
+    /// `None`: no more clients are accepted.
     listening: Option<(UnixListener, SocketFile)>,
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     last: u64,
     happened: Vec<PollEvent>,
     requests: Vec<(ClientId, Request)>,
-    /// Accepting has failed in a shortage and is retried at this time: the kernel reports a waiting client
-    /// only once.
+    /// When to accept again after a shortage: the kernel reports a pending connection only once.
     accept_again: Option<Instant>,
 }
 
@@ -78,29 +79,30 @@ struct Client {
     output: Vec<u8>,
     sent: usize,
     state: State,
-    /// It will say nothing more.
+    /// The client has closed its side.
     ended: bool,
-    /// The condition for an event of the poller.
+    /// The event to wait for.
     when: Readiness,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It has not sent its hello.
+    /// The client has not sent its hello.
     New,
-    /// It may ask.
+    /// The client may send a request.
     Idle,
-    /// It has sent a request, which takes this kind, and has no final answer yet.
+    /// The request of this kind has no last answer yet.
     Asked(RequestKind),
-    /// It is disconnected as soon as it has read its answers.
+    /// The client is disconnected as soon as it has read its answers.
     Leaving,
 }
 
 impl Server {
-    /// Serves a place that was taken, on the runtime of the calling task.
+    /// Serves the control socket on the runtime of the calling task.
     ///
     /// # Errors
-    /// When the kernel refuses descriptors.
+    ///
+    /// The error of epoll_create1(2) or epoll_ctl(2).
     pub fn new(held: SocketFile, listener: UnixListener) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(listener.as_fd(), LISTENER, Readiness::Arrival)?;
@@ -116,22 +118,22 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Accepts no more clients. Connected clients keep getting answers. Returns the path, which is free once that
-    /// is dropped.
+    /// Stops accepting clients. Connected clients still get answers. Dropping the result removes the socket.
     pub fn stop_listening(&mut self) -> Option<SocketFile> {
         let (listener, file) = self.listening.take()?;
         self.poller.remove(listener.as_fd());
         Some(file)
     }
 
-    /// Adds a connection that was created elsewhere.
+    /// Adds a client with an existing connection.
     ///
     /// # Errors
+    ///
     /// The error of epoll_ctl(2).
     pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.last += 1;
@@ -140,13 +142,14 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for an event and handles it; afterwards there may be [`requests`](Self::requests). Cancel-safe.
+    /// Waits for an event and handles it; there may be [`requests`](Self::requests) afterwards. Cancel-safe.
     ///
     /// # Errors
+    ///
     /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<()> {
         if !self.requests.is_empty() {
-            // A client has read its answer and had sent its next request before.
+            // A client has sent its next request before it has read its answer.
             return Ok(());
         }
         match self.accept_again {
@@ -174,22 +177,22 @@ impl Server {
         self.happened = happened;
     }
 
-    /// The requests that were not yet handed out, at most one for each client.
+    /// The requests that were not returned yet, at most one for each client.
     pub fn requests(&mut self) -> Vec<(ClientId, Request)> {
         std::mem::take(&mut self.requests)
     }
 
-    /// Whether the client is still there.
+    /// Whether the client is still connected.
     pub fn has(&self, client: ClientId) -> bool {
         self.clients.contains_key(&client.0)
     }
 
-    /// Whether the client has read all that it was sent.
+    /// Whether the client has read all its answers.
     pub fn is_drained(&self, client: ClientId) -> bool {
         self.clients.get(&client.0).is_some_and(|client| client.output.is_empty())
     }
 
-    /// Answers a client; nothing happens when it is gone.
+    /// Sends an answer to a client. Has no effect if the client has disconnected.
     pub fn answer(&mut self, to: ClientId, answer: &Answer) {
         let Some(client) = self.clients.get_mut(&to.0) else { return };
         if !answer.is_last() && client.output.len() - client.sent > UNREAD {
@@ -211,7 +214,7 @@ impl Server {
                 Ok((socket, _)) => self.welcome(socket),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                // Out of descriptors or memory.
+                // A shortage of descriptors or memory.
                 Err(_) => {
                     self.accept_again = Some((std::time::Instant::now() + ACCEPT_AGAIN).into());
                     return;
@@ -235,23 +238,22 @@ impl Server {
         if let Some(message) = refusal {
             let mut line = encode(&Hello::own());
             line.extend_from_slice(&encode(&Answer::failed(message)));
-            // What does not fit a new socket's buffer was not meant to be.
+            // The line fits into the buffer of a new socket.
             let _ = channel::send(socket.as_fd(), &line, None);
             return;
         }
-        // Without memory or descriptors it is as if it had never come.
+        // In a shortage the client is disconnected.
         let _ = self.adopt(socket);
     }
 
-    /// Forgets clients that have disconnected; if there are none, disconnects the oldest client without a
-    /// request.
+    /// Removes clients that have disconnected. If there are none, disconnects the oldest client without a request.
     fn make_room(&mut self) -> bool {
         let is_silent = |client: &Client| client.may_ask() && client.output.is_empty();
         let silent: Vec<u64> =
             self.clients.iter().filter(|(_, client)| is_silent(client)).map(|(token, _)| *token).collect();
         for token in silent {
             let Some(client) = self.clients.get_mut(&token) else { continue };
-            // It may just not have been listened to.
+            // It may have sent a request that was not read yet.
             if client.read() {
                 self.go_on(token);
             } else {
@@ -261,7 +263,7 @@ impl Server {
         if self.clients.len() < CLIENTS {
             return true;
         }
-        // Clients that have not read their answers stay longest.
+        // Clients with unread answers come last.
         let oldest = [(State::New, true), (State::Idle, true), (State::Idle, false), (State::Leaving, false)]
             .into_iter()
             .find_map(|(state, silent)| {
@@ -290,7 +292,7 @@ impl Server {
         self.bound_unfinished();
     }
 
-    /// Cuts off the longest unfinished request while all of them together take too much.
+    /// Disconnects the client with the longest incomplete request while the sum of all exceeds its limit.
     fn bound_unfinished(&mut self) {
         let sum: usize = self.clients.values().map(|client| client.input.len()).sum();
         if sum <= UNFINISHED {
@@ -308,7 +310,7 @@ impl Server {
         self.go_on(token);
     }
 
-    /// Sends pending answers, reads the next request, and sets what to wait for.
+    /// Sends pending answers, reads the next request, and sets the event to wait for.
     fn go_on(&mut self, token: u64) {
         let busy = [RequestKind::Operation, RequestKind::Stream].map(|kind| self.count(kind));
         let Some(client) = self.clients.get_mut(&token) else { return };
@@ -372,18 +374,18 @@ impl Server {
             self.poller.remove(client.socket.as_fd());
         }
         if self.clients.is_empty() {
-            // Memory for a large answer is not kept for the next one.
+            // Frees the memory of a large answer.
             self.happened = Vec::new();
         }
     }
 }
 
 enum Next {
-    /// No whole line is there.
+    /// There is no complete line.
     Nothing,
-    /// A request.
+    /// A request was read.
     Request(Request),
-    /// An answer is to be sent.
+    /// An answer is pending.
     Said,
 }
 
@@ -404,7 +406,7 @@ impl Client {
         matches!(self.state, State::New | State::Idle)
     }
 
-    /// Reads a piece; `false` when the connection is broken.
+    /// Reads some bytes. False: the connection is broken.
     fn read(&mut self) -> bool {
         let mut piece = [0; PIECE];
         match channel::receive(self.socket.as_fd(), &mut piece) {
@@ -417,7 +419,7 @@ impl Client {
         true
     }
 
-    /// Sends what there is room for; `false` when the connection is broken.
+    /// Sends as many bytes as fit. False: the connection is broken.
     fn write(&mut self) -> bool {
         while self.sent < self.output.len() {
             match channel::send(self.socket.as_fd(), &self.output[self.sent..], None) {
@@ -431,7 +433,7 @@ impl Client {
         true
     }
 
-    /// Takes the next line.
+    /// Handles the next line.
     fn next(&mut self) -> Next {
         let is_new = self.state == State::New;
         let longest = if is_new { MAX_HELLO } else { MAX_REQUEST };
@@ -487,7 +489,7 @@ impl Client {
     }
 }
 
-/// The user at the other end.
+/// The user id of the peer (`SO_PEERCRED`).
 fn peer(socket: &OwnedFd) -> io::Result<u32> {
     Ok(getsockopt(socket, PeerCredentials)?.uid())
 }

@@ -1,8 +1,7 @@
-//! Takes a path for the socket of a supervisor and gives it back.
+//! Takes a path for the socket of a supervisor, and removes the socket at the end.
 //!
-//! A lock file beside the socket shows whether its supervisor lives: the kernel releases the lock with the
-//! process, however it ends. So the socket of a running supervisor is never taken over, and an old socket
-//! always is.
+//! A lock file beside the socket shows whether its supervisor runs: the kernel releases the lock when the process
+//! ends. So the socket of a running supervisor is never replaced, and a stale socket always is.
 
 use std::{
     ffi::OsString,
@@ -21,30 +20,30 @@ use nix::{fcntl::OFlag, unistd::geteuid};
 use super::socket_paths::{Name, SocketPaths};
 use crate::sys::lock::FileLock;
 
-/// How many sockets of one process id a shared directory may hold.
+/// The maximum number of sockets for one process id in a shared directory.
 const SAME_PID: u32 = 64;
 
-/// A place that is taken. Dropping it removes the files.
+/// A socket that this process owns. Dropping it removes the files.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     _lock: Lock,
 }
 
-/// A lock file. Dropping it removes the file while it is locked, so no other process can have taken it
-/// meanwhile.
+/// A lock file. Dropping it removes the file while it is locked, so that no other process can lock the same file in
+/// between.
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
     _file: FileLock,
 }
 
-/// Why there is no socket.
+/// Why there is no control socket.
 #[derive(Debug)]
 pub enum SocketError {
-    /// A live supervisor has it.
+    /// A running supervisor uses the socket.
     Taken(PathBuf),
-    /// Every place was refused, each with the reason.
+    /// No path could be used, each for this reason.
     NoPlace(Vec<(PathBuf, io::Error)>),
 }
 
@@ -67,10 +66,11 @@ impl fmt::Display for SocketError {
 impl std::error::Error for SocketError {}
 
 impl SocketFile {
-    /// Takes the first place that can be had and listens there.
+    /// Takes the first usable path and listens there.
     ///
     /// # Errors
-    /// [`SocketError::Taken`] when a live supervisor has the socket of this name.
+    ///
+    /// [`SocketError::Taken`] if a running supervisor uses the socket with this name.
     pub fn take(places: &SocketPaths, name: Name) -> Result<(Self, UnixListener), SocketError> {
         match places {
             SocketPaths::Socket(path) => match Self::at(path.clone()) {
@@ -92,16 +92,16 @@ impl SocketFile {
         }
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `None` when a live supervisor has it.
+    /// `None`: a running supervisor uses the socket.
     fn at(path: PathBuf) -> io::Result<Option<(Self, UnixListener)>> {
         let Some(lock) = Lock::of(&path)? else { return Ok(None) };
         match fs::symlink_metadata(&path) {
-            // The supervisor of this socket is gone, or this process would not have the lock.
+            // The supervisor of this socket has ended: otherwise it would hold the lock.
             Ok(found) if found.file_type().is_socket() => fs::remove_file(&path)?,
             Ok(_) => {
                 return Err(io::Error::new(
@@ -111,13 +111,13 @@ impl SocketFile {
             }
             Err(_) => {}
         }
-        // The kernel accepts only shorter names; no client could connect to this one.
+        // The kernel accepts only shorter paths; no client could connect to this one.
         SocketAddr::from_pathname(&path).map_err(|_| {
             let length = path.as_os_str().len();
             let message = format!("a socket's path has at most 107 bytes, {} has {length}", path.display());
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        // The socket gets its name when it listens, so a client that finds it is not refused.
+        // The socket gets its final name after listen(2), so a client that finds it is not refused.
         let new = path.with_extension("new");
         let _ = fs::remove_file(&new);
         let listener = UnixListener::bind(&new)?;
@@ -133,7 +133,7 @@ impl SocketFile {
     }
 }
 
-/// Held by a command while it starts a supervisor: a second one waits and finds the first one's.
+/// A lock that a command holds while it starts a supervisor. A second command waits, and finds that supervisor.
 #[derive(Debug)]
 pub struct Starting {
     _lock: FileLock,
@@ -176,13 +176,13 @@ impl Drop for SocketFile {
 }
 
 impl Lock {
-    /// The lock of a socket; `None` if another process holds it.
+    /// Locks the lock file of a socket. `None`: another process holds the lock.
     fn of(socket: &Path) -> io::Result<Option<Self>> {
         let path = socket.with_extension("lock");
         loop {
             let Some(lock) = FileLock::take(open_lock(&path)?)? else { return Ok(None) };
             let held = lock.file().metadata()?;
-            // A lock on a file that was removed meanwhile is worth nothing.
+            // A lock on a removed file has no effect.
             match fs::symlink_metadata(&path) {
                 Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
                     return Ok(Some(Self { path, _file: lock }));
@@ -221,11 +221,12 @@ fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(SocketFile, 
     Ok(None)
 }
 
-/// Creates the directory if it does not exist, and checks that only this user can write to it: in a directory
-/// that others can write to, a socket could belong to any user.
+/// Creates the directory if it does not exist, and checks that only this user can write to it: in a directory that
+/// others can write to, a socket could belong to any user.
 ///
 /// # Errors
-/// The directory belongs to another user, others can write to it, or it cannot be created.
+///
+/// The directory belongs to another user, is writable for others, or cannot be created.
 pub fn own_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let found = fs::symlink_metadata(directory)?;
@@ -240,7 +241,7 @@ pub fn own_directory(directory: &Path) -> io::Result<()> {
         let message = format!("the directory belongs to user {}", found.uid());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
-    // A directory with another use, above all `/tmp`, keeps its permissions.
+    // A shared directory such as `/tmp` keeps its permissions.
     let (is_sticky, is_shared) = (found.mode() & 0o1000 != 0, found.mode() & 0o022 != 0);
     let is_empty = || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
     if found.mode() & 0o077 != 0 && !is_sticky && is_empty() {
@@ -254,7 +255,7 @@ pub fn own_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what supervisors that were killed have left behind.
+/// Removes the files of supervisors that were killed.
 fn sweep(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
@@ -340,7 +341,7 @@ mod tests {
     #[test]
     fn a_path_without_access_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        // With sun_path's 108 bytes a name has at most 107; `.new` would still fit.
+        // `sun_path` has 108 bytes, so a path has at most 107; the one with `.new` would still fit.
         let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);
         let longest = |stem: &str| SocketPaths::Socket(dir.path().join(format!("{stem}.sock")));
         assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(SocketError::NoPlace(_))));

@@ -1,4 +1,4 @@
-//! The paths at which a supervisor puts its socket and a command searches it. Pure: no file is touched.
+//! The paths where a supervisor creates its socket and a command searches for it. Pure: no file is touched.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,33 +8,33 @@ use std::{
 /// The socket of the default supervisor: PID 1, or the background supervisor.
 const DEFAULT: &str = "procrun.sock";
 
-/// The places that a user's supervisors and commands agree on.
+/// The paths that a user's supervisors and commands use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocketPaths {
-    /// `--socket`: this one and no other.
+    /// `--socket`: only this path.
     Socket(PathBuf),
-    /// The first of these directories that can be used.
+    /// The first usable one of these directories.
     Directories(Vec<PathBuf>),
 }
 
-/// What a supervisor's socket is called.
+/// The name of a supervisor's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     /// The default supervisor.
     Default,
-    /// One of several, by its process id.
+    /// Another supervisor, by its process id.
     Pid(u32),
 }
 
 impl SocketPaths {
-    /// The paths for a user: the value of `--socket`; else the directory `PROCRUN_HOME`; else `/run/procrun`
-    /// (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which is writable even where nothing
-    /// else is.
+    /// The paths for a user: the value of `--socket`; otherwise the directory `PROCRUN_HOME`; otherwise
+    /// `/run/procrun` (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which is often the only
+    /// writable directory.
     ///
-    /// Under the name of one of PM2's programs (`is_pm2`), `PM2_HOME` is that directory. Otherwise `PM2_HOME`
-    /// is searched last, for a supervisor that was started under such a name.
+    /// Under the name of one of PM2's programs (`is_pm2`), the directory is `PM2_HOME`. Otherwise `PM2_HOME` is
+    /// searched last, for a supervisor that was started under such a name.
     ///
-    /// `variable` returns a variable of the environment. Relative paths start at `cwd`.
+    /// `variable` returns an environment variable. Relative paths are relative to `cwd`.
     pub fn find(
         socket: Option<&OsStr>,
         uid: u32,
@@ -56,7 +56,7 @@ impl SocketPaths {
         let first = if uid == 0 {
             Some(PathBuf::from("/run/procrun"))
         } else {
-            // A relative path is invalid, according to the XDG specification.
+            // The XDG specification requires an absolute path.
             given("XDG_RUNTIME_DIR").filter(|dir| dir.is_absolute()).map(|dir| dir.join("procrun"))
         };
         let last = PathBuf::from(format!("/dev/shm/procrun-{uid}"));
@@ -65,8 +65,8 @@ impl SocketPaths {
 }
 
 impl Name {
-    /// The file name of a socket. With `again`, one more of the same name: process ids are only
-    /// unique in their namespace, and directories may be shared.
+    /// The file name of a socket. `again` numbers sockets with the same name: process ids are unique only in their
+    /// namespace, and namespaces may share the directory.
     pub fn file(self, again: u32) -> String {
         match (self, again) {
             (Self::Default, _) => DEFAULT.to_owned(),
@@ -75,7 +75,7 @@ impl Name {
         }
     }
 
-    /// Whether a file of this name is a supervisor's socket. PM2's own home has other sockets.
+    /// Whether a file with this name is a supervisor's socket. PM2's own home has other sockets.
     pub fn is_socket(file: &OsStr) -> bool {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let Some(name) = file.to_str().filter(|name| *name != DEFAULT) else { return file == DEFAULT };

@@ -15,7 +15,7 @@ use crate::{
     spec::Exec,
 };
 
-/// One instance, with all values by which a target can select it.
+/// An instance with all values by which a target can select it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate<'a> {
     /// Its id.
@@ -24,12 +24,12 @@ pub struct Candidate<'a> {
     pub name: &'a str,
     /// Its application's namespace.
     pub namespace: &'a str,
-    /// What its application runs; `None`: the application is not selected by its script.
+    /// The program of its application. `None`: no target can select it by the script.
     pub exec: Option<&'a Exec>,
 }
 
 impl Candidate<'_> {
-    /// Whether this word means it or its application, and not a group to which others belong too.
+    /// Whether this word is the name or id of the instance or of its application, not a group such as a namespace.
     pub fn is_named_by(&self, word: &str) -> bool {
         self.name == word || self.id.to_string() == word || self.runs(word)
     }
@@ -62,11 +62,13 @@ impl<'a> From<&'a [Brief]> for ProcessList<'a> {
 }
 
 impl ProcessList<'_> {
-    /// The ids that the words select, in the order of the list, each once. A word is, in this order, `all`, the name
-    /// of an application, an id, a namespace, the absolute path of a script, or a pattern on names (`/^api-/`).
+    /// The ids of the instances that the words select, in the order of the list, each once. A word is, in this order,
+    /// `all`, the name of an application, an id, a namespace, the absolute path of a script, or a pattern for names
+    /// (`/^api-/`).
     ///
     /// # Errors
-    /// For the first word that selects nothing; nothing is selected then.
+    ///
+    /// The first word that selects nothing. Then no instance is selected.
     pub fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<u32>, RequestError> {
         select(words, &self.0)
     }
@@ -137,7 +139,8 @@ fn meaning(word: &str, of: &[Candidate<'_>]) -> Meaning {
     }
 }
 
-/// The ids of the applications whose names match. A name is matched once, whatever its instances.
+/// The ids of the instances of all applications whose name matches. A name is matched once, whatever the number of
+/// its instances.
 fn matching(word: &str, pattern: &Pattern, of: &[Candidate<'_>]) -> Result<Vec<u32>, RequestError> {
     let mut known: BTreeMap<&str, bool> = BTreeMap::new();
     let mut is_match = |name| *known.entry(name).or_insert_with_key(|name| pattern.matches(name));

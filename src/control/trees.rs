@@ -1,4 +1,4 @@
-//! The process trees as they are shown.
+//! Process trees for commands.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ pub use crate::sys::tree::Witness;
 /// The process trees of some instances, and the processes that belong to none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessTrees {
-    /// By id; in a reload an id has two.
+    /// The trees by id. During a reload an id has two.
     pub instances: Vec<InstanceTree>,
-    /// Adopted processes that belong to no instance. Empty too when targets are named.
+    /// Adopted processes that belong to no instance. Empty if the request has targets.
     pub unowned: Vec<ProcessInfo>,
 }
 
@@ -19,11 +19,11 @@ pub struct ProcessTrees {
 pub struct InstanceTree {
     /// Its id (`pm_id`).
     pub id: u32,
-    /// Its application.
+    /// The name of its application.
     pub name: String,
-    /// What it is doing.
+    /// Its status.
     pub status: Status,
-    /// Whether a stop ends the whole tree.
+    /// Whether a stop ends the whole process tree.
     pub treekill: bool,
     /// Its processes, parents before their children.
     pub processes: Vec<ProcessInfo>,
@@ -32,20 +32,20 @@ pub struct InstanceTree {
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessInfo {
-    /// Its process id as the supervisor sees it.
+    /// The process id in the supervisor's PID namespace.
     pub pid: i32,
     /// The process id of its parent.
     pub parent: i32,
-    /// When it started, in clock ticks since the machine did: with `pid` that names it for good.
+    /// The start time in clock ticks since boot, which identifies the process together with `pid`.
     pub start_ticks: u64,
-    /// How long ago that was, in milliseconds.
+    /// The age of the process in milliseconds.
     pub uptime: u64,
     /// Resident memory in bytes.
     pub memory: u64,
-    /// It has ended and its parent has not waited for it.
+    /// The process has exited and its parent has not waited for it.
     pub zombie: bool,
-    /// Its command line, or its name where that cannot be read.
+    /// The command line, or the name if that cannot be read.
     pub command: String,
-    /// Why it belongs to the tree.
+    /// Why the process belongs to the tree.
     pub belongs_by: Option<Witness>,
 }

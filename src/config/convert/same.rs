@@ -1,15 +1,17 @@
-//! Whether the generated TOML has the same meaning as its source.
+//! Checks that the generated TOML has the same meaning as its source.
 
 use std::{path::Path, sync::Arc};
 
 use super::super::{
-    EX_CONFIG, Inner, Loaded, Problem, Problems, Source,
     document::Parsed,
+    loaded::Loaded,
     origin::{AppSettings, Setting},
+    problem::{EX_CONFIG, Problem, Problems},
+    source::{Inner, Source},
     target::{Format, Target},
 };
 
-/// Reads the text as the file `to` and compares the results.
+/// Loads the text as the file `to` and compares the plans.
 pub(super) fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Loaded) -> Result<(), Problems> {
     let inner = &source.0;
     let again = Source(Arc::new(Inner {
@@ -23,7 +25,7 @@ pub(super) fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Load
         converts_to: None,
     }));
     let Parsed { root, problems, warnings: _ } = again.parse(text, Format::Toml)?;
-    let reread = again.load_file(&root, Format::Toml, &[], problems)?;
+    let reread = again.load_tree(&root, Format::Toml, &[], problems)?;
     if reread.plan == loaded.plan {
         return Ok(());
     }

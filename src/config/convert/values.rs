@@ -1,4 +1,4 @@
-//! A value that PM2's reader takes, written so that TOML's stricter one takes it for the same.
+//! Writes a value of PM2's formats so that TOML's stricter decoder reads the same value.
 
 use super::super::{
     apply::pid_file_of_pm2,
@@ -12,15 +12,15 @@ use super::super::{
 };
 use crate::spec::{AppSpec, Dependency, Instances, validate::MAX_DURATION};
 
-/// How much of a value counts. One that contradicts another value is a warning in PM2's formats.
+/// Which part of a value is in effect. In PM2's formats a value that contradicts another one is a warning.
 pub(super) enum Counts {
     Whole,
-    /// Only what reads like this.
+    /// Only this part, in TOML.
     Partly(String),
     Nothing,
 }
 
-/// How much of the value of a key is in the plan.
+/// Which part of the value of a key is in the plan.
 pub(super) fn counts(key: &str, said: &Draft, plan: &AppSpec) -> Counts {
     let list = |items: Vec<String>| match items.as_slice() {
         [] => Counts::Nothing,
@@ -42,7 +42,7 @@ pub(super) fn counts(key: &str, said: &Draft, plan: &AppSpec) -> Counts {
     }
 }
 
-/// A value that PM2's reader takes, as TOML's takes it for the same.
+/// A value of PM2's formats as TOML that is decoded to the same value.
 pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
     match kind {
         Kind::Words(_) => {
@@ -85,7 +85,7 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
         Kind::Patterns(_) => {
             return watching::patterns(node, Dialect::Pm2).ok().map(|(patterns, _)| write::texts(&patterns));
         }
-        // Without its unit TOML takes a small size for a mistake.
+        // TOML rejects a small size without a unit.
         Kind::Memory(_) if value::memory(node, Dialect::Toml).is_err() => {
             return value::size(node).ok().map(|bytes| write::quoted(&format!("{bytes}B")));
         }
@@ -93,7 +93,7 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
             Value::Text(name) => return Some(write::quoted(&format!("={name}"))),
             Value::List(items) => {
                 let parts: Vec<String> = items.iter().filter_map(|item| value::text(item).ok()).collect();
-                // Each name contains the empty text.
+                // Each name contains the empty string.
                 let all = parts.iter().any(String::is_empty);
                 return Some(if all { "true".to_owned() } else { write::texts(&parts) });
             }

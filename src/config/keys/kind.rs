@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    config::{draft::EnvVar, env_file::EnvFile, order::Wanted, value::EndsContainer, watching},
+    config::{env_file::EnvFile, order::Wanted, origin::EnvVar, value::EndsContainer, watching},
     spec::{
         Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe,
         Resource, Signal,
