@@ -15,7 +15,7 @@ use super::{
     output::say,
 };
 use crate::{
-    control::{Request, Starting, client::Connection},
+    control::{Request, StartLock, client::Connection},
     sys::detach,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
         Failure::not_done(format!("cannot start the background supervisor: {what}: {error}"))
     };
     // Two that start one at the same time would start two.
-    let _starting = Starting::wait(&places).map_err(|error| trouble("control socket", &error))?;
+    let _starting = StartLock::wait(&places).map_err(|error| trouble("control socket", &error))?;
     if let Some(supervisor) = Supervisor::find_at(&places)? {
         return Ok(supervisor);
     }

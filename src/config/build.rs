@@ -21,7 +21,7 @@ use super::{
     keys::{APP_KEYS, TIME_FORMAT, all},
     mode,
     notices::Notices,
-    order::Wanted,
+    order::WrittenDependency,
     origin::{AppSettings, EnvVar, Origin, Setting},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
@@ -43,15 +43,15 @@ const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 pub(super) fn build(
     mut draft: Draft,
     name: String,
-    around: &BuildContext<'_>,
-    gathered: &mut BuildOutput<'_>,
+    context: &BuildContext<'_>,
+    output: &mut BuildOutput<'_>,
 ) -> (AppSpec, AppSettings) {
-    defaults_of_pm2(&mut draft, around, gathered.notices);
+    defaults_of_pm2(&mut draft, context, output.notices);
     end_of_container(&mut draft);
-    let cwd = working_directory(&draft, around);
-    let interpreter = interpreter(&draft, around, gathered.notices);
+    let cwd = working_directory(&draft, context);
+    let interpreter = interpreter(&draft, context, output.notices);
     let Variables { values: variables, provenance, unread_files } =
-        variables(&mut draft, &name, around, gathered);
+        variables(&mut draft, &name, context, output);
     let exec = Exec {
         script: draft.script.clone().unwrap_or_default(),
         args: std::mem::take(&mut draft.args),
@@ -61,16 +61,16 @@ pub(super) fn build(
         stdin: draft.stdin.unwrap_or_else(|| Stdin::default_for(draft.oneshot)),
         cwd: cwd.clone(),
     };
-    let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, around.environment, gathered);
+    let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, context.environment, output);
     let merge = draft.merge_logs.unwrap_or_else(|| {
         // In PM2 the instances share their log files unless their number is set.
         draft.exec_mode != Some(ExecMode::Cluster) && draft.instances == Some(Instances::CpusMinus(0))
     });
     let in_cwd = |file: &Option<String>| {
-        file.as_ref().map(|file| resolve(&cwd, &expand_home(file, around.environment)))
+        file.as_ref().map(|file| resolve(&cwd, &expand_home(file, context.environment)))
     };
     let date_format = date_format(&mut draft);
-    let schedule = schedule(&draft, &name, around, gathered);
+    let schedule = schedule(&draft, &name, context, output);
     let env = EnvSpec {
         caller: None,
         inherit: draft.inherit.clone(),
@@ -80,7 +80,7 @@ pub(super) fn build(
         unread_files,
     };
     if draft.is_built_in {
-        socket_of_site(&mut draft, &name, &exec.args, &env, around, gathered.problems);
+        socket_of_site(&mut draft, &name, &exec.args, &env, context, output.problems);
     }
     let spec = AppSpec {
         name,
@@ -95,7 +95,7 @@ pub(super) fn build(
         limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
         // Whether the dependencies exist, and which conditions they can meet, is checked later.
-        order: Order { depends_on: provisional(&draft.depends_on), oneshot: draft.oneshot },
+        order: Order { depends_on: unconditional_dependencies(&draft.depends_on), oneshot: draft.oneshot },
         restart: {
             let mut restart = draft.restart.clone();
             restart.backoff = backoff(&draft);
@@ -126,15 +126,15 @@ pub(super) fn build(
             health
         },
         watch: {
-            let home = |path: &str| expand_home(path, around.environment);
+            let home = |path: &str| expand_home(path, context.environment);
             std::mem::take(&mut draft.watching).spec(&cwd, home)
         },
         exec,
     };
     let mut spec = spec;
-    mode::only_one_listens(&spec, gathered.notices);
-    who_answers(&spec, gathered.notices);
-    contradictions(&mut spec, &draft, around.dialect, gathered);
+    mode::only_one_listens(&spec, output.notices);
+    report_shared_probe(&spec, output.notices);
+    report_contradictions(&mut spec, &draft, context.dialect, output);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
 }
@@ -153,10 +153,10 @@ fn socket_of_site(
     name: &str,
     args: &[String],
     env: &EnvSpec,
-    around: &BuildContext<'_>,
+    context: &BuildContext<'_>,
     problems: &mut Problems,
 ) {
-    let of_caller = |name: &str| Some(around.environment.get(OsStr::new(name))?.to_str()?.to_owned());
+    let of_caller = |name: &str| Some(context.environment.get(OsStr::new(name))?.to_str()?.to_owned());
     match sites::listen(draft, args, env, of_caller) {
         Ok(socket) => draft.listen.extend(socket),
         Err(why) => {
@@ -166,19 +166,20 @@ fn socket_of_site(
     }
 }
 
-fn provisional(wanted: &[Wanted]) -> Vec<Dependency> {
-    let dependency = |wanted: &Wanted| Dependency { app: wanted.app.clone(), condition: Condition::Started };
+fn unconditional_dependencies(wanted: &[WrittenDependency]) -> Vec<Dependency> {
+    let dependency =
+        |wanted: &WrittenDependency| Dependency { app: wanted.app.clone(), condition: Condition::Started };
     wanted.iter().map(dependency).collect()
 }
 
 /// Reports settings of one application that contradict each other.
-fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered: &mut BuildOutput<'_>) {
+fn report_contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, output: &mut BuildOutput<'_>) {
     let name = spec.name.clone();
     let mut wrong = |key: &'static str, what: &str, hint: &str, consequence: &str| {
         let place = draft.origin(key).place().cloned();
         let message = format!("`{key}` in app `{name}` {what}");
         let problem = Problem { place, message, hint: Some(hint.to_owned()) };
-        gathered.notices.own_key(problem, consequence, dialect, gathered.problems);
+        output.notices.own_key(problem, consequence, dialect, output.problems);
     };
     if spec.order.oneshot && (spec.is_cluster() || !spec.listen.is_empty()) {
         let (what, hint) = if spec.is_cluster() {
@@ -196,8 +197,8 @@ fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered:
         EndsContainer::OnSuccess => None,
     });
     for (key, ends) in [("critical", draft.critical), ("ends_container", ends_on_failure)] {
-        let contradicting = ends.map(|ends| if ends { OnErrored::Continue } else { OnErrored::Exit });
-        if contradicting.is_some() && draft.said_on_errored == contradicting {
+        let contradiction = ends.map(|ends| if ends { OnErrored::Continue } else { OnErrored::Exit });
+        if contradiction.is_some() && draft.explicit_on_errored == contradiction {
             let hint = "they set the same thing: leave one of them out";
             wrong(key, "contradicts its `on_errored`", hint, "the container ends");
         }
@@ -218,9 +219,9 @@ fn end_of_container(draft: &mut Draft) {
 }
 
 /// Defaults that PM2 reads from its environment.
-fn defaults_of_pm2(draft: &mut Draft, around: &BuildContext<'_>, notices: &mut Notices) {
+fn defaults_of_pm2(draft: &mut Draft, context: &BuildContext<'_>, notices: &mut Notices) {
     let variable = |name: &str| {
-        let value = around.environment.get(OsStr::new(name)).filter(|value| !value.is_empty());
+        let value = context.environment.get(OsStr::new(name)).filter(|value| !value.is_empty());
         value.map(|value| value.to_string_lossy())
     };
     let mut ignored = |name: &str, value: &str, wanted: &str| {
@@ -257,18 +258,18 @@ fn defaults_of_pm2(draft: &mut Draft, around: &BuildContext<'_>, notices: &mut N
     }
 }
 
-fn working_directory(draft: &Draft, around: &BuildContext<'_>) -> PathBuf {
+fn working_directory(draft: &Draft, context: &BuildContext<'_>) -> PathBuf {
     let base = match draft.origin("cwd") {
-        Origin::Flag(_) => around.caller_cwd,
-        _ => around.base,
+        Origin::Flag(_) => context.caller_cwd,
+        _ => context.base,
     };
     match &draft.cwd {
-        Some(cwd) => resolve(base, &expand_home(cwd, around.environment)),
+        Some(cwd) => resolve(base, &expand_home(cwd, context.environment)),
         None => resolve(base, Path::new("")),
     }
 }
 
-fn interpreter(draft: &Draft, around: &BuildContext<'_>, notices: &mut Notices) -> Interpreter {
+fn interpreter(draft: &Draft, context: &BuildContext<'_>, notices: &mut Notices) -> Interpreter {
     if draft.is_built_in {
         return Interpreter::BuiltIn;
     }
@@ -279,7 +280,7 @@ fn interpreter(draft: &Draft, around: &BuildContext<'_>, notices: &mut Notices) 
         Some(program) => match program.strip_prefix("node@") {
             None => Interpreter::Program(program.to_owned()),
             Some(version) => {
-                let nvm = around.environment.get(OsStr::new("NVM_DIR")).and_then(|dir| dir.to_str());
+                let nvm = context.environment.get(OsStr::new("NVM_DIR")).and_then(|dir| dir.to_str());
                 if let Some(nvm) = nvm {
                     return Interpreter::Program(format!("{nvm}/versions/node/v{version}/bin/node"));
                 }
@@ -293,13 +294,13 @@ fn interpreter(draft: &Draft, around: &BuildContext<'_>, notices: &mut Notices) 
 }
 
 /// Warns about a `health` probe of a port that several instances share: any of them may respond.
-fn who_answers(spec: &AppSpec, notices: &mut Notices) {
-    let asks_a_port = spec.health.liveness.as_ref().is_some_and(|probe| match probe.target {
+fn report_shared_probe(spec: &AppSpec, notices: &mut Notices) {
+    let probes_port = spec.health.liveness.as_ref().is_some_and(|probe| match probe.target {
         ProbeTarget::Http { .. } | ProbeTarget::Tcp(_) => true,
         ProbeTarget::Exec(_) | ProbeTarget::Shell(_) => false,
     });
     let is_shared = spec.can_overlap() && spec.instances != Instances::Count(1);
-    if asks_a_port && is_shared && spec.health.heartbeat.is_none() {
+    if probes_port && is_shared && spec.health.heartbeat.is_none() {
         let name = &spec.name;
         notices.once("health", || {
             format!(
@@ -313,12 +314,12 @@ fn who_answers(spec: &AppSpec, notices: &mut Notices) {
 fn schedule(
     draft: &Draft,
     app: &str,
-    around: &BuildContext<'_>,
-    gathered: &mut BuildOutput<'_>,
+    context: &BuildContext<'_>,
+    output: &mut BuildOutput<'_>,
 ) -> Option<Schedule> {
     let pattern = draft.cron.clone()?;
     let zone_name = draft.cron_timezone.clone();
-    let tz = around.environment.get(OsStr::new("TZ")).and_then(|tz| tz.to_str()).map(str::to_owned);
+    let tz = context.environment.get(OsStr::new("TZ")).and_then(|tz| tz.to_str()).map(str::to_owned);
     let file = match &zone_name {
         Some(name) => zone::file(name)?,
         None => zone::local_file(tz.as_deref()),
@@ -328,14 +329,14 @@ fn schedule(
         Some(name) => zone::named(&name),
         None => zone::find_local(tz.as_deref()).map(Some),
     };
-    let found = match gathered.lookups.run(&file, look_up) {
+    let found = match output.lookups.run(&file, look_up) {
         Some(result) => result.map_err(|error| format!("failed: {error}")),
         // Built-in zones need no file.
         None => zone_name.as_deref().and_then(zone::built_in).map(Some).ok_or_else(|| "timed out".to_owned()),
     };
     let zone = found.unwrap_or_else(|why| {
         let what = format!("looking up its time zone {} {why}", file.display());
-        gathered.unanswered(app, what, "its schedule begins when the zone is known");
+        output.unanswered(app, what, "its schedule begins when the zone is known");
         None
     });
     Some(Schedule { pattern, zone, zone_name })
@@ -350,18 +351,21 @@ fn backoff(draft: &Draft) -> Backoff {
 }
 
 /// Variables that procrun sets for each worker. `process.env` of a file cannot change them.
-const OF_PROCRUN: [&str; 6] = ["PWD", "name", "namespace", "exec_mode", "instances", "pm_id"];
+const OWN_VARIABLES: [&str; 6] = ["PWD", "name", "namespace", "exec_mode", "instances", "pm_id"];
 
 /// The variables that the file has set in its `process.env`. They count as inherited, as in PM2.
-fn from_process_env<'a>(draft: &'a Draft, around: &'a BuildContext<'_>) -> impl Iterator<Item = EnvVar> + 'a {
+fn from_process_env<'a>(
+    draft: &'a Draft,
+    context: &'a BuildContext<'_>,
+) -> impl Iterator<Item = EnvVar> + 'a {
     let instance_var = draft.instance_var.as_deref().unwrap_or(INSTANCE_VAR);
-    let variables = around.process_env.iter().filter(move |(name, _)| {
-        draft.inherit.takes(name) && !OF_PROCRUN.contains(&name.as_str()) && name != instance_var
+    let variables = context.process_env.iter().filter(move |(name, _)| {
+        draft.inherit.takes(name) && !OWN_VARIABLES.contains(&name.as_str()) && name != instance_var
     });
     variables.map(|(name, value)| EnvVar {
         name: name.clone(),
         value: value.clone(),
-        origin: Origin::Evaluated(SourceLocation { file: around.name.into(), position: None }),
+        origin: Origin::Evaluated(SourceLocation { file: context.name.into(), position: None }),
     })
 }
 
@@ -376,39 +380,39 @@ struct Variables {
 fn variables(
     draft: &mut Draft,
     app: &str,
-    around: &BuildContext<'_>,
-    gathered: &mut BuildOutput<'_>,
+    context: &BuildContext<'_>,
+    output: &mut BuildOutput<'_>,
 ) -> Variables {
-    let mut said: Vec<EnvVar> = from_process_env(draft, around).collect();
+    let mut merged: Vec<EnvVar> = from_process_env(draft, context).collect();
     let origin = draft.origin("env_file");
     // Each with the number of variables that are set before it.
     let mut unread: Vec<(UnreadFile, usize)> = Vec::new();
     for file in std::mem::take(&mut draft.env_files) {
-        let before = said.len();
-        let timed_out = env_file::read(&file, app, &origin, around, gathered, &mut said);
+        let before = merged.len();
+        let timed_out = env_file::read(&file, app, &origin, context, output, &mut merged);
         unread.extend(timed_out.map(|file| (file, before)));
     }
-    said.append(&mut draft.env);
+    merged.append(&mut draft.env);
     if let Some(port) = draft.port {
-        said.push(EnvVar { name: "PORT".to_owned(), value: port.to_string(), origin: draft.origin("port") });
+        merged.push(EnvVar { name: "PORT".to_owned(), value: port.to_string(), origin: draft.origin("port") });
     }
     for (name, variables) in std::mem::take(&mut draft.named_envs) {
-        if around.env_name == Some(name.as_str()) {
-            said.extend(variables);
+        if context.env_name == Some(name.as_str()) {
+            merged.extend(variables);
         }
     }
     if let Some(variable) = &draft.increment_var
-        && !said.iter().any(|said| said.name == *variable)
+        && !merged.iter().any(|it| it.name == *variable)
     {
         let origin = Origin::Derived("increment_var");
-        said.push(EnvVar { name: variable.clone(), value: "0".to_owned(), origin });
+        merged.push(EnvVar { name: variable.clone(), value: "0".to_owned(), origin });
     }
-    let keeps = |before: usize| said[before..].iter().map(|variable| variable.name.clone()).collect();
+    let keeps = |before: usize| merged[before..].iter().map(|variable| variable.name.clone()).collect();
     let unread_files =
         unread.into_iter().map(|(file, before)| UnreadFile { keeps: keeps(before), ..file }).collect();
     let mut variables = BTreeMap::new();
     let mut provenance: BTreeMap<String, EnvVar> = BTreeMap::new();
-    for variable in said {
+    for variable in merged {
         variables.insert(variable.name.clone(), variable.value.clone());
         provenance.insert(variable.name.clone(), variable);
     }

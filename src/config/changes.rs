@@ -29,7 +29,7 @@ pub struct Changes {
 }
 
 /// A placeholder for the script of the application. Its name is a Node script's, so that settings for Node are kept.
-const SOME_SCRIPT: &str = "app.js";
+const PLACEHOLDER_SCRIPT: &str = "app.js";
 
 impl Flags {
     /// The changes that these flags, and the arguments after `--`, make to an existing application.
@@ -57,10 +57,10 @@ impl Flags {
             );
         }
         let mut keys: Vec<String> = Vec::new();
-        for (key, flag) in self.said() {
+        for (key, flag) in self.set_keys() {
             match find(APP_KEYS, key) {
                 // An app must have a name: `null` cannot unset it.
-                Some(known) if known.name == "name" && self.says(key).is_none() => {
+                Some(known) if known.name == "name" && self.flag_of(key).is_none() => {
                     problems.push(unchangeable(known.name, flag));
                 }
                 Some(known) if known.patch.is_some() => keys.push(known.name.to_owned()),
@@ -78,16 +78,16 @@ impl Flags {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let is_said = |key: &str| keys.iter().any(|said| said == key);
-        let says_what_not = is_said("ignore_watch") || is_said("watch_delay");
-        let toggles_watch = self.is_switch("watch") && !says_what_not;
-        if !is_said("watch") && says_what_not {
+        let is_set = |key: &str| keys.iter().any(|set| set == key);
+        let restricts_watch = is_set("ignore_watch") || is_set("watch_delay");
+        let toggles_watch = self.is_switch("watch") && !restricts_watch;
+        if !is_set("watch") && restricts_watch {
             // Without `watch` no files are watched, and these values would be lost.
             self.set("watch", "--watch", FlagValue::Switch(true));
         }
         let inner = Inner {
-            target: Target::Script(SOME_SCRIPT.to_owned()),
-            name: SOME_SCRIPT.to_owned(),
+            target: Target::Script(PLACEHOLDER_SCRIPT.to_owned()),
+            name: PLACEHOLDER_SCRIPT.to_owned(),
             flags: self,
             args,
             environment,
@@ -95,7 +95,7 @@ impl Flags {
             command_line: Vec::new(),
             converts_to: None,
         };
-        let Loaded { plan, notices, .. } = Source(Arc::new(inner)).load_script(SOME_SCRIPT)?;
+        let Loaded { plan, notices, .. } = Source(Arc::new(inner)).load_script(PLACEHOLDER_SCRIPT)?;
         // Keys on which others depend come first.
         let rank = |key: &String| ["cwd", "interpreter", "watch"].iter().position(|first| first == key);
         keys.sort_unstable_by(|one, other| {
@@ -134,9 +134,9 @@ mod tests {
     use super::*;
     use crate::spec::{ExecMode, Instances};
 
-    fn changes(said: &[(&'static str, &str)], args: Option<&[&str]>) -> Result<Changes, Problems> {
+    fn changes(set: &[(&'static str, &str)], args: Option<&[&str]>) -> Result<Changes, Problems> {
         let mut flags = Flags::default();
-        for (key, value) in said {
+        for (key, value) in set {
             let value = match *value {
                 "" => FlagValue::Switch(true),
                 text => FlagValue::Text(text.to_owned()),
@@ -163,9 +163,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_changes_and_nothing_else() {
-        let said = [("instances", "3"), ("kill_timeout", "5s"), ("watch", ""), ("max_restarts", "7")];
-        let patch = changes(&said, Some(&["new"])).unwrap().patch.unwrap();
+    fn only_keys_of_flags_change() {
+        let flags = [("instances", "3"), ("kill_timeout", "5s"), ("watch", ""), ("max_restarts", "7")];
+        let patch = changes(&flags, Some(&["new"])).unwrap().patch.unwrap();
         let before = app();
         let mut after = before.clone();
         patch.apply(&mut after).unwrap();
@@ -184,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn watch_alone_is_turned_over_and_watch_with_something_else_is_on() {
+    fn watch_alone_toggles_and_watch_with_a_value_enables() {
         let mut app = app();
-        let mut give = |said: &[(&'static str, &str)]| {
-            let patch = changes(said, None).unwrap().patch.unwrap();
+        let mut give = |flags: &[(&'static str, &str)]| {
+            let patch = changes(flags, None).unwrap().patch.unwrap();
             patch.apply(&mut app).unwrap();
             app.watch.clone()
         };
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_change_is_refused_and_what_has_no_effect_is_said() {
+    fn unchangeable_keys_are_errors_and_keys_without_effect_are_notices() {
         for (key, value, why) in [
             ("autostart", "", "cannot change an existing app"),
             ("name", "null", "cannot change an existing app"),
@@ -213,8 +213,8 @@ mod tests {
             assert_eq!(problems.exit_code(), EX_USAGE);
             assert!(problems.to_string().contains(why), "{problems}");
         }
-        let said = changes(&[("vizion", "")], None).unwrap();
-        assert!(said.patch.is_none() && said.notices.len() == 1, "{said:?}");
+        let flags = changes(&[("vizion", "")], None).unwrap();
+        assert!(flags.patch.is_none() && flags.notices.len() == 1, "{flags:?}");
         let patch = changes(&[("ignore_watch", "logs")], None).unwrap().patch.unwrap();
         assert_eq!(patch.keys, ["ignore_watch"]);
         assert!(patch.apply(&mut app()).unwrap_err().contains("watches no files"));
@@ -231,6 +231,6 @@ mod tests {
         let mut python = app();
         python.exec.script = "web.py".to_owned();
         ready.apply(&mut python).unwrap();
-        assert!(python.reload.wait_ready && python.health.notify, "it has two ways to say it");
+        assert!(python.reload.wait_ready && python.health.notify, "both are set");
     }
 }

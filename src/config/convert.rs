@@ -16,7 +16,7 @@ use std::{path::Path, sync::Arc};
 use self::{
     app::{App, push_app, push_lines, table_lines},
     converter::Converter,
-    values::Counts,
+    values::EffectivePart,
 };
 use super::{
     apply,
@@ -196,15 +196,16 @@ impl Converter<'_> {
         let mut app = App::default();
         self.entries(entries, &inside, Some(plan), at_root, &mut app);
         if plan.name != self.source.full_name(&app.draft) {
-            app.say("name", &write::quoted(&plan.name));
-            let said = self.source.full_name(&app.draft);
-            let note = format!("{}: a second app called `{said}` is `{}` now", self.place(node), plan.name);
+            app.set("name", &write::quoted(&plan.name));
+            let written_name = self.source.full_name(&app.draft);
+            let note =
+                format!("{}: a second app called `{written_name}` is `{}` now", self.place(node), plan.name);
             self.notes.add(note);
         }
         if !bases.of_root && (app.draft.cwd.is_some() || !bases.of_defaults) {
-            self.move_cwd(&mut app);
+            self.rewrite_cwd(&mut app);
         }
-        self.move_env_files(&mut app);
+        self.rewrite_env_files(&mut app);
         self.own_variables(&mut app, settings);
         if let Some(first) = app.secrets.first() {
             let (name, names) = (&plan.name, app.secrets.join(", "));
@@ -227,9 +228,9 @@ impl Converter<'_> {
             .collect();
         self.entries(&entries, " in `defaults`", None, false, &mut app);
         if app.draft.cwd.is_some() && !bases.of_root {
-            self.move_cwd(&mut app);
+            self.rewrite_cwd(&mut app);
         }
-        self.move_env_files(&mut app);
+        self.rewrite_env_files(&mut app);
         app
     }
 
@@ -267,11 +268,12 @@ impl Converter<'_> {
                 continue;
             }
             let Some(written) = self.value(key, entry, inside, &mut app.draft) else { continue };
-            let written = match plan.map_or(Counts::Whole, |plan| values::counts(key.name, &app.draft, plan))
+            let written = match plan
+                .map_or(EffectivePart::Whole, |plan| values::effective_part(key.name, &app.draft, plan))
             {
-                Counts::Whole => written,
-                Counts::Partly(left) => left,
-                Counts::Nothing => {
+                EffectivePart::Whole => written,
+                EffectivePart::Part(part) => part,
+                EffectivePart::None => {
                     self.left_out(entry, inside, "procrun cannot use its value");
                     continue;
                 }

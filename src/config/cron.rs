@@ -41,23 +41,23 @@ const WEEKDAYS: Field = Field {
 
 /// The error of a pattern: a clause that follows the name of its key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(super) enum PatternError {
     /// The string is not a pattern.
-    Unreadable(String),
+    Invalid(String),
     /// It is a pattern, but no date matches it.
-    Never(String),
+    NeverMatches(String),
 }
 
 /// Parses a pattern.
-pub(super) fn parse(text: &str) -> Result<Pattern, Wrong> {
+pub(super) fn parse(text: &str) -> Result<Pattern, PatternError> {
     const MAX_LENGTH: usize = 256;
     if text.len() > MAX_LENGTH {
-        return Err(Wrong::Unreadable("is too long for a cron pattern".to_owned()));
+        return Err(PatternError::Invalid("is too long for a cron pattern".to_owned()));
     }
     let text = text.trim();
-    let fields = fields(text).map_err(Wrong::Unreadable)?;
+    let fields = fields(text).map_err(PatternError::Invalid)?;
     Pattern::new(text, &fields)
-        .ok_or_else(|| Wrong::Never(format!("is `{}`, a time that never comes", shorten(text))))
+        .ok_or_else(|| PatternError::NeverMatches(format!("is `{}`, a time that never comes", shorten(text))))
 }
 
 fn fields(text: &str) -> Result<Fields, String> {

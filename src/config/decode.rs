@@ -22,7 +22,7 @@ use super::{
     origin::{EnvVar, Origin},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
-    suggest::called_elsewhere,
+    suggest::equivalent_key,
     tree::{Entry, Node, Position, SourceLocation, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
@@ -82,11 +82,11 @@ impl Decoder<'_> {
             Value::List(items) => self.apps(items, &mut file),
             Value::Null | Value::Broken if self.is_included => {}
             Value::Null | Value::Broken => {
-                self.wrong(None, "the file is empty").hint_into(NO_APPS, self.problems);
+                self.problem(None, "the file is empty").hint_into(NO_APPS, self.problems);
             }
             other => {
                 let message = format!("must hold a table of apps, not {}", other.describe());
-                self.wrong(root.at, message).hint_into(NO_APPS, self.problems);
+                self.problem(root.at, message).hint_into(NO_APPS, self.problems);
             }
         }
         file
@@ -96,12 +96,12 @@ impl Decoder<'_> {
         let list = root
             .get(APPS)
             .or_else(|| if self.document.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
-        let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
+        let is_single_app = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
         let deploy = deploy_environments(root);
         // A variable overrides the main file. An included file is relative to the main file.
         let is_overridden =
             !self.is_included && matches!(self.document.base_origin, Some(Origin::Environment(_)));
-        if let Some(cwd) = root.get(CWD).filter(|_| !alone && !is_overridden) {
+        if let Some(cwd) = root.get(CWD).filter(|_| !is_single_app && !is_overridden) {
             self.root_cwd(cwd);
         }
         if let Some(entry) = root.get(DEFAULTS) {
@@ -114,7 +114,7 @@ impl Decoder<'_> {
                 continue;
             }
             let runtime_key = find(RUNTIME_KEYS, key);
-            let app_key = alone && (find(APP_KEYS, key).is_some() || key.starts_with("env_"));
+            let app_key = is_single_app && (find(APP_KEYS, key).is_some() || key.starts_with("env_"));
             if app_key || [CWD, DEFAULTS].contains(&key) {
                 continue;
             }
@@ -132,7 +132,7 @@ impl Decoder<'_> {
                 self.notices.once(key, || format!("{place}: `{key}` is for other tools: {effect}"));
             } else if key == SCHEMA || self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
                 // Editors read it; YAML files keep anchors in `x-` keys.
-            } else if !alone {
+            } else if !is_single_app {
                 self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(file_keys()), app_hint(key));
             }
         }
@@ -142,7 +142,7 @@ impl Decoder<'_> {
                 let named =
                     |entry: &Entry| entry.node.entries().is_some() && find(APP_KEYS, &entry.key).is_none();
                 if !entries.is_empty() && entries.iter().all(named) {
-                    self.wrong(node.at, "`apps` must be a list of apps, not a table of them")
+                    self.problem(node.at, "`apps` must be a list of apps, not a table of them")
                         .hint_into("each app is an element with its own `name`", self.problems);
                 } else {
                     self.apps(std::slice::from_ref(node), file);
@@ -150,9 +150,9 @@ impl Decoder<'_> {
             }
             Some((node, other)) => {
                 let message = format!("`apps` must be a list of apps, not {}", other.describe());
-                self.wrong(node.at, message).into_problems(self.problems);
+                self.problem(node.at, message).into_problems(self.problems);
             }
-            None if alone => {
+            None if is_single_app => {
                 let app = self.app(root, entries, 0, true);
                 file.apps.push(app);
             }
@@ -172,13 +172,13 @@ impl Decoder<'_> {
         file.lacks_apps = items.is_empty();
         if items.len() > MAX_APPS {
             let message = format!("{} apps, at most {MAX_APPS} are accepted", items.len());
-            self.wrong(None, message).into_problems(self.problems);
+            self.problem(None, message).into_problems(self.problems);
             return;
         }
         for (number, item) in items.iter().enumerate() {
             let Some(entries) = item.entries() else {
                 let message = format!("app {} must be a table, not {}", number + 1, item.value.describe());
-                self.wrong(item.at, message).into_problems(self.problems);
+                self.problem(item.at, message).into_problems(self.problems);
                 continue;
             };
             let app = self.app(item, entries, number, false);
@@ -228,8 +228,10 @@ impl Decoder<'_> {
         if value::is_unset(&entry.node, self.document.dialect) || self.unset.contains(key.name) {
             return false;
         }
-        if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
-            self.said_twice(entry, counts, &app.label);
+        if let Some(effective_entry) =
+            effective.get(key.name).filter(|effective_entry| !std::ptr::eq(**effective_entry, entry))
+        {
+            self.report_repeated_key(entry, effective_entry, &app.label);
             return false;
         }
         self.app_key(key, entry, app)
@@ -243,24 +245,24 @@ impl Decoder<'_> {
                 whole.key,
                 whole.node.value.describe()
             );
-            let problem = self.wrong(whole.node.at, message);
+            let problem = self.problem(whole.node.at, message);
             self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
             return Vec::new();
         };
         let mut app = self.empty_app(format!("`{DEFAULTS}`"), 0, whole.at);
         let effective = effective_entries(entries, self.document.dialect);
-        let mut taken = Vec::new();
+        let mut accepted = Vec::new();
         for entry in entries {
             let known = find(APP_KEYS, &entry.key);
             if let Some(why) = known.and_then(|key| defaults::refusal(key.name)) {
                 let message = format!("`{}` cannot be in `{}`: {why}", entry.key, DEFAULTS);
-                let problem = self.wrong(entry.at, message).hint("put it into the apps");
+                let problem = self.problem(entry.at, message).hint("put it into the apps");
                 self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
             } else if self.entry_of_app(entry, &effective, &mut app) {
-                taken.push(entry.clone());
+                accepted.push(entry.clone());
             }
         }
-        taken
+        accepted
     }
 
     /// The `cwd` of all apps of this file and of the files that it includes.
@@ -276,7 +278,7 @@ impl Decoder<'_> {
                 document.base = resolve(&document.base, &cwd);
                 document.base_origin = Some(origin);
             }
-            Err(complaints) => self.complain(Owner::Procrun, CWD, "", &entry.node, complaints),
+            Err(complaints) => self.report_complaints(Owner::Procrun, CWD, "", &entry.node, complaints),
         }
     }
 
@@ -286,16 +288,16 @@ impl Decoder<'_> {
         }
         match include::includes(&entry.node) {
             Ok(mut includes) => into.append(&mut includes),
-            Err(complaints) => self.complain(Owner::Procrun, INCLUDE, "", &entry.node, complaints),
+            Err(complaints) => self.report_complaints(Owner::Procrun, INCLUDE, "", &entry.node, complaints),
         }
     }
 
-    fn said_twice(&mut self, entry: &Entry, counts: &Entry, label: &str) {
+    fn report_repeated_key(&mut self, entry: &Entry, effective_entry: &Entry, label: &str) {
         let place = self.place(entry.at);
-        let message = format!("`{}` in {label} is the same key as `{}`", entry.key, counts.key);
+        let message = format!("`{}` in {label} is the same key as `{}`", entry.key, effective_entry.key);
         if self.document.dialect == Dialect::Toml {
             self.problems.push(Problem::at(place, message).hint("set it once"));
-        } else if entry.node.value != counts.node.value {
+        } else if entry.node.value != effective_entry.node.value {
             self.notices.add(format!("{place}: {message}, which counts"));
         }
     }
@@ -325,7 +327,7 @@ impl Decoder<'_> {
                 app.draft.origins.insert(key.name, origin);
             }
             Err(complaints) => {
-                self.complain(key.owner, &entry.key, &app.label, &entry.node, complaints);
+                self.report_complaints(key.owner, &entry.key, &app.label, &entry.node, complaints);
                 return false;
             }
         }
@@ -339,12 +341,12 @@ impl Decoder<'_> {
                 self.named_env(entry, name, app)
             }
             _ => {
-                let whereabouts = format!("in {}", app.label);
+                let location = format!("in {}", app.label);
                 self.unknown(
                     entry,
-                    &whereabouts,
+                    &location,
                     words(APP_KEYS),
-                    root_hint(&entry.key).or_else(|| hint_of_elsewhere(&entry.key)),
+                    root_hint(&entry.key).or_else(|| equivalent_hint(&entry.key)),
                 );
                 false
             }
@@ -365,7 +367,7 @@ impl Decoder<'_> {
                 true
             }
             Err(complaints) => {
-                self.complain(Owner::Pm2, &entry.key, &app.label, &entry.node, complaints);
+                self.report_complaints(Owner::Pm2, &entry.key, &app.label, &entry.node, complaints);
                 false
             }
         }
@@ -392,7 +394,7 @@ impl Decoder<'_> {
         if self.is_included {
             let message =
                 format!("`{}` is a setting of procrun itself, and this file is included", entry.key);
-            let problem = self.wrong(entry.at, message).hint("put it into the main ecosystem file");
+            let problem = self.problem(entry.at, message).hint("put it into the main ecosystem file");
             self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
             return;
         }
@@ -402,11 +404,18 @@ impl Decoder<'_> {
             Ok(_) => {
                 draft.origins.insert(key.name, origin);
             }
-            Err(complaints) => self.complain(key.owner, &entry.key, "", &entry.node, complaints),
+            Err(complaints) => self.report_complaints(key.owner, &entry.key, "", &entry.node, complaints),
         }
     }
 
-    fn complain(&mut self, owner: Owner, key: &str, label: &str, node: &Node, complaints: Vec<Complaint>) {
+    fn report_complaints(
+        &mut self,
+        owner: Owner,
+        key: &str,
+        label: &str,
+        node: &Node,
+        complaints: Vec<Complaint>,
+    ) {
         let inside = if label.is_empty() { String::new() } else { format!(" in {label}") };
         for Complaint { message, at } in complaints {
             let place = self.place(at.or(node.at));
@@ -423,7 +432,7 @@ impl Decoder<'_> {
     fn unknown(
         &mut self,
         entry: &Entry,
-        whereabouts: &str,
+        location: &str,
         known: impl Iterator<Item = &'static str>,
         hint: Option<String>,
     ) {
@@ -432,7 +441,7 @@ impl Decoder<'_> {
             return;
         }
         let key = shorten(&entry.key);
-        let problem = Problem::at(self.place(entry.at), format!("unknown key `{key}` {whereabouts}"));
+        let problem = Problem::at(self.place(entry.at), format!("unknown key `{key}` {location}"));
         let problem = match hint {
             Some(hint) => problem.hint(hint),
             None => problem.did_you_mean(&entry.key, known),
@@ -452,7 +461,7 @@ impl Decoder<'_> {
         Origin::of_node(node, &self.document.name)
     }
 
-    fn wrong(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
+    fn problem(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
         Problem::at(self.place(at), message)
     }
 }
@@ -491,8 +500,8 @@ fn root_hint(key: &str) -> Option<String> {
     find(RUNTIME_KEYS, key).map(|_| "it is a setting of procrun itself: put it at the root".to_owned())
 }
 
-fn hint_of_elsewhere(key: &str) -> Option<String> {
-    called_elsewhere(key).map(|known| format!("that is `{known}` here"))
+fn equivalent_hint(key: &str) -> Option<String> {
+    equivalent_key(key).map(|known| format!("that is `{known}` here"))
 }
 
 impl Problem {

@@ -16,10 +16,10 @@ use super::{
 };
 
 /// Keys that only one app can have.
-const OF_ONE_APP: [&str; 2] = ["name", "script"];
+const KEYS_OF_ONE_APP: [&str; 2] = ["name", "script"];
 
 /// Keys that exclude each other: an app that sets one of them ignores the default of the others.
-const ALTERNATIVES: [&[&str]; 4] = [
+const EXCLUSIVE_KEYS: [&[&str]; 4] = [
     &["restart_delay", "exp_backoff_restart_delay"],
     &["on_errored", "critical", "ends_container"],
     &["time", "log_date_format"],
@@ -28,7 +28,7 @@ const ALTERNATIVES: [&[&str]; 4] = [
 
 /// Why a key, by its name in the key table, cannot be a default.
 pub(super) fn refusal(key: &str) -> Option<&'static str> {
-    OF_ONE_APP.contains(&key).then_some("each app has its own")
+    KEYS_OF_ONE_APP.contains(&key).then_some("each app has its own")
 }
 
 /// The defaults of one file. Each entry has been decoded once without an error.
@@ -56,26 +56,27 @@ impl Defaults {
     /// Stores the defaults for an app of the file `of` with the entries `own` in `draft`. The app's own values are
     /// stored afterwards.
     pub(super) fn fill(&self, own: &[Entry], of: &Document, draft: &mut Draft) {
-        let mut said = keys_in(own, of);
+        let mut set_keys = keys_in(own, of);
         let is_port = |entry: &Entry| entry.key == "PORT";
         let env = own.iter().find(|entry| entry.key == "env");
         if env.and_then(|env| env.node.entries()).is_some_and(|variables| variables.iter().any(is_port)) {
-            said.insert("port");
+            set_keys.insert("port");
         }
         // From the innermost file outwards.
-        let mut counting = Vec::new();
+        let mut layers = Vec::new();
         for layer in self.layers.iter().rev() {
-            let entries: Vec<&Entry> = layer.entries.iter().filter(|entry| !is_said(entry, &said)).collect();
-            counting.push((&layer.document, entries));
-            said.extend(keys_in(&layer.entries, &layer.document));
+            let entries: Vec<&Entry> =
+                layer.entries.iter().filter(|entry| !is_set(entry, &set_keys)).collect();
+            layers.push((&layer.document, entries));
+            set_keys.extend(keys_in(&layer.entries, &layer.document));
         }
-        for (document, entries) in counting.into_iter().rev() {
+        for (document, entries) in layers.into_iter().rev() {
             for entry in entries {
-                put(entry, document, draft);
+                apply_default(entry, document, draft);
             }
             // Paths of this file stay relative to this file in the apps of other files.
             if document.name != of.name {
-                settle_paths(document, draft);
+                make_paths_absolute(document, draft);
             }
         }
     }
@@ -84,9 +85,9 @@ impl Defaults {
 /// The keys of these entries by their names in the key table, with the keys that they exclude.
 fn keys_in(entries: &[Entry], document: &Document) -> BTreeSet<&'static str> {
     let mut keys: BTreeSet<&'static str> = effective_entries(entries, document.dialect).into_keys().collect();
-    for alternatives in ALTERNATIVES {
-        if alternatives.iter().any(|key| keys.contains(key)) {
-            keys.extend(alternatives);
+    for exclusive in EXCLUSIVE_KEYS {
+        if exclusive.iter().any(|key| keys.contains(key)) {
+            keys.extend(exclusive);
         }
     }
     // Variables are merged.
@@ -94,27 +95,27 @@ fn keys_in(entries: &[Entry], document: &Document) -> BTreeSet<&'static str> {
     keys
 }
 
-fn is_said(entry: &Entry, said: &BTreeSet<&'static str>) -> bool {
-    find(APP_KEYS, &entry.key).is_some_and(|key| said.contains(key.name))
+fn is_set(entry: &Entry, set_keys: &BTreeSet<&'static str>) -> bool {
+    find(APP_KEYS, &entry.key).is_some_and(|key| set_keys.contains(key.name))
 }
 
 /// Makes the relative paths of a file absolute.
-fn settle_paths(document: &Document, draft: &mut Draft) {
-    let settle = |base: &Path, path: &mut String| {
+fn make_paths_absolute(document: &Document, draft: &mut Draft) {
+    let make_absolute = |base: &Path, path: &mut String| {
         if !path.starts_with('~') {
             *path = resolve(base, Path::new(path)).to_string_lossy().into_owned();
         }
     };
     if let Some(cwd) = &mut draft.cwd {
-        settle(&document.base, cwd);
+        make_absolute(&document.base, cwd);
     }
     for file in &mut draft.env_files {
-        settle(&document.dir, &mut file.path);
+        make_absolute(&document.dir, &mut file.path);
     }
 }
 
 /// Stores one default in a draft. Its errors and notices were reported when its file was decoded.
-fn put(entry: &Entry, document: &Document, draft: &mut Draft) {
+fn apply_default(entry: &Entry, document: &Document, draft: &mut Draft) {
     let origin = Origin::of_node(&entry.node, &document.name);
     match find(APP_KEYS, &entry.key) {
         Some(key) => {

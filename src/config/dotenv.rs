@@ -59,10 +59,10 @@ fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
     let (value_end, end) = quoted(text, after_space(text, separated)).unwrap_or_else(|| {
         let bare = text[separated..].find(['#', '\n']).map_or(text.len(), |length| separated + length);
         // A comment or the end of the line follows.
-        (bare, closed_off(text, bare).unwrap_or(bare))
+        (bare, end_of_statement(text, bare).unwrap_or(bare))
     });
     let raw = &text[separated..value_end];
-    Some(Statement { name, value: plain(raw.trim_matches(is_space)), end })
+    Some(Statement { name, value: unquoted(raw.trim_matches(is_space)), end })
 }
 
 /// The name at `at`, and the offset after its `=` or `: `.
@@ -98,12 +98,12 @@ fn quoted(text: &str, at: usize) -> Option<(usize, usize)> {
     }
     // An escaped quote closes the value if no other quote does.
     let candidates = closing.into_iter().chain(escaped.into_iter().rev());
-    candidates.map(|close| close + 1).find_map(|end| Some((end, closed_off(text, end)?)))
+    candidates.map(|close| close + 1).find_map(|end| Some((end, end_of_statement(text, end)?)))
 }
 
 /// The end of a statement whose value ends at `at`: after a comment, or at the end of the line or of the empty lines
 /// that follow.
-fn closed_off(text: &str, at: usize) -> Option<usize> {
+fn end_of_statement(text: &str, at: usize) -> Option<usize> {
     let next = after_space(text, at);
     if next == text.len() {
         return Some(next);
@@ -115,7 +115,7 @@ fn closed_off(text: &str, at: usize) -> Option<usize> {
 }
 
 /// The value without its quotes, with its newlines expanded.
-fn plain(value: &str) -> String {
+fn unquoted(value: &str) -> String {
     let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) else {
         return value.to_owned();
     };

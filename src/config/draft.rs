@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     env_file::EnvFile,
-    order::Wanted,
+    order::WrittenDependency,
     origin::{EnvVar, Origin},
     value::EndsContainer,
     watching::Watching,
@@ -47,11 +47,11 @@ pub(super) struct Draft {
     pub(super) group: Option<PrincipalRef>,
     pub(super) limits: Limits,
     pub(super) no_autostart: bool,
-    pub(super) depends_on: Vec<Wanted>,
+    pub(super) depends_on: Vec<WrittenDependency>,
     pub(super) oneshot: bool,
     /// `critical = true` has the meaning of `on_errored = "exit"`.
     pub(super) critical: Option<bool>,
-    pub(super) said_on_errored: Option<OnErrored>,
+    pub(super) explicit_on_errored: Option<OnErrored>,
     pub(super) ends_container: Option<EndsContainer>,
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
@@ -85,7 +85,7 @@ impl Draft {
 
     pub(super) fn on_errored(&mut self, answer: OnErrored) {
         self.restart.on_errored = answer;
-        self.said_on_errored = Some(answer);
+        self.explicit_on_errored = Some(answer);
     }
 }
 

@@ -110,20 +110,20 @@ pub(super) fn read(
     env_file: &EnvFile,
     app: &str,
     origin: &Origin,
-    around: &BuildContext<'_>,
-    gathered: &mut BuildOutput<'_>,
+    context: &BuildContext<'_>,
+    output: &mut BuildOutput<'_>,
     variables: &mut Vec<EnvVar>,
 ) -> Option<UnreadFile> {
     let EnvFile { path: written, at, required } = env_file;
     let is_flag = matches!(origin, Origin::Flag(_));
-    let base = if is_flag { around.caller_cwd } else { around.file_dir };
-    let path = resolve(base, &expand_home(written, around.environment));
-    let is_strict = is_flag || around.dialect == Dialect::Toml;
+    let base = if is_flag { context.caller_cwd } else { context.file_dir };
+    let path = resolve(base, &expand_home(written, context.environment));
+    let is_strict = is_flag || context.dialect == Dialect::Toml;
     let theirs = path.clone();
-    let read = gathered.lookups.run(&path, move || file::read(&theirs));
+    let read = output.lookups.run(&path, move || file::read(&theirs));
     let mut unread = |why: &str| {
         let what = format!("reading its `env_file` {} {why}", path.display());
-        gathered.unanswered(app, what, "it is read when the app starts");
+        output.unanswered(app, what, "it is read when the app starts");
         Some(UnreadFile { path: path.clone(), required: *required && is_strict, keeps: BTreeSet::new() })
     };
     let text = match read {
@@ -142,9 +142,9 @@ pub(super) fn read(
             if is_strict {
                 let hint = "`{ path = PATH, required = false }` is a file that may be missing";
                 let missing = unreadable.why == file::MISSING && !is_flag;
-                gathered.problems.push(if missing { problem.hint(hint) } else { problem });
+                output.problems.push(if missing { problem.hint(hint) } else { problem });
             } else {
-                gathered.notices.once(&format!("env_file {}", path.display()), || {
+                output.notices.once(&format!("env_file {}", path.display()), || {
                     Problem { message: format!("{}: apps start without it", problem.message), ..problem }
                         .one_line()
                 });
@@ -157,14 +157,14 @@ pub(super) fn read(
     for line in skipped {
         // Reported once, even if several apps read the file.
         let topic = format!("{}:{line}", path.display());
-        gathered.notices.once(&topic, || format!("{written}:{line}: sets no variable and is skipped"));
+        output.notices.once(&topic, || format!("{written}:{line}: sets no variable and is skipped"));
     }
     variables.extend(found.into_iter().map(|variable| EnvVar {
         name: variable.name,
         value: variable.value,
         origin: Origin::EnvFile(place(variable.line)),
     }));
-    gathered.files_read.push(path);
+    output.files_read.push(path);
     None
 }
 

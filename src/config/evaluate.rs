@@ -21,7 +21,7 @@ use super::{
     loaded::{Loaded, UNANSWERED_HINT},
     problem::{EX_CONFIG, EX_IOERR, Problem, Problems},
     source::Source,
-    target::{Format, Miss, find_in_path},
+    target::{Format, SearchError, find_in_path},
     tree::{Entry, Node, Position, SourceLocation, Value, shorten},
 };
 use crate::spec::Signal;
@@ -32,7 +32,7 @@ const PROGRAM: &str = include_str!("evaluate.js");
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
 
 /// The hint with the required exports of a module.
-const EXPORT: &str = "write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`";
+const EXPORT_HINT: &str = "write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`";
 
 /// A child that evaluates a file. It needs the caller's environment, `/dev/null` as its standard input, its own
 /// session, and separate stdout and stderr.
@@ -71,15 +71,15 @@ pub enum EvaluationEnd {
 impl Evaluation {
     pub(super) fn new(source: Source, file: &Path) -> Result<Self, Problems> {
         let path = source.environment().get(std::ffi::OsStr::new("PATH"));
-        let program = find_in_path("node", path).or_else(|_| find_in_path("bun", path)).map_err(|miss| {
+        let program = find_in_path("node", path).or_else(|_| find_in_path("bun", path)).map_err(|error| {
             let needs = format!("{} needs node or bun to be evaluated, and", source.name());
-            match miss {
-                Miss::Refused(_) => {
+            match error {
+                SearchError::NotFound(_) => {
                     let hint = "install one, or write the file as TOML, JSON or YAML";
                     let problem = Problem::new(format!("{needs} neither is in PATH"));
                     Problems::one(EX_CONFIG, problem.hint(hint))
                 }
-                Miss::Unknown => {
+                SearchError::Unknown => {
                     let problem = Problem::new(format!("{needs} a directory of PATH cannot be searched"));
                     Problems::one(EX_IOERR, problem.hint(UNANSWERED_HINT))
                 }
@@ -111,7 +111,7 @@ impl Evaluation {
     ///
     /// # Errors
     ///
-    /// The file threw, did not end, or exported something else than a configuration; or the configuration has errors.
+    /// The file thrown_error, did not end, or exported something else than a configuration; or the configuration has errors.
     pub fn finish(self, end: EvaluationEnd, stdout: &[u8], stderr: &[u8]) -> Result<Loaded, Problems> {
         // Output after the exports has no effect.
         let answer = match self.answer(stdout) {
@@ -126,7 +126,7 @@ impl Evaluation {
             if value.node.entries().is_some_and(<[Entry]>::is_empty) {
                 let is_empty = file::read(&self.file).is_ok_and(|text| text.trim().is_empty());
                 let problem = self.wrong(if is_empty { "the file is empty" } else { "exports nothing" });
-                return Err(self.one(problem.hint(EXPORT)));
+                return Err(self.one(problem.hint(EXPORT_HINT)));
             }
             let root = value.node.clone().without_positions();
             let process_env = answer.get("env").map_or_else(Vec::new, |env| variables(&env.node));
@@ -143,7 +143,7 @@ impl Evaluation {
         }
         if let Some(thrown) = text_of(&answer, "thrown") {
             let stack = text_of(&answer, "stack").unwrap_or_default();
-            return Err(self.threw(thrown, stack, &String::from_utf8_lossy(stderr)));
+            return Err(self.thrown_error(thrown, stack, &String::from_utf8_lossy(stderr)));
         }
         if let Some(version) = text_of(&answer, "untyped") {
             let problem = self.wrong(format!("node {version} cannot read TypeScript"));
@@ -159,7 +159,7 @@ impl Evaluation {
             "null" => "exports null".to_owned(),
             other => format!("must export a table of apps, not a {other}"),
         });
-        Err(self.one(problem.hint(EXPORT)))
+        Err(self.one(problem.hint(EXPORT_HINT)))
     }
 
     /// The complete line after the last marker.
@@ -201,7 +201,7 @@ impl Evaluation {
         }
     }
 
-    fn threw(&self, thrown: &str, stack: &str, stderr: &str) -> Problems {
+    fn thrown_error(&self, thrown: &str, stack: &str, stderr: &str) -> Problems {
         let mut lines = thrown.lines();
         let message: String = match lines.next().map(str::trim) {
             None | Some("") => "something without a message".to_owned(),
@@ -211,7 +211,7 @@ impl Evaluation {
         let place = SourceLocation { file: self.source.name().into(), position };
         let excerpt = position.and_then(|position| self.excerpt(position)).unwrap_or_default();
         let problem = Problem::at(place, format!("cannot be evaluated: {message}{excerpt}"));
-        self.one(match word_of_common_js(thrown) {
+        self.one(match missing_common_js_name(thrown) {
             Some("require") => problem.hint(
                 "this is an ES module: write `import`, take `createRequire` of `node:module`, or name the file `….config.cjs`",
             ),
@@ -297,7 +297,7 @@ fn functions(answer: &Node) -> Vec<String> {
 }
 
 /// The CommonJS name that an ES module lacks, if that is the error.
-fn word_of_common_js(thrown: &str) -> Option<&'static str> {
+fn missing_common_js_name(thrown: &str) -> Option<&'static str> {
     const WORDS: [&str; 5] = ["require", "module", "exports", "__filename", "__dirname"];
     WORDS.into_iter().find(|word| thrown.contains(&format!("ReferenceError: {word} is not defined")))
 }

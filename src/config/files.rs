@@ -63,7 +63,7 @@ impl<'a> Files<'a> {
     /// Decodes the main file and the files that it includes. `path` is its path, if it is a file.
     pub(super) fn main(&mut self, root: &Node, mut document: Document, path: Option<&Path>) -> File {
         if let Some(path) = path {
-            self.chain.push((without_links(path), document.name.clone()));
+            self.chain.push((resolve_links(path), document.name.clone()));
         }
         if !self.ignores_variables
             && let Some((cwd, origin)) = variables::cwd(self.environment, self.cwd)
@@ -127,7 +127,7 @@ impl<'a> Files<'a> {
                 Ok(paths) => paths,
                 Err(why) => {
                     let Include { pattern, at, by } = include;
-                    self.wrong(&document, *at, format!("{by}: `{pattern}` {why}"), None);
+                    self.report(&document, *at, format!("{by}: `{pattern}` {why}"), None);
                     continue;
                 }
             };
@@ -141,7 +141,7 @@ impl<'a> Files<'a> {
         }
         if file.apps.len() > MAX_APPS {
             let message = format!("{} apps, at most {MAX_APPS} are accepted", file.apps.len());
-            self.wrong(&document, None, message, None);
+            self.report(&document, None, message, None);
             file.apps.truncate(MAX_APPS);
         }
         file
@@ -155,32 +155,32 @@ impl<'a> Files<'a> {
         document: &Document,
         defaults: &Defaults,
     ) -> Vec<super::decode::App> {
-        let name = include::called(path, &document.name, &document.dir);
-        let real = without_links(path);
+        let name = include::display_name(path, &document.name, &document.dir);
+        let real = resolve_links(path);
         if let Some(first) = self.chain.iter().position(|(open, _)| *open == real) {
-            let way = self.chain[first..].iter().chain([&self.chain[first]]);
-            let way: Vec<&str> = way.map(|(_, name)| &**name).collect();
-            let message = format!("{by} makes a cycle: {}", way.join(" → "));
-            self.wrong(document, at, message, Some("a file cannot include itself: leave one of these out"));
+            let cycle = self.chain[first..].iter().chain([&self.chain[first]]);
+            let cycle: Vec<&str> = cycle.map(|(_, name)| &**name).collect();
+            let message = format!("{by} makes a cycle: {}", cycle.join(" → "));
+            self.report(document, at, message, Some("a file cannot include itself: leave one of these out"));
             return Vec::new();
         }
         let format = match include::format(path) {
             Ok(format) => format,
             Err((why, hint)) => {
-                self.wrong(document, at, format!("{by} names {name}, which {why}"), Some(hint));
+                self.report(document, at, format!("{by} names {name}, which {why}"), Some(hint));
                 return Vec::new();
             }
         };
         if self.included.len() >= include::MAX_FILES {
             let message = format!("more than {} files are included", include::MAX_FILES);
-            self.wrong(document, at, message, None);
+            self.report(document, at, message, None);
             return Vec::new();
         }
         let text = match file::read(path) {
             Ok(text) => text,
             Err(unreadable) => {
                 let message = format!("{by} names {name}, which {}", unreadable.why);
-                self.wrong(document, at, message, unreadable.hint);
+                self.report(document, at, message, unreadable.hint);
                 return Vec::new();
             }
         };
@@ -212,12 +212,12 @@ impl<'a> Files<'a> {
     }
 
     /// An error in every format: missing apps must not go unnoticed.
-    fn wrong(&mut self, document: &Document, at: Option<Position>, message: String, hint: Option<&str>) {
+    fn report(&mut self, document: &Document, at: Option<Position>, message: String, hint: Option<&str>) {
         let hint = hint.map(str::to_owned);
         self.problems.push(Problem { place: Some(document.place(at)), message, hint });
     }
 }
 
-fn without_links(path: &Path) -> PathBuf {
+fn resolve_links(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -122,16 +122,16 @@ impl Flags {
 
     /// The flags that set procrun's own settings.
     pub fn of_runtime(&self) -> impl Iterator<Item = &'static str> {
-        self.said().filter(|(key, _)| find(APP_KEYS, key).is_none()).map(|(_, flag)| flag)
+        self.set_keys().filter(|(key, _)| find(APP_KEYS, key).is_none()).map(|(_, flag)| flag)
     }
 
     /// The keys that are set, each with its flag.
-    pub(super) fn said(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub(super) fn set_keys(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.overrides.iter().map(|over| (over.key, over.flag))
     }
 
     /// The flag that sets this key.
-    pub(super) fn says(&self, key: &str) -> Option<&'static str> {
+    pub(super) fn flag_of(&self, key: &str) -> Option<&'static str> {
         let sets = |over: &&Override| over.key == key && over.sets();
         self.overrides.iter().find(sets).map(|over| over.flag)
     }

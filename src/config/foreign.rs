@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The kind of a file of another tool with this name, and the next step.
-fn described(target: &str) -> Option<(&'static str, &'static str)> {
+fn describe(target: &str) -> Option<(&'static str, &'static str)> {
     let name = Path::new(target).file_name()?.to_str()?;
     let is_yaml = Path::new(name).extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
     let is_compose = is_yaml && ["docker-compose.", "compose."].iter().any(|begin| name.starts_with(begin));
@@ -43,23 +43,23 @@ fn described(target: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// The same for any file with the sections of supervisord.
-fn described_by_sections(path: &Path) -> Option<(&'static str, &'static str)> {
+fn describe_by_sections(path: &Path) -> Option<(&'static str, &'static str)> {
     path.extension().filter(|ending| *ending == "conf" || *ending == "ini")?;
     let text = file::read(path).ok()?;
     let is_section = |line: &str| line.starts_with("[program:") || line.trim_end() == "[supervisord]";
-    if text.lines().any(is_section) { described("supervisord.conf") } else { None }
+    if text.lines().any(is_section) { describe("supervisord.conf") } else { None }
 }
 
 /// The error for a target that is a file of another tool. `path` is its absolute path.
 pub(super) fn refused(target: &str, path: &Path) -> Option<Problems> {
-    let (what, hint) = described(target).or_else(|| described_by_sections(path))?;
+    let (what, hint) = describe(target).or_else(|| describe_by_sections(path))?;
     let problem = Problem::new(format!("`{target}` is {what}, not an ecosystem file"));
     Some(Problems::one(EX_USAGE, problem.hint(hint)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::described;
+    use super::describe;
 
     #[test]
     fn files_of_other_tools_are_known_by_their_names() {
@@ -72,12 +72,12 @@ mod tests {
             ("web.service", "a systemd unit"),
             ("package.json", "an npm package file"),
         ] {
-            assert_eq!(described(target).map(|(what, _)| what), Some(what), "{target}");
+            assert_eq!(describe(target).map(|(what, _)| what), Some(what), "{target}");
         }
         for target in
             ["ecosystem.yml", "compose", "composer.yml", "procfile.js", "app.json", "web.service.js", ""]
         {
-            assert_eq!(described(target), None, "{target}");
+            assert_eq!(describe(target), None, "{target}");
         }
     }
 }

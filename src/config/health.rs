@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn targets_are_read_as_they_are_shown() {
-        for (key, said, as_shown) in [
+        for (key, written, as_shown) in [
             ("http", "http://127.0.0.1:3000/healthz", "http http://127.0.0.1:3000/healthz"),
             ("http", "http://localhost", "http http://localhost:80/"),
             ("http", "http://[::1]:8080?deep=1", "http http://[::1]:8080/?deep=1"),
@@ -277,7 +277,7 @@ mod tests {
             ("tcp", "[::1]:5432", "tcp [::1]:5432"),
             ("exec", "test -f /run/ok", "exec \"test -f /run/ok\""),
         ] {
-            let probe = read(&[(key, text(said))]).unwrap().unwrap();
+            let probe = read(&[(key, text(written))]).unwrap().unwrap();
             let shown = shown(&probe, |duration| format!("{duration:?}"));
             assert_eq!(shown, format!("{as_shown}, interval 10s, timeout 5s, retries 3, start_period 30s"));
         }

@@ -93,7 +93,7 @@ pub(super) fn format(path: &Path) -> Result<Format, (&'static str, &'static str)
 }
 
 /// The name of an included file in messages, relative like the name `by` of the including file in `dir`.
-pub(super) fn called(path: &Path, by: &str, dir: &Path) -> Arc<str> {
+pub(super) fn display_name(path: &Path, by: &str, dir: &Path) -> Arc<str> {
     let Ok(below) = path.strip_prefix(dir) else { return path.to_string_lossy().into() };
     match Path::new(by).parent() {
         Some(parent) => parent.join(below).to_string_lossy().into(),
@@ -134,7 +134,7 @@ mod tests {
             ("/srv/etc/a.toml", "/srv/etc/ecosystem.toml", "/srv/etc/a.toml"),
             ("/other/a.toml", "ecosystem.toml", "/other/a.toml"),
         ] {
-            assert_eq!(&*called(Path::new(path), by, dir), name);
+            assert_eq!(&*display_name(Path::new(path), by, dir), name);
         }
     }
 }

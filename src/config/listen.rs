@@ -296,8 +296,8 @@ mod tests {
             ("=tcp://*:80", "a name of 0 bytes"),
             ("ä=tcp://*:80", "printable ASCII"),
         ] {
-            let said = socket(text).unwrap_err();
-            assert!(said.contains(part), "{text}: {said}");
+            let message = socket(text).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
         }
         let long = format!("unix:///{}", "x".repeat(107));
         assert!(socket(&long).unwrap_err().contains("has a path of 108 bytes"));

@@ -21,7 +21,7 @@ pub(super) fn decide(
     exec: &Exec,
     variables: &BTreeMap<String, String>,
     environment: &BTreeMap<OsString, OsString>,
-    gathered: &mut BuildOutput<'_>,
+    output: &mut BuildOutput<'_>,
 ) -> ExecMode {
     if draft.is_built_in {
         // Its instances share a held socket.
@@ -36,20 +36,20 @@ pub(super) fn decide(
     if !depends_on_file {
         return ExecMode::Fork;
     }
-    let around = LookupContext::new(|name| {
+    let context = LookupContext::new(|name| {
         variables.get(name).map(OsString::from).or_else(|| environment.get(OsStr::new(name)).cloned())
     });
     let (look_up, mode) = (exec.clone(), draft.exec_mode);
     let path = exec.cwd.join(&exec.script);
-    let found = gathered.lookups.run(&path, move || Found::look_up(&look_up, mode, may_cluster, &around));
+    let found = output.lookups.run(&path, move || Found::look_up(&look_up, mode, may_cluster, &context));
     let found = found.unwrap_or_else(|| Err("timed out".to_owned()));
     let Found { kind, is_direct, obstacle, clusters } = found.unwrap_or_else(|why| {
         let what = format!("looking up its script {} {why}", path.display());
         let consequence = "`exec_mode` goes by the name of the script";
-        gathered.unanswered(name, what, consequence);
+        output.unanswered(name, what, consequence);
         Found::by_name(exec)
     });
-    let notices = &mut *gathered.notices;
+    let notices = &mut *output.notices;
     if is_direct && !exec.interpreter_args.is_empty() {
         notices.add(format!(
             "app `{name}`: `interpreter_args` has no effect, because no interpreter runs `{}`",
@@ -99,9 +99,9 @@ impl Found {
         exec: &Exec,
         mode: Option<ExecMode>,
         may_cluster: bool,
-        around: &LookupContext,
+        context: &LookupContext,
     ) -> Result<Self, String> {
-        let found = program::resolve(exec, mode.unwrap_or(ExecMode::Fork), around);
+        let found = program::resolve(exec, mode.unwrap_or(ExecMode::Fork), context);
         if let Err(failure) = &found
             && failure.is_shortage
         {
@@ -115,13 +115,13 @@ impl Found {
             kind,
             is_direct: found.is_ok_and(|command| command.is_direct),
             obstacle: match mode {
-                Some(ExecMode::Cluster) => match program::resolve(exec, ExecMode::Cluster, around) {
+                Some(ExecMode::Cluster) => match program::resolve(exec, ExecMode::Cluster, context) {
                     Ok(_) => None,
                     Err(failure) => failure.no_cluster.or_else(|| not_on_node(exec, kind)),
                 },
                 Some(ExecMode::Fork) | None => None,
             },
-            clusters: may_cluster && program::clusters_by_default(exec, around),
+            clusters: may_cluster && program::clusters_by_default(exec, context),
         })
     }
 

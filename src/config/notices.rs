@@ -8,34 +8,34 @@ use super::{
 };
 
 /// The maximum number of reported notices.
-const SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 
 /// Collects notices. A notice about the same topic is reported once.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     list: Vec<String>,
-    said: BTreeSet<String>,
+    reported: BTreeSet<String>,
     /// The place of the first key that only PM2 uses, and all such keys.
     of_pm2: Option<(String, Vec<String>)>,
 }
 
 impl Notices {
     pub(super) fn add(&mut self, notice: String) {
-        if self.list.len() < SHOWN {
+        if self.list.len() < MAX_SHOWN {
             self.list.push(notice);
         }
     }
 
     /// Adds a notice unless there is one about this `topic`.
     pub(super) fn once(&mut self, topic: &str, notice: impl FnOnce() -> String) {
-        if self.said.insert(topic.to_owned()) {
+        if self.reported.insert(topic.to_owned()) {
             self.add(notice());
         }
     }
 
     /// Records a key that only PM2 uses. All of them are reported in one line, because a file may have many.
     pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
-        if self.said.insert(key.to_owned()) {
+        if self.reported.insert(key.to_owned()) {
             let (_, keys) = self.of_pm2.get_or_insert_with(|| (place.to_owned(), Vec::new()));
             keys.push(format!("`{key}`"));
         }

@@ -18,7 +18,7 @@ use crate::spec::{
 
 /// A dependency as it is written in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct WrittenDependency {
     pub(super) app: String,
     /// `None`: the strongest condition that the other application supports.
     pub(super) condition: Option<Condition>,
@@ -28,12 +28,12 @@ pub(super) struct Wanted {
 const WANTED: &str = "a name, `{ app = NAME, condition = \"ready\" }` or a list of them";
 
 /// Decodes a name, a table, or a list of them.
-pub(super) fn depends_on(node: &Node) -> Decoded<Vec<Wanted>> {
+pub(super) fn depends_on(node: &Node) -> Decoded<Vec<WrittenDependency>> {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
     };
-    let mut found: Vec<Wanted> = Vec::new();
+    let mut found: Vec<WrittenDependency> = Vec::new();
     let mut complaints = Vec::new();
     for item in items {
         let at = item.at.or(node.at);
@@ -50,9 +50,9 @@ pub(super) fn depends_on(node: &Node) -> Decoded<Vec<Wanted>> {
     if complaints.is_empty() { Ok(found) } else { Err(complaints) }
 }
 
-fn wanted(node: &Node, at: Option<Position>) -> Decoded<Wanted> {
+fn wanted(node: &Node, at: Option<Position>) -> Decoded<WrittenDependency> {
     let entries = match &node.value {
-        Value::Text(_) => return Ok(Wanted { app: value::label(node)?, condition: None, at }),
+        Value::Text(_) => return Ok(WrittenDependency { app: value::label(node)?, condition: None, at }),
         Value::Table(entries) => entries,
         _ => return value::must_be(WANTED, node),
     };
@@ -68,7 +68,7 @@ fn wanted(node: &Node, at: Option<Position>) -> Decoded<Wanted> {
         }
     }
     match app {
-        Some(app) => Ok(Wanted { app, condition, at }),
+        Some(app) => Ok(WrittenDependency { app, condition, at }),
         None => value::complain("has an entry without an `app`"),
     }
 }
@@ -112,7 +112,7 @@ impl Names<'_> {
 pub(super) fn resolve(
     specs: &mut [AppSpec],
     settings: &[AppSettings],
-    wanted: &[Vec<Wanted>],
+    wanted: &[Vec<WrittenDependency>],
     names: &Names<'_>,
     dialect: Dialect,
     problems: &mut Problems,
@@ -123,7 +123,7 @@ pub(super) fn resolve(
     let mut found: Vec<Vec<Dependency>> = Vec::with_capacity(specs.len());
     for (number, wanted) in wanted.iter().enumerate() {
         let (mut dependencies, mut seen) = (Vec::new(), BTreeMap::new());
-        for Wanted { app, condition, at } in wanted {
+        for WrittenDependency { app, condition, at } in wanted {
             let (name, shown) = (&specs[number].name, shorten(app));
             let place = settings[number]
                 .place_of("depends_on")

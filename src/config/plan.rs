@@ -91,25 +91,25 @@ impl Source {
         let main = self.document(format);
         let dialect = main.dialect;
         let File { mut runtime, apps, .. } = file;
-        without_script(&apps, &mut problems);
+        report_missing_scripts(&apps, &mut problems);
         let names = self.names(&apps, &mut problems, &mut notices);
-        let chosen = self.choose(&apps, &names, &mut problems);
-        self.fitting_flags(chosen.len(), apps.len(), &mut problems);
-        self.named_environment(&apps, &chosen, &mut notices);
+        let selected = self.select(&apps, &names, &mut problems);
+        self.check_flags_for_one_app(selected.len(), apps.len(), &mut problems);
+        self.named_environment(&apps, &selected, &mut notices);
 
         let (mut specs, mut settings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         let (mut lookups, mut unanswered) = (Lookups::default(), Vec::new());
-        let mut called = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeMap::new() };
+        let mut app_names = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeMap::new() };
         let written: Vec<Option<String>> = apps.iter().map(|app| app.draft.name.clone()).collect();
         for (number, app) in apps.into_iter().enumerate() {
-            if !chosen.contains(&number) {
+            if !selected.contains(&number) {
                 let full = names[number].as_str();
                 let known_as = [Some(full), written[number].as_deref()].into_iter().flatten();
-                called.left_out.extend(known_as.map(|known| (known, full)));
+                app_names.left_out.extend(known_as.map(|known| (known, full)));
                 continue;
             }
             let document = &app.document;
-            let around = BuildContext {
+            let context = BuildContext {
                 base: &document.base,
                 dialect: document.dialect,
                 file_dir: &document.dir,
@@ -132,22 +132,22 @@ impl Source {
                 Origin::Flag(_) => self.full_name(&draft),
                 _ => names[number].clone(),
             };
-            called.full.push(name.clone());
-            called.written.push(written[number].clone());
+            app_names.full.push(name.clone());
+            app_names.written.push(written[number].clone());
             wanted.push(draft.depends_on.clone());
-            let mut gathered = BuildOutput {
+            let mut output = BuildOutput {
                 problems: &mut problems,
                 notices: &mut notices,
                 files_read: &mut files_read,
                 lookups: &mut lookups,
                 unanswered: &mut unanswered,
             };
-            let (spec, of_app) = build(draft, name, &around, &mut gathered);
+            let (spec, of_app) = build(draft, name, &context, &mut output);
             specs.push(spec);
             settings.push(of_app);
         }
         let outside =
-            order::resolve(&mut specs, &settings, &wanted, &called, dialect, &mut problems, &mut notices);
+            order::resolve(&mut specs, &settings, &wanted, &app_names, dialect, &mut problems, &mut notices);
         listen::clashes(&mut specs, &settings, dialect, &mut problems, &mut notices);
         for (spec, settings) in specs.iter().zip(&mut settings) {
             for key in all(APP_KEYS) {
@@ -163,10 +163,10 @@ impl Source {
             }
         }
         if problems.is_empty() {
-            out_of_range(&specs, &settings, &mut problems);
+            report_out_of_range(&specs, &settings, &mut problems);
         }
-        fewer_than_one(&specs, &mut notices);
-        self.settle_runtime(&mut runtime, &main.base, &mut notices, &mut problems);
+        report_too_few_cpus(&specs, &mut notices);
+        self.finish_runtime(&mut runtime, &main.base, &mut notices, &mut problems);
         if !problems.is_empty() {
             return Err(problems.sorted());
         }
@@ -189,7 +189,7 @@ impl Source {
 
     /// Settles procrun's own settings: flags override variables, and variables override the file. `base` is the base
     /// of relative paths.
-    fn settle_runtime(
+    fn finish_runtime(
         &self,
         runtime: &mut RuntimeDraft,
         base: &Path,
@@ -267,12 +267,12 @@ impl Source {
     }
 
     /// The indexes of the apps that `--only` selects.
-    fn choose(&self, apps: &[App], names: &[String], problems: &mut Problems) -> BTreeSet<usize> {
+    fn select(&self, apps: &[App], names: &[String], problems: &mut Problems) -> BTreeSet<usize> {
         let only = &self.0.flags.only;
         if only.is_empty() {
             return (0..apps.len()).collect();
         }
-        let mut chosen = BTreeSet::new();
+        let mut selected = BTreeSet::new();
         for wanted in only {
             let matches = |number: &usize| {
                 names[*number] == *wanted || apps[*number].draft.name.as_ref() == Some(wanted)
@@ -280,45 +280,45 @@ impl Source {
             let found: Vec<usize> = (0..apps.len()).filter(matches).collect();
             if found.is_empty() && !apps.is_empty() {
                 let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-                self.usage(
+                self.report_usage(
                     problems,
                     Problem::new(format!("`--only`: there is no app `{wanted}`"))
                         .hint(format!("there is {}", known.join(", "))),
                 );
             }
-            chosen.extend(found);
+            selected.extend(found);
         }
-        chosen
+        selected
     }
 
     /// Reports flags that can apply to one app only.
-    fn fitting_flags(&self, chosen: usize, of: usize, problems: &mut Problems) {
+    fn check_flags_for_one_app(&self, selected: usize, of: usize, problems: &mut Problems) {
         let several = |what: &str| {
-            Problem::new(format!("{what} can be set for one app, not for {chosen}"))
-                .hint("choose one with `--only`")
+            Problem::new(format!("{what} can be set for one app, not for {selected}"))
+                .hint("select one with `--only`")
         };
-        if chosen <= 1 || of <= 1 {
+        if selected <= 1 || of <= 1 {
             return;
         }
-        if let Some(flag) = self.0.flags.says("name") {
-            self.usage(problems, several(&format!("`{flag}`")));
+        if let Some(flag) = self.0.flags.flag_of("name") {
+            self.report_usage(problems, several(&format!("`{flag}`")));
         }
         if self.0.args.is_some() {
-            self.usage(problems, several("arguments after `--`"));
+            self.report_usage(problems, several("arguments after `--`"));
         }
     }
 
-    fn named_environment(&self, apps: &[App], chosen: &BTreeSet<usize>, notices: &mut Notices) {
+    fn named_environment(&self, apps: &[App], selected: &BTreeSet<usize>, notices: &mut Notices) {
         let Some(wanted) = &self.0.flags.env_name else { return };
         let has = |number: &usize| apps[*number].draft.named_envs.iter().any(|(name, _)| name == wanted);
-        if !chosen.iter().any(has) {
+        if !selected.iter().any(has) {
             notices.add(format!("`--env {wanted}`: no app has an `env_{wanted}`"));
         }
     }
 
     /// Reports a problem of the command line. If it is the first problem, the exit code is 64.
     #[expect(clippy::unused_self, reason = "reads as the other checks")]
-    fn usage(&self, problems: &mut Problems, problem: Problem) {
+    fn report_usage(&self, problems: &mut Problems, problem: Problem) {
         if problems.is_empty() {
             *problems = Problems::one(EX_USAGE, problem);
         } else {
@@ -328,7 +328,7 @@ impl Source {
 }
 
 /// Reports values that are valid alone but exceed a limit together, such as prefix and name.
-fn out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut Problems) {
+fn report_out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut Problems) {
     for (spec, settings) in specs.iter().zip(settings) {
         if let Err(violation) = validate(spec) {
             let place = settings.place_of(violation.key);
@@ -338,7 +338,7 @@ fn out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut
 }
 
 /// Reports the apps without `script`.
-fn without_script(apps: &[App], problems: &mut Problems) {
+fn report_missing_scripts(apps: &[App], problems: &mut Problems) {
     for app in apps {
         if app.draft.script.is_none() && !app.script_refused {
             let problem = Problem::at(app.document.place(app.at), format!("{} has no `script`", app.label));
@@ -348,7 +348,7 @@ fn without_script(apps: &[App], problems: &mut Problems) {
 }
 
 /// Reports `instances` that leave no CPU: PM2 starts one process then.
-fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
+fn report_too_few_cpus(specs: &[Arc<AppSpec>], notices: &mut Notices) {
     // Counting CPUs reads several files in `/proc` and `/sys`, and few plans need it.
     let cpus = LazyCell::new(cpus::available);
     for spec in specs {

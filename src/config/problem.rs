@@ -14,7 +14,7 @@ pub const EX_CONFIG: ExitCode = 78;
 pub const EX_IOERR: ExitCode = 74;
 
 /// The maximum number of reported problems. The others are only counted.
-const SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 
 /// An error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Problems {
     }
 
     pub(super) fn push(&mut self, problem: Problem) {
-        if self.list.len() < SHOWN {
+        if self.list.len() < MAX_SHOWN {
             self.list.push(problem);
         } else {
             self.unshown += 1;
@@ -105,7 +105,7 @@ impl Problems {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.list.len() >= SHOWN
+        self.list.len() >= MAX_SHOWN
     }
 
     pub(super) fn skip_one(&mut self) {

@@ -102,8 +102,12 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
         } else if key == "basic_auth" {
             variables.push(text(variable::AUTH, "true"));
             for (key, variable) in [("username", variable::USERNAME), ("password", variable::PASSWORD)] {
-                let said = entry.node.get(key).filter(|said| said.node.value != Value::Null);
-                variables.extend(said.map(|said| Entry { key: variable.to_owned(), ..said.clone() }));
+                let entry_of_key =
+                    entry.node.get(key).filter(|entry_of_key| entry_of_key.node.value != Value::Null);
+                variables.extend(
+                    entry_of_key
+                        .map(|entry_of_key| Entry { key: variable.to_owned(), ..entry_of_key.clone() }),
+                );
             }
         } else if key != "directory" {
             // PM2 passes `directory` to its server, which ignores it.

@@ -18,7 +18,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// Words of Compose, Kubernetes, systemd and supervisord, with the key of an app of the same meaning.
-const ELSEWHERE: [(&[&str], &str); 10] = [
+const WORDS_OF_OTHER_TOOLS: [(&[&str], &str); 10] = [
     (&["working_dir", "directory", "workdir"], "cwd"),
     (&["environment"], "env"),
     (&["replicas", "numprocs"], "instances"),
@@ -32,20 +32,20 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
 ];
 
 /// The key with the meaning of this word of another tool.
-pub(super) fn called_elsewhere(key: &str) -> Option<&'static str> {
-    ELSEWHERE.iter().find(|(words, _)| words.contains(&key)).map(|&(_, known)| known)
+pub(super) fn equivalent_key(key: &str) -> Option<&'static str> {
+    WORDS_OF_OTHER_TOOLS.iter().find(|(words, _)| words.contains(&key)).map(|&(_, known)| known)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ELSEWHERE, called_elsewhere, nearest};
+    use super::{WORDS_OF_OTHER_TOOLS, equivalent_key, nearest};
     use crate::config::keys::{APP_KEYS, find};
 
     #[test]
     fn a_key_of_another_tool_has_a_name_here_and_is_none_itself() {
-        assert_eq!(called_elsewhere("healthcheck"), Some("health"));
-        assert_eq!(called_elsewhere("colour"), None);
-        for (words, known) in ELSEWHERE {
+        assert_eq!(equivalent_key("healthcheck"), Some("health"));
+        assert_eq!(equivalent_key("colour"), None);
+        for (words, known) in WORDS_OF_OTHER_TOOLS {
             assert!(find(APP_KEYS, known).is_some(), "{known}");
             assert!(words.iter().all(|word| find(APP_KEYS, word).is_none()), "{words:?}");
         }

@@ -148,8 +148,8 @@ fn of_program(script: &str, cwd: &Path, app_cwd: &Path, path: Option<&OsString>)
                 let program = if script.contains('/') { None } else { Some(find_in_path(script, path)) };
                 match program {
                     Some(Ok(_)) => {}
-                    Some(Err(Miss::Unknown)) => return Ok(Target::Script(script.to_owned())),
-                    Some(Err(Miss::Refused(_))) | None => {
+                    Some(Err(SearchError::Unknown)) => return Ok(Target::Script(script.to_owned())),
+                    Some(Err(SearchError::NotFound(_))) | None => {
                         return directory_target(script, &resolve(directory, Path::new(script)));
                     }
                 }
@@ -172,8 +172,8 @@ fn of_program(script: &str, cwd: &Path, app_cwd: &Path, path: Option<&OsString>)
     }
     match find_in_path(script, path) {
         Ok(program) => Ok(Target::Script(program)),
-        Err(Miss::Unknown) => Ok(Target::Script(script.to_owned())),
-        Err(Miss::Refused(problems)) => Err(problems),
+        Err(SearchError::Unknown) => Ok(Target::Script(script.to_owned())),
+        Err(SearchError::NotFound(problems)) => Err(problems),
     }
 }
 
@@ -195,15 +195,15 @@ fn directory_target(name: &str, directory: &Path) -> Result<Target, Problems> {
 }
 
 /// Why no program is found in `PATH`.
-pub(super) enum Miss {
+pub(super) enum SearchError {
     /// There is none, or it cannot be executed.
-    Refused(Problems),
+    NotFound(Problems),
     /// Unknown: a file system fails, or there is a shortage.
     Unknown,
 }
 
 /// The first executable with this name in `PATH`, as a shell finds it.
-pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String, Miss> {
+pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String, SearchError> {
     let (mut forbidden, mut is_unknown) = (None, false);
     for directory in
         std::env::split_paths(path.map_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"), |path| path))
@@ -227,9 +227,9 @@ pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String
         }
     }
     if is_unknown {
-        return Err(Miss::Unknown);
+        return Err(SearchError::Unknown);
     }
-    Err(Miss::Refused(match forbidden {
+    Err(SearchError::NotFound(match forbidden {
         Some(candidate) => cannot_run(&candidate.to_string_lossy(), "is not executable"),
         None => not_found(name, "no such file here, and no such program in PATH"),
     }))

@@ -57,7 +57,7 @@ fn defaults_are_the_specs() {
     assert_eq!(app.namespace, "default");
     assert_eq!(app.exec.script, "dist/main.py");
     assert_eq!(app.exec.interpreter, Interpreter::Auto);
-    assert_eq!(app.exec.cwd, Path::new("/srv/etc"), "a TOML file is seen from where it stands");
+    assert_eq!(app.exec.cwd, Path::new("/srv/etc"), "a TOML file is relative to its directory");
     assert_eq!(app.instances, Instances::Count(1));
     assert_eq!(app.exec_mode, ExecMode::Fork);
     assert_eq!(app.restart, crate::spec::RestartPolicy::default());
@@ -73,7 +73,7 @@ fn defaults_are_the_specs() {
     let loaded =
         load(Format::Json, br#"{"script": "a.js", "cwd": "app/../sub", "out_file": "o.log"}"#).unwrap();
     let app = only_app(&loaded);
-    assert_eq!(app.exec.cwd, Path::new("/srv/cwd/sub"), "PM2's files are seen from the caller");
+    assert_eq!(app.exec.cwd, Path::new("/srv/cwd/sub"), "PM2's files are relative to the caller's directory");
     assert_eq!(app.logs.files.out.as_deref(), Some(Path::new("/srv/cwd/sub/o.log")));
 }
 
@@ -117,7 +117,7 @@ fn variables_set_the_cwd_and_the_includes_of_the_main_file() {
     let wrong = load(&[("PROCRUN_INCLUDE", "/nowhere/f.toml")]).unwrap_err();
     assert!(wrong.contains("the variable `PROCRUN_INCLUDE` names /nowhere/f.toml, which"), "{wrong}");
     let wrong = load(&[("PROCRUN_CWD", "")]).unwrap_err();
-    assert!(wrong.contains("`include` names"), "an empty variable says nothing: {wrong}");
+    assert!(wrong.contains("`include` names"), "an empty variable has no effect: {wrong}");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn flags_override_what_the_file_says() {
     assert_eq!(app.name, "other");
     assert_eq!(app.instances, Instances::CpusMinus(0));
     assert!(!app.restart.autorestart);
-    assert_eq!(app.exec.cwd, Path::new("/srv/cwd/sub"), "a flag is seen from the caller");
+    assert_eq!(app.exec.cwd, Path::new("/srv/cwd/sub"), "a flag is relative to the caller's directory");
     assert_eq!(app.stop.kill_signal, Some(Signal::HUP));
     assert_eq!(loaded.plan.runtime.log.style, LogStyle::Json);
     assert_eq!(loaded.plan.runtime.log.verbosity, Verbosity::Trace);
@@ -332,7 +332,7 @@ fn any_config() -> impl Strategy<Value = String> {
         words(APP_KEYS).chain(words(RUNTIME_KEYS)).chain(["env_x", "apps", "", "x"]).collect();
     let pair = (prop::sample::select(known), prop::sample::select(&VALUES[..]));
     let table = prop::collection::vec(pair, 0..12).prop_map(|pairs| {
-        // A key said twice is no YAML, so each is said once.
+        // YAML forbids repeated keys, so each is set once.
         let pairs: BTreeMap<&str, &str> = pairs.into_iter().collect();
         let pairs: Vec<String> =
             pairs.into_iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();

@@ -36,11 +36,11 @@ const INCLUDE: &str = "PROCRUN_INCLUDE";
 const GRACE: &str = "PROCRUN_GRACE_SECONDS";
 
 /// The variables of root keys that concern the apps of a file, each with the form of its value.
-const OF_FILES: [(&str, &str); 2] =
+const FILE_VARIABLES: [(&str, &str); 2] =
     [(CWD, "a directory"), (INCLUDE, "paths and patterns, separated by colons")];
 
 /// Variables with the prefix that are not root keys, each with its meaning.
-const OTHERS: [(&str, &str); 3] = [
+const OTHER_VARIABLES: [(&str, &str); 3] = [
     ("PROCRUN_HOME", "directory of the socket, saved lists and logs"),
     (GRACE, "grace time of the container engine, in seconds"),
     ("PROCRUN_RUN", "set by procrun in every process that a run starts"),
@@ -109,7 +109,7 @@ pub(super) fn grace(
     };
     let grace = grace.min(MAX_DURATION);
     let time = grace.saturating_sub(RESERVE.min(grace / 10));
-    if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
+    if runtime.runtime.shutdown_timeout.is_none_or(|configured| configured > time) {
         runtime.runtime.shutdown_timeout = Some(time);
         runtime.origins.insert("shutdown_timeout", Origin::Environment(GRACE.into()));
     }
@@ -134,8 +134,8 @@ pub(super) fn includes(environment: &BTreeMap<OsString, OsString>) -> Option<Vec
 
 /// All variables with the prefix, each with the form of its value or its meaning.
 pub fn known() -> impl Iterator<Item = (String, String)> {
-    let of_keys = all(RUNTIME_KEYS).map(|key| (variable(key.name), value_of(&key.kind)));
-    let others = OF_FILES.into_iter().chain(OTHERS);
+    let of_keys = all(RUNTIME_KEYS).map(|key| (variable(key.name), value_form(&key.kind)));
+    let others = FILE_VARIABLES.into_iter().chain(OTHER_VARIABLES);
     of_keys.chain(others.map(|(name, what)| (name.to_owned(), what.to_owned())))
 }
 
@@ -159,7 +159,7 @@ fn is_service_link(rest: &str) -> bool {
 }
 
 /// The form of a value.
-fn value_of<D>(kind: &Kind<D>) -> String {
+fn value_form<D>(kind: &Kind<D>) -> String {
     match kind {
         Kind::Switch(_) => "true or false".to_owned(),
         Kind::Duration(..) => "a time: 300ms, 5s, 2m, 1h".to_owned(),
@@ -201,7 +201,7 @@ mod tests {
             Kind::Count(..) => "7",
             Kind::Choice(choices) => choices[0].0,
             Kind::Label(_) | Kind::Text(_) => "HH:mm",
-            _ => panic!("say here what a value of this kind looks like, and in `value_of`"),
+            _ => panic!("add a value of this kind here, and in `value_form`"),
         };
         for key in all(RUNTIME_KEYS) {
             let name = variable(key.name);

@@ -16,7 +16,7 @@ use super::{
 use crate::spec::{Polling, WatchSpec, validate::MIN_INTERVAL};
 
 /// The wait of chokidar with `awaitWriteFinish: true`.
-const SETTLED: Duration = Duration::from_secs(2);
+const DEFAULT_SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// The settings for watching one application.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>
         return Ok(on.then(Vec::new));
     }
     match (&node.value, dialect) {
-        (Value::Text(text), Dialect::Flag) => return Ok(Some(typed(text))),
+        (Value::Text(text), Dialect::Flag) => return Ok(Some(split_patterns(text))),
         // Falsy and truthy numbers in JavaScript.
         (Value::Integer(number), Dialect::Pm2) => return Ok((*number != 0).then(Vec::new)),
         _ => {}
@@ -82,7 +82,7 @@ pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, O
         Dialect::Toml => return value::texts(node).map(|patterns| (patterns, None)),
         Dialect::Flag => {
             let patterns = value::texts(node)?;
-            return Ok((patterns.iter().flat_map(|text| typed(text)).collect(), None));
+            return Ok((patterns.iter().flat_map(|text| split_patterns(text)).collect(), None));
         }
         Dialect::Pm2 => {}
     }
@@ -96,7 +96,7 @@ pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, O
 }
 
 /// Splits `a,b` on the command line, unless the comma is part of `{a,b}`.
-fn typed(text: &str) -> Vec<String> {
+fn split_patterns(text: &str) -> Vec<String> {
     if text.contains('{') {
         return vec![text.to_owned()];
     }
@@ -106,7 +106,7 @@ fn typed(text: &str) -> Vec<String> {
 /// Decodes `watch_options`, with its notice.
 pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option<String>)> {
     let Some(entries) = node.entries() else { return value::must_be("a table", node) };
-    let (mut options, mut complaints, mut idle) = (Options::default(), Vec::new(), Vec::new());
+    let (mut options, mut complaints, mut ignored) = (Options::default(), Vec::new(), Vec::new());
     for entry in entries {
         if value::is_unset(&entry.node, dialect) {
             continue;
@@ -114,9 +114,9 @@ pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option
         let name = camel_case(&entry.key);
         match read(&mut options, &name, &entry.node, dialect) {
             Ok(true) => {}
-            Err(_) if dialect == Dialect::Pm2 => idle.push(format!("`{}`", entry.key)),
+            Err(_) if dialect == Dialect::Pm2 => ignored.push(format!("`{}`", entry.key)),
             Ok(false) if WITHOUT_EFFECT.contains(&name.as_str()) || dialect == Dialect::Pm2 => {
-                idle.push(format!("`{}`", entry.key));
+                ignored.push(format!("`{}`", entry.key));
             }
             Ok(false) => complaints.push(Complaint {
                 message: format!("has no `{}`; it has {}", entry.key, KNOWN.join(", ")),
@@ -131,7 +131,7 @@ pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option
     if !complaints.is_empty() {
         return Err(complaints);
     }
-    let note = (!idle.is_empty()).then(|| format!("holds {} without effect here", idle.join(", ")));
+    let note = (!ignored.is_empty()).then(|| format!("holds {} without effect here", ignored.join(", ")));
     Ok((options, note))
 }
 
@@ -157,8 +157,8 @@ fn read(options: &mut Options, name: &str, node: &Node, dialect: Dialect) -> Dec
         "awaitWriteFinish" => {
             options.settled = match (&node.value, node.get("stabilityThreshold")) {
                 (_, Some(entry)) => Some(value::duration(&entry.node)?),
-                (Value::Table(_), None) => Some(SETTLED),
-                _ => value::switch(node, dialect)?.then_some(SETTLED),
+                (Value::Table(_), None) => Some(DEFAULT_SETTLE_TIME),
+                _ => value::switch(node, dialect)?.then_some(DEFAULT_SETTLE_TIME),
             }
         }
         _ => return Ok(false),

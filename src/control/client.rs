@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The time limit for the hello. A running supervisor sends it at once, a stopped one (SIGSTOP) never.
-const HELLO: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to a supervisor.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ impl Connection {
             self.stream.write_all(&encode(&Hello::own()))?;
         }
         if !self.greeted {
-            self.stream.set_read_timeout(Some(HELLO))?;
+            self.stream.set_read_timeout(Some(HELLO_TIMEOUT))?;
             let line = self.line()?;
             self.accept_hello(&line)?;
             self.stream.set_read_timeout(None)?;

@@ -38,5 +38,5 @@ pub use message::{AddRequest, Answer, NameConflict, Request, RequestError, Saved
 pub use pattern::is_pattern;
 pub use plan::{KeyChange, PlannedAction, PlannedChange};
 pub use server::{ClientId, Server};
-pub use socket_file::{SocketError, SocketFile, Starting, own_directory};
+pub use socket_file::{SocketError, SocketFile, StartLock, own_directory};
 pub use socket_paths::{Name, SocketPaths};

@@ -34,21 +34,21 @@ use crate::sys::{
 
 /// The maximum number of clients. Another one replaces the oldest client without a request. Some places are reserved
 /// for short requests: followers and waiting clients cannot use them.
-const CLIENTS: usize = FOLLOWING + WAITING + 32;
+const MAX_CLIENTS: usize = MAX_FOLLOWERS + MAX_WAITING + 32;
 /// The maximum number of clients that follow logs or events.
-const FOLLOWING: usize = 64;
+const MAX_FOLLOWERS: usize = 64;
 /// The maximum number of clients that wait for an operation.
-const WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 /// The maximum number of unread bytes of several answers, above which a client is disconnected. A single answer may
 /// be larger.
-const UNREAD: usize = 1024 * 1024;
+const MAX_UNREAD: usize = 1024 * 1024;
 /// The maximum number of bytes of the incomplete requests of all clients. Above it, the client with the longest one
 /// is disconnected.
-const UNFINISHED: usize = 8 * 1024 * 1024;
+const MAX_INCOMPLETE: usize = 8 * 1024 * 1024;
 /// The delay before accepting is retried.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The number of bytes that are read from a client in a turn.
-const PIECE: usize = 8 * 1024;
+const READ_SIZE: usize = 8 * 1024;
 
 /// A connected client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,10 +66,10 @@ pub struct Server {
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     last: u64,
-    happened: Vec<PollEvent>,
+    events: Vec<PollEvent>,
     requests: Vec<(ClientId, Request)>,
     /// When to accept again after a shortage: the kernel reports a pending connection only once.
-    accept_again: Option<Instant>,
+    accept_retry_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -92,7 +92,7 @@ enum State {
     /// The client may send a request.
     Idle,
     /// The request of this kind has no last answer yet.
-    Asked(RequestKind),
+    Waiting(RequestKind),
     /// The client is disconnected as soon as it has read its answers.
     Leaving,
 }
@@ -112,9 +112,9 @@ impl Server {
             listening: Some((listener, held)),
             clients: BTreeMap::new(),
             last: LISTENER,
-            happened: Vec::new(),
+            events: Vec::new(),
             requests: Vec::new(),
-            accept_again: None,
+            accept_retry_at: None,
         })
     }
 
@@ -152,11 +152,11 @@ impl Server {
             // A client has sent its next request before it has read its answer.
             return Ok(());
         }
-        match self.accept_again {
-            None => self.poller.wait(&mut self.happened).await?,
+        match self.accept_retry_at {
+            None => self.poller.wait(&mut self.events).await?,
             Some(at) => {
                 tokio::select! {
-                    result = self.poller.wait(&mut self.happened) => result?,
+                    result = self.poller.wait(&mut self.events) => result?,
                     () = tokio::time::sleep_until(at) => self.accept(),
                 }
             }
@@ -166,15 +166,15 @@ impl Server {
     }
 
     fn take_in(&mut self) {
-        let mut happened = std::mem::take(&mut self.happened);
-        for one in happened.drain(..) {
+        let mut events = std::mem::take(&mut self.events);
+        for one in events.drain(..) {
             if one.token == LISTENER {
                 self.accept();
             } else {
                 self.attend(one);
             }
         }
-        self.happened = happened;
+        self.events = events;
     }
 
     /// The requests that were not returned yet, at most one for each client.
@@ -195,20 +195,20 @@ impl Server {
     /// Sends an answer to a client. Has no effect if the client has disconnected.
     pub fn answer(&mut self, to: ClientId, answer: &Answer) {
         let Some(client) = self.clients.get_mut(&to.0) else { return };
-        if !answer.is_last() && client.output.len() - client.sent > UNREAD {
+        if !answer.is_last() && client.output.len() - client.sent > MAX_UNREAD {
             self.drop_client(to.0);
             return;
         }
         client.output.extend_from_slice(&encode(answer));
-        if answer.is_last() && matches!(client.state, State::Asked(_)) {
+        if answer.is_last() && matches!(client.state, State::Waiting(_)) {
             client.state = State::Idle;
         }
-        self.go_on(to.0);
+        self.serve(to.0);
     }
 
     #[expect(clippy::disallowed_methods, reason = "a retry of the socket's own, of which nothing depends")]
     fn accept(&mut self) {
-        self.accept_again = None;
+        self.accept_retry_at = None;
         while let Some((listener, _)) = &self.listening {
             match sockets::accept(listener.as_fd()) {
                 Ok((socket, _)) => self.welcome(socket),
@@ -216,7 +216,7 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 // A shortage of descriptors or memory.
                 Err(_) => {
-                    self.accept_again = Some((std::time::Instant::now() + ACCEPT_AGAIN).into());
+                    self.accept_retry_at = Some((std::time::Instant::now() + ACCEPT_RETRY_DELAY).into());
                     return;
                 }
             }
@@ -230,8 +230,8 @@ impl Server {
             Err(_) => return,
         };
         let refusal = refusal.or_else(|| {
-            if self.clients.len() >= CLIENTS && !self.make_room() {
-                return Some(format!("{CLIENTS} clients are served already: try again later"));
+            if self.clients.len() >= MAX_CLIENTS && !self.disconnect_idle() {
+                return Some(format!("{MAX_CLIENTS} clients are served already: try again later"));
             }
             None
         });
@@ -247,7 +247,7 @@ impl Server {
     }
 
     /// Removes clients that have disconnected. If there are none, disconnects the oldest client without a request.
-    fn make_room(&mut self) -> bool {
+    fn disconnect_idle(&mut self) -> bool {
         let is_silent = |client: &Client| client.may_ask() && client.output.is_empty();
         let silent: Vec<u64> =
             self.clients.iter().filter(|(_, client)| is_silent(client)).map(|(token, _)| *token).collect();
@@ -255,12 +255,12 @@ impl Server {
             let Some(client) = self.clients.get_mut(&token) else { continue };
             // It may have sent a request that was not read yet.
             if client.read() {
-                self.go_on(token);
+                self.serve(token);
             } else {
                 self.drop_client(token);
             }
         }
-        if self.clients.len() < CLIENTS {
+        if self.clients.len() < MAX_CLIENTS {
             return true;
         }
         // Clients with unread answers come last.
@@ -288,14 +288,14 @@ impl Server {
             self.drop_client(one.token);
             return;
         }
-        self.go_on(one.token);
-        self.bound_unfinished();
+        self.serve(one.token);
+        self.limit_incomplete();
     }
 
     /// Disconnects the client with the longest incomplete request while the sum of all exceeds its limit.
-    fn bound_unfinished(&mut self) {
+    fn limit_incomplete(&mut self) {
         let sum: usize = self.clients.values().map(|client| client.input.len()).sum();
-        if sum <= UNFINISHED {
+        if sum <= MAX_INCOMPLETE {
             return;
         }
         let longest = self.clients.iter().max_by_key(|(_, client)| client.input.len());
@@ -303,46 +303,48 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&token) {
             client.input = LineBuffer::default();
             client.state = State::Leaving;
-            client.say(&Answer::failed(format!(
-                "unfinished requests of all clients take more than {UNFINISHED} bytes: try again later"
+            client.send(&Answer::failed(format!(
+                "unfinished requests of all clients take more than {MAX_INCOMPLETE} bytes: try again later"
             )));
         }
-        self.go_on(token);
+        self.serve(token);
     }
 
     /// Sends pending answers, reads the next request, and sets the event to wait for.
-    fn go_on(&mut self, token: u64) {
+    fn serve(&mut self, token: u64) {
         let busy = [RequestKind::Operation, RequestKind::Stream].map(|kind| self.count(kind));
         let Some(client) = self.clients.get_mut(&token) else { return };
         let mut stays = client.write();
         while stays && client.output.is_empty() && client.may_ask() {
             match client.next() {
-                Next::Nothing => break,
+                Next::Incomplete => break,
                 Next::Request(request) => {
                     let kind = request.kind();
                     let why = match kind {
-                        RequestKind::Operation if busy[0] >= WAITING => {
-                            format!("{WAITING} clients wait until something is done already: try again later")
+                        RequestKind::Operation if busy[0] >= MAX_WAITING => {
+                            format!(
+                                "{MAX_WAITING} clients wait until something is done already: try again later"
+                            )
                         }
-                        RequestKind::Stream if busy[1] >= FOLLOWING => {
-                            format!("{FOLLOWING} clients follow logs or events already: end one of them")
+                        RequestKind::Stream if busy[1] >= MAX_FOLLOWERS => {
+                            format!("{MAX_FOLLOWERS} clients follow logs or events already: end one of them")
                         }
                         RequestKind::Query | RequestKind::Operation | RequestKind::Stream => {
-                            client.state = State::Asked(kind);
+                            client.state = State::Waiting(kind);
                             self.requests.push((ClientId(token), request));
                             break;
                         }
                     };
-                    client.say(&Answer::failed(why));
+                    client.send(&Answer::failed(why));
                     stays = client.write();
                 }
-                Next::Said => stays = client.write(),
+                Next::Answered => stays = client.write(),
             }
         }
         let is_over = client.output.is_empty()
             && match client.state {
                 State::New | State::Idle => client.ended,
-                State::Asked(_) => false,
+                State::Waiting(_) => false,
                 State::Leaving => true,
             };
         if !stays || is_over {
@@ -366,7 +368,7 @@ impl Server {
 
     /// The number of clients with a request of this kind.
     fn count(&self, kind: RequestKind) -> usize {
-        self.clients.values().filter(|client| client.state == State::Asked(kind)).count()
+        self.clients.values().filter(|client| client.state == State::Waiting(kind)).count()
     }
 
     fn drop_client(&mut self, token: u64) {
@@ -375,18 +377,18 @@ impl Server {
         }
         if self.clients.is_empty() {
             // Frees the memory of a large answer.
-            self.happened = Vec::new();
+            self.events = Vec::new();
         }
     }
 }
 
 enum Next {
     /// There is no complete line.
-    Nothing,
+    Incomplete,
     /// A request was read.
     Request(Request),
     /// An answer is pending.
-    Said,
+    Answered,
 }
 
 impl Client {
@@ -408,7 +410,7 @@ impl Client {
 
     /// Reads some bytes. False: the connection is broken.
     fn read(&mut self) -> bool {
-        let mut piece = [0; PIECE];
+        let mut piece = [0; READ_SIZE];
         match channel::receive(self.socket.as_fd(), &mut piece) {
             Ok(0) => self.ended = true,
             Ok(count) => self.input.feed(&piece[..count]),
@@ -438,14 +440,14 @@ impl Client {
         let is_new = self.state == State::New;
         let longest = if is_new { MAX_HELLO } else { MAX_REQUEST };
         match self.input.next(longest) {
-            Ok(None) => Next::Nothing,
+            Ok(None) => Next::Incomplete,
             Ok(Some(line)) if is_new => {
                 let hello = decode::<Hello>(line);
                 self.greet(hello)
             }
             Ok(Some(line)) => match decode(line) {
                 Ok(request) => Next::Request(request),
-                Err(error) => self.say(&Answer::failed(format!("that is no request: {error}"))),
+                Err(error) => self.send(&Answer::failed(format!("that is no request: {error}"))),
             },
             Err(LineTooLong) => {
                 let answer =
@@ -454,7 +456,7 @@ impl Client {
                     self.output.extend_from_slice(&encode(&Hello::own()));
                 }
                 self.state = State::Leaving;
-                self.say(&answer)
+                self.send(&answer)
             }
         }
     }
@@ -464,11 +466,11 @@ impl Client {
         match hello {
             Ok(hello) if hello.protocol == PROTOCOL => {
                 self.state = State::Idle;
-                Next::Said
+                Next::Answered
             }
             Ok(hello) => {
                 self.state = State::Leaving;
-                self.say(&Answer::failed(format!(
+                self.send(&Answer::failed(format!(
                     "this supervisor is procrun {} with protocol version {PROTOCOL}; the client is procrun {} with protocol \
                      version {}",
                     env!("CARGO_PKG_VERSION"),
@@ -478,14 +480,14 @@ impl Client {
             }
             Err(error) => {
                 self.state = State::Leaving;
-                self.say(&Answer::failed(format!("that is no greeting: {error}")))
+                self.send(&Answer::failed(format!("that is no greeting: {error}")))
             }
         }
     }
 
-    fn say(&mut self, answer: &Answer) -> Next {
+    fn send(&mut self, answer: &Answer) -> Next {
         self.output.extend_from_slice(&encode(answer));
-        Next::Said
+        Next::Answered
     }
 }
 

@@ -21,7 +21,7 @@ use super::socket_paths::{Name, SocketPaths};
 use crate::sys::lock::FileLock;
 
 /// The maximum number of sockets for one process id in a shared directory.
-const SAME_PID: u32 = 64;
+const MAX_SOCKETS_PER_PID: u32 = 64;
 
 /// A socket that this process owns. Dropping it removes the files.
 #[derive(Debug)]
@@ -44,14 +44,14 @@ pub enum SocketError {
     /// A running supervisor uses the socket.
     Taken(PathBuf),
     /// No path could be used, each for this reason.
-    NoPlace(Vec<(PathBuf, io::Error)>),
+    NoDirectory(Vec<(PathBuf, io::Error)>),
 }
 
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Taken(path) => write!(f, "another supervisor has the control socket {}", path.display()),
-            Self::NoPlace(tried) => {
+            Self::NoDirectory(tried) => {
                 f.write_str("there is no place for a control socket")?;
                 for (number, (path, error)) in tried.iter().enumerate() {
                     let separator = if number == 0 { ": " } else { "; " };
@@ -76,7 +76,7 @@ impl SocketFile {
             SocketPaths::Socket(path) => match Self::at(path.clone()) {
                 Ok(Some(held)) => Ok(held),
                 Ok(None) => Err(SocketError::Taken(path.clone())),
-                Err(error) => Err(SocketError::NoPlace(vec![(path.clone(), error)])),
+                Err(error) => Err(SocketError::NoDirectory(vec![(path.clone(), error)])),
             },
             SocketPaths::Directories(directories) => {
                 let mut tried = Vec::new();
@@ -87,7 +87,7 @@ impl SocketFile {
                         Err(error) => tried.push((directory.clone(), error)),
                     }
                 }
-                Err(SocketError::NoPlace(tried))
+                Err(SocketError::NoDirectory(tried))
             }
         }
     }
@@ -135,11 +135,11 @@ impl SocketFile {
 
 /// A lock that a command holds while it starts a supervisor. A second command waits, and finds that supervisor.
 #[derive(Debug)]
-pub struct Starting {
+pub struct StartLock {
     _lock: FileLock,
 }
 
-impl Starting {
+impl StartLock {
     /// Waits until the path is free.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl Starting {
                 Err(error) => tried.push((path, error)),
             }
         }
-        Err(SocketError::NoPlace(tried))
+        Err(SocketError::NoDirectory(tried))
     }
 }
 
@@ -211,8 +211,8 @@ impl Drop for Lock {
 
 fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(SocketFile, UnixListener)>> {
     own_directory(directory)?;
-    sweep(directory);
-    let most = if name == Name::Default { 1 } else { SAME_PID };
+    remove_stale(directory);
+    let most = if name == Name::Default { 1 } else { MAX_SOCKETS_PER_PID };
     for again in 0..most {
         if let Some(held) = SocketFile::at(directory.join(name.file(again)))? {
             return Ok(Some(held));
@@ -256,7 +256,7 @@ pub fn own_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Removes the files of supervisors that were killed.
-fn sweep(directory: &Path) {
+fn remove_stale(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let is_numbered = entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
@@ -344,7 +344,7 @@ mod tests {
         // `sun_path` has 108 bytes, so a path has at most 107; the one with `.new` would still fit.
         let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);
         let longest = |stem: &str| SocketPaths::Socket(dir.path().join(format!("{stem}.sock")));
-        assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(SocketError::NoPlace(_))));
+        assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(SocketError::NoDirectory(_))));
         let (held, _listener) = SocketFile::take(&longest(&stem[1..]), Name::Default).unwrap();
         UnixStream::connect(held.path()).unwrap();
     }

@@ -25,11 +25,12 @@ pub(super) struct App {
 
 impl App {
     /// Sets a key in its place, or appends it.
-    pub(super) fn say(&mut self, key: &'static str, value: &str) {
-        let is_it =
-            |(said, _): &&mut (String, String)| find(APP_KEYS, said).is_some_and(|said| said.name == key);
+    pub(super) fn set(&mut self, key: &'static str, value: &str) {
+        let is_it = |(existing, _): &&mut (String, String)| {
+            find(APP_KEYS, existing).is_some_and(|existing| existing.name == key)
+        };
         match self.lines.iter_mut().find(is_it) {
-            Some((_, said)) => value.clone_into(said),
+            Some((_, existing)) => value.clone_into(existing),
             None => self.lines.push((key.to_owned(), value.to_owned())),
         }
     }

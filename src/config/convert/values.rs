@@ -13,32 +13,32 @@ use super::super::{
 use crate::spec::{AppSpec, Dependency, Instances, validate::MAX_DURATION};
 
 /// Which part of a value is in effect. In PM2's formats a value that contradicts another one is a warning.
-pub(super) enum Counts {
+pub(super) enum EffectivePart {
     Whole,
     /// Only this part, in TOML.
-    Partly(String),
-    Nothing,
+    Part(String),
+    None,
 }
 
 /// Which part of the value of a key is in the plan.
-pub(super) fn counts(key: &str, said: &Draft, plan: &AppSpec) -> Counts {
+pub(super) fn effective_part(key: &str, draft: &Draft, plan: &AppSpec) -> EffectivePart {
     let list = |items: Vec<String>| match items.as_slice() {
-        [] => Counts::Nothing,
-        _ => Counts::Partly(format!("[{}]", items.join(", "))),
+        [] => EffectivePart::None,
+        _ => EffectivePart::Part(format!("[{}]", items.join(", "))),
     };
     match key {
-        "depends_on" if plan.order.depends_on.len() < said.depends_on.len() => {
+        "depends_on" if plan.order.depends_on.len() < draft.depends_on.len() => {
             let tables = plan.order.depends_on.iter().map(|Dependency { app, condition }| {
                 format!("{{ app = {}, condition = \"{}\" }}", write::quoted(app), condition.as_str())
             });
             list(tables.collect())
         }
-        "listen" if plan.listen.len() < said.listen.len() => {
+        "listen" if plan.listen.len() < draft.listen.len() => {
             let sockets = plan.listen.iter().map(|socket| write::quoted(&listen::shown(socket)));
             list(sockets.collect())
         }
-        "oneshot" if said.oneshot != plan.order.oneshot => Counts::Nothing,
-        _ => Counts::Whole,
+        "oneshot" if draft.oneshot != plan.order.oneshot => EffectivePart::None,
+        _ => EffectivePart::Whole,
     }
 }
 
@@ -46,10 +46,10 @@ pub(super) fn counts(key: &str, said: &Draft, plan: &AppSpec) -> Counts {
 pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
     match kind {
         Kind::Words(_) => {
-            let said = arguments::words(node, Dialect::Pm2).ok()?;
+            let words = arguments::words(node, Dialect::Pm2).ok()?;
             let same = matches!(node.value, Value::Text(_))
-                && arguments::words(node, Dialect::Toml).is_ok_and(|words| words == said);
-            return if same { write::value(&node.value) } else { Some(write::texts(&said)) };
+                && arguments::words(node, Dialect::Toml).is_ok_and(|split| split == words);
+            return if same { write::value(&node.value) } else { Some(write::texts(&words)) };
         }
         Kind::Instances(_) if value::instances(node, Dialect::Toml).is_err() => {
             let instances = value::instances(node, Dialect::Pm2).ok()?;

@@ -27,10 +27,10 @@ pub(super) fn dotenv_behind(process_env: &[(String, String)], cwd: &Path) -> Opt
     }
     let path = cwd.join(".env");
     let (variables, _) = dotenv::parse(&file::read(&path).ok()?);
-    let said: BTreeMap<_, _> =
+    let of_file_variables: BTreeMap<_, _> =
         variables.into_iter().map(|variable| (variable.name, variable.value)).collect();
     let set: BTreeMap<_, _> = process_env.iter().cloned().collect();
-    (said == set).then_some(path)
+    (of_file_variables == set).then_some(path)
 }
 
 impl Converter<'_> {

@@ -5,7 +5,7 @@ use croner::parser::{CronParser, CronParserBuilder};
 use jiff::{Timestamp, ToSpan as _, Zoned, civil::DateTime, tz::TimeZone};
 use proptest::{prelude::*, sample::select};
 
-use super::{Wrong, parse};
+use super::{PatternError, parse};
 use crate::{spec::Schedule, sys::zone};
 
 fn schedule(pattern: &str, zone: &str) -> Schedule {
@@ -117,12 +117,12 @@ fn what_is_no_pattern() {
         ("@every 5m", "must be @yearly, @monthly, @weekly, @daily or @hourly"),
     ] {
         match parse(pattern) {
-            Err(Wrong::Unreadable(message)) => assert!(message.contains(wrong), "{pattern}: {message}"),
+            Err(PatternError::Invalid(message)) => assert!(message.contains(wrong), "{pattern}: {message}"),
             other => panic!("{pattern}: {other:?}"),
         }
     }
     for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2-2 ?"] {
-        assert!(matches!(parse(never), Err(Wrong::Never(_))), "{never}");
+        assert!(matches!(parse(never), Err(PatternError::NeverMatches(_))), "{never}");
     }
     assert!(parse(&"1,".repeat(200)).is_err());
 }
@@ -235,12 +235,12 @@ proptest! {
         let theirs = croner().parse(&pattern).unwrap();
         let ours = match parse(&pattern) {
             Ok(pattern) => Schedule { pattern, zone: zone::named(zone).unwrap(), zone_name: None },
-            Err(Wrong::Never(_)) => {
+            Err(PatternError::NeverMatches(_)) => {
                 let start = Zoned::new(start, TimeZone::UTC);
                 prop_assert!(theirs.find_next_occurrence(&start, false).is_err(), "{pattern} does come");
                 return Ok(());
             }
-            Err(Wrong::Unreadable(wrong)) => panic!("`{pattern}` {wrong}"),
+            Err(PatternError::Invalid(wrong)) => panic!("`{pattern}` {wrong}"),
         };
         let mut at = start;
         for _ in 0..3 {

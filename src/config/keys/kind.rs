@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    config::{env_file::EnvFile, order::Wanted, origin::EnvVar, value::EndsContainer, watching},
+    config::{env_file::EnvFile, order::WrittenDependency, origin::EnvVar, value::EndsContainer, watching},
     spec::{
         Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe,
         Resource, Signal,
@@ -50,7 +50,7 @@ pub(in crate::config) enum Kind<D: 'static> {
     /// Sockets to open.
     Listen(fn(&mut D, Vec<Listen>)),
     /// Apps to wait for at a start.
-    DependsOn(fn(&mut D, Vec<Wanted>)),
+    DependsOn(fn(&mut D, Vec<WrittenDependency>)),
     /// A probe, or false.
     Probe(fn(&mut D, Option<Box<Probe>>)),
     /// Whether the end of the app is the end of the container.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        cron::{self, Wrong},
+        cron::{self, PatternError},
         tree::{Node, Value},
     },
     dialect::{Decoded, complain, must_be},
@@ -54,8 +54,8 @@ pub(in crate::config) fn cron(node: &Node) -> Decoded<Result<Option<Pattern>, St
         Value::Text(text) if text.trim() == "0" => Ok(Ok(None)),
         Value::Text(text) => match cron::parse(text) {
             Ok(pattern) => Ok(Ok(Some(pattern))),
-            Err(Wrong::Never(never)) => Ok(Err(never)),
-            Err(Wrong::Unreadable(wrong)) => complain(wrong),
+            Err(PatternError::NeverMatches(never)) => Ok(Err(never)),
+            Err(PatternError::Invalid(wrong)) => complain(wrong),
         },
         _ => must_be("a cron pattern such as \"0 3 * * *\"", node),
     }
