@@ -104,7 +104,7 @@ pub(super) fn apply<D>(
         Kind::LogFile(set) => match value::written_switch(node) {
             Some(false) => set(draft, None),
             Some(true) => {
-                return Ok(Outcome::Noted("is `true`: only a path makes a file here".to_owned()));
+                return Ok(Outcome::Noted("is `true`, which sets no file: write a path".to_owned()));
             }
             None => {
                 let path = value::full_text(node)?;
@@ -161,7 +161,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
     Ok(Some(match kind {
         Kind::Duration(set, _) | Kind::Delay(set) if value::is_too_long(node) => {
             set(draft, MAX_DURATION);
-            Outcome::Adjusted(format!("is {}, more than 30 days: it is 30 days", described()))
+            Outcome::Adjusted(format!("is {}, more than 30 days: it is limited to 30 days", described()))
         }
         Kind::Duration(_, ZeroMeans::IsUnset) if value::duration(node)?.is_zero() => Outcome::Unset,
         Kind::Count(min, max, OutOfRange::IsNearest, set) if value::count(node, *min, *max).is_err() => {
@@ -169,7 +169,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
                 return value::must_be(&format!("a whole number from {min}"), node);
             };
             set(draft, count);
-            Outcome::Adjusted(format!("is {}, it is taken for {count}", described()))
+            Outcome::Adjusted(format!("is {}, which is read as {count}", described()))
         }
         Kind::Hint(choices)
             if !choices.iter().any(|(choice, _)| value::text(node).is_ok_and(|word| word == *choice)) =>
@@ -181,7 +181,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
             let (codes, dropped) = value::codes_of_pm2(node)?;
             set(draft, codes);
             match dropped {
-                Some(dropped) => Outcome::Adjusted(format!("holds {dropped}, with which no program ends")),
+                Some(dropped) => Outcome::Adjusted(format!("has {dropped}, which is not an exit code")),
                 None => Outcome::Set,
             }
         }
@@ -206,7 +206,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
                 let all = parts.iter().any(String::is_empty);
                 set(draft, if all { InheritEnv::Nothing } else { InheritEnv::Without(parts) });
                 match others.first().map(|other| other.value.describe()) {
-                    Some(other) => Outcome::Adjusted(format!("holds {other}, which is not a part of a name")),
+                    Some(other) => Outcome::Adjusted(format!("has {other}, which is not a string")),
                     None => Outcome::Set,
                 }
             }

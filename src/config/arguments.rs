@@ -17,7 +17,7 @@ pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
                     }
                     Some(text) => words.push(text),
                     None => complaints.push(Complaint {
-                        message: format!("must hold strings only, not {}", item.value.describe()),
+                        message: format!("must contain strings only, not {}", item.value.describe()),
                         at: item.at,
                     }),
                 }

@@ -394,7 +394,11 @@ fn variables(
     }
     merged.append(&mut draft.env);
     if let Some(port) = draft.port {
-        merged.push(EnvVar { name: "PORT".to_owned(), value: port.to_string(), origin: draft.origin("port") });
+        merged.push(EnvVar {
+            name: "PORT".to_owned(),
+            value: port.to_string(),
+            origin: draft.origin("port"),
+        });
     }
     for (name, variables) in std::mem::take(&mut draft.named_envs) {
         if context.env_name == Some(name.as_str()) {

@@ -199,7 +199,7 @@ impl Converter<'_> {
             app.set("name", &write::quoted(&plan.name));
             let written_name = self.source.full_name(&app.draft);
             let note =
-                format!("{}: a second app called `{written_name}` is `{}` now", self.place(node), plan.name);
+                format!("{}: the second app `{written_name}` is now `{}`", self.place(node), plan.name);
             self.notes.add(note);
         }
         if !bases.of_root && (app.draft.cwd.is_some() || !bases.of_defaults) {
@@ -263,7 +263,7 @@ impl Converter<'_> {
                 continue;
             }
             if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
-                let why = format!("it is the same key as `{}`, which counts", counts.key);
+                let why = format!("it is the same key as `{}`, which applies", counts.key);
                 self.left_out(entry, inside, &why);
                 continue;
             }

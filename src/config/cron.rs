@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str) -> Result<Pattern, PatternError> {
     let text = text.trim();
     let fields = fields(text).map_err(PatternError::Invalid)?;
     Pattern::new(text, &fields)
-        .ok_or_else(|| PatternError::NeverMatches(format!("is `{}`, a time that never comes", shorten(text))))
+        .ok_or_else(|| PatternError::NeverMatches(format!("is `{}`, which never matches", shorten(text))))
 }
 
 fn fields(text: &str) -> Result<Fields, String> {

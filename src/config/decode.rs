@@ -85,7 +85,7 @@ impl Decoder<'_> {
                 self.problem(None, "the file is empty").hint_into(NO_APPS, self.problems);
             }
             other => {
-                let message = format!("must hold a table of apps, not {}", other.describe());
+                let message = format!("must contain a table of apps, not {}", other.describe());
                 self.problem(root.at, message).hint_into(NO_APPS, self.problems);
             }
         }
@@ -125,11 +125,11 @@ impl Decoder<'_> {
             } else if PM2_ROOT_KEYS.contains(&key) {
                 let place = self.place(entry.at);
                 let effect = if key == "deploy" && !deploy.is_empty() {
-                    "only the variables in `deploy.<name>.env` count here, with `--env <name>`"
+                    "only the variables in `deploy.<name>.env` are used here, with `--env <name>`"
                 } else {
                     "it has no effect here"
                 };
-                self.notices.once(key, || format!("{place}: `{key}` is for other tools: {effect}"));
+                self.notices.once(key, || format!("{place}: `{key}` belongs to other tools: {effect}"));
             } else if key == SCHEMA || self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
                 // Editors read it; YAML files keep anchors in `x-` keys.
             } else if !is_single_app {
@@ -298,7 +298,7 @@ impl Decoder<'_> {
         if self.document.dialect == Dialect::Toml {
             self.problems.push(Problem::at(place, message).hint("set it once"));
         } else if entry.node.value != effective_entry.node.value {
-            self.notices.add(format!("{place}: {message}, which counts"));
+            self.notices.add(format!("{place}: {message}, which applies"));
         }
     }
 
@@ -501,7 +501,7 @@ fn root_hint(key: &str) -> Option<String> {
 }
 
 fn equivalent_hint(key: &str) -> Option<String> {
-    equivalent_key(key).map(|known| format!("that is `{known}` here"))
+    equivalent_key(key).map(|known| format!("the key is `{known}` in procrun"))
 }
 
 impl Problem {

@@ -42,7 +42,7 @@ pub fn differences(old: &AppSpec, new: &AppSpec) -> Vec<Difference> {
         // A difference that no key shows has a name too.
         differences.extend(changed(old, new).into_iter().map(|key| Difference {
             key: key.to_owned(),
-            old: Some("as it was".to_owned()),
+            old: Some("unchanged".to_owned()),
             new: Some("changed".to_owned()),
         }));
     }

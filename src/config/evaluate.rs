@@ -117,7 +117,7 @@ impl Evaluation {
         let answer = match self.answer(stdout) {
             Some(Ok(answer)) => answer,
             Some(Err(flaw)) => {
-                return Err(self.one(self.wrong(format!("exports what cannot be read: {flaw}"))));
+                return Err(self.one(self.wrong(format!("exports a value that cannot be read: {flaw}"))));
             }
             None => return Err(self.no_answer(end, stderr)),
         };
@@ -135,9 +135,7 @@ impl Evaluation {
             let functions = functions(&answer);
             if let Some(conversion) = loaded.conversion.as_mut().filter(|_| !functions.is_empty()) {
                 let name = self.source.name();
-                conversion
-                    .notes
-                    .push(format!("{name}: left out, because functions: {}", functions.join(", ")));
+                conversion.notes.push(format!("{name}: functions are left out: {}", functions.join(", ")));
             }
             return Ok(loaded);
         }
@@ -179,7 +177,7 @@ impl Evaluation {
         let problem = match end {
             EvaluationEnd::TimedOut => self
                 .wrong(format!("was not evaluated within {} seconds", self.deadline.as_secs()))
-                .hint("an ecosystem file must end: it can neither wait nor loop"),
+                .hint("the evaluation must end: the file can neither wait nor loop"),
             EvaluationEnd::TooMuchOutput => {
                 self.wrong(format!("prints more than {} MiB", self.max_output / (1024 * 1024)))
             }
@@ -204,7 +202,7 @@ impl Evaluation {
     fn thrown_error(&self, thrown: &str, stack: &str, stderr: &str) -> Problems {
         let mut lines = thrown.lines();
         let message: String = match lines.next().map(str::trim) {
-            None | Some("") => "something without a message".to_owned(),
+            None | Some("") => "an error without a message".to_owned(),
             Some(line) => line.chars().take(200).collect(),
         };
         let position = self.position_in(stack).or_else(|| self.position_in(stderr));
@@ -213,10 +211,10 @@ impl Evaluation {
         let problem = Problem::at(place, format!("cannot be evaluated: {message}{excerpt}"));
         self.one(match missing_common_js_name(thrown) {
             Some("require") => problem.hint(
-                "this is an ES module: write `import`, take `createRequire` of `node:module`, or name the file `….config.cjs`",
+                "this is an ES module: write `import`, use `createRequire` from `node:module`, or name the file `….config.cjs`",
             ),
             Some("module" | "exports") => problem.hint("write `export default`, or name the file `….config.cjs`"),
-            Some(_) => problem.hint("this is an ES module: take `import.meta`, or name the file `….config.cjs`"),
+            Some(_) => problem.hint("this is an ES module: use `import.meta`, or name the file `….config.cjs`"),
             None => problem,
         })
     }

@@ -22,7 +22,7 @@ pub(super) struct CannotExpand {
 
 impl CannotExpand {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some("write `$${` for the characters themselves".into()) }
+        Self { message: message.into(), hint: Some("write `$${` for a literal `${`".into()) }
     }
 }
 
@@ -54,7 +54,7 @@ fn run<'a>(
         let stop = if nesting > 0 { text.find(['$', '}']) } else { text.find('$') };
         let Some(at) = stop else {
             if nesting > 0 {
-                return Err(CannotExpand::new("`${` without the `}` that closes it"));
+                return Err(CannotExpand::new("`${` without its closing `}`"));
             }
             into.text.push_str(text);
             return Ok("");
@@ -106,7 +106,7 @@ fn variable<'a>(
             return Err(CannotExpand {
                 message: format!("the environment variable `{name}` is not set"),
                 hint: Some(format!(
-                    "set it, or write `${{{name}:-default}}`; `$${{{name}}}` is the text itself"
+                    "set it, or write `${{{name}:-default}}`; `$${{{name}}}` is a literal `${{{name}}}`"
                 )),
             });
         };
@@ -116,7 +116,7 @@ fn variable<'a>(
     }
     let Some(default) = rest.strip_prefix(":-") else {
         return Err(if rest.is_empty() {
-            CannotExpand::new("`${` without the `}` that closes it")
+            CannotExpand::new("`${` without its closing `}`")
         } else {
             CannotExpand::new(format!("`${{{name}` is followed by neither `}}` nor `:-default}}`"))
         });
@@ -128,9 +128,7 @@ fn variable<'a>(
     if let Some(value) = value.filter(|value| !value.is_empty()) {
         into.text.push_str(value);
         let end = end.ok().or_else(|| skip_default(default));
-        return end
-            .map(|rest| &rest[1..])
-            .ok_or_else(|| CannotExpand::new("`${` without the `}` that closes it"));
+        return end.map(|rest| &rest[1..]).ok_or_else(|| CannotExpand::new("`${` without its closing `}`"));
     }
     let end = end?;
     into.text.push_str(&fallback.text);
@@ -197,9 +195,9 @@ mod tests {
             ("${", "`${` without the name of a variable"),
             ("${}", "`${` without the name of a variable"),
             ("${1}", "`${` without the name of a variable"),
-            ("${PORT", "`${` without the `}` that closes it"),
-            ("${NONE:-", "`${` without the `}` that closes it"),
-            ("${PORT:-", "`${` without the `}` that closes it"),
+            ("${PORT", "`${` without its closing `}`"),
+            ("${NONE:-", "`${` without its closing `}`"),
+            ("${PORT:-", "`${` without its closing `}`"),
             ("${PORT:?}", "`${PORT` is followed by neither `}` nor `:-default}`"),
             ("${NONE:-${ALSO}}", "the environment variable `ALSO` is not set"),
         ] {

@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
     let file = regular_file::open(path).map_err(|error| cannot_open(&error))?;
     let metadata = file.metadata().map_err(|error| Unreadable::of_error("cannot be read", &error))?;
     if metadata.len() > MAX_SIZE {
-        return Err(Unreadable::new(format!("is too big: {} bytes, at most 1 MiB is read", metadata.len())));
+        return Err(Unreadable::new(format!("is too large: {} bytes, the maximum is 1 MiB", metadata.len())));
     }
     Ok(file)
 }
@@ -89,7 +89,7 @@ pub(super) fn stdin() -> Result<String, Unreadable> {
 /// Checks that `bytes` are the text of a configuration.
 pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(Unreadable::new("is too big: at most 1 MiB is read"));
+        return Err(Unreadable::new("is too large: the maximum is 1 MiB"));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(Unreadable::new("is UTF-16").hint("save it as UTF-8"));
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(read(&dir.path().join("none")).unwrap_err().why, MISSING);
         let big = dir.path().join("big");
         File::create(&big).unwrap().set_len(MAX_SIZE + 1).unwrap();
-        assert!(read(&big).unwrap_err().why.starts_with("is too big"));
+        assert!(read(&big).unwrap_err().why.starts_with("is too large"));
     }
 
     #[test]

@@ -73,11 +73,11 @@ impl<'a> Files<'a> {
         let place = document.place(None);
         let file = self.contents(root, document, Defaults::default());
         if file.lacks_apps && file.apps.is_empty() {
-            let problem = Problem::at(place, "no apps in it");
+            let problem = Problem::at(place, "contains no apps");
             match file.includes.is_empty() {
                 true => self.problems.push(problem.hint(NO_APPS)),
                 false if self.problems.is_empty() => {
-                    self.problems.push(problem.hint("`include` names no file that holds an app"));
+                    self.problems.push(problem.hint("no file of `include` contains an app"));
                 }
                 false => {}
             }
@@ -160,8 +160,8 @@ impl<'a> Files<'a> {
         if let Some(first) = self.chain.iter().position(|(open, _)| *open == real) {
             let cycle = self.chain[first..].iter().chain([&self.chain[first]]);
             let cycle: Vec<&str> = cycle.map(|(_, name)| &**name).collect();
-            let message = format!("{by} makes a cycle: {}", cycle.join(" → "));
-            self.report(document, at, message, Some("a file cannot include itself: leave one of these out"));
+            let message = format!("{by} leads to a cycle: {}", cycle.join(" → "));
+            self.report(document, at, message, Some("a file cannot include itself: remove one of these"));
             return Vec::new();
         }
         let format = match include::format(path) {

@@ -107,7 +107,7 @@ fn http(node: &Node) -> Decoded<ProbeTarget> {
     let Some(rest) = text.strip_prefix("http://") else {
         return hinted(
             if text.starts_with("https://") {
-                format!("is `{shown}`, but probes speak plain HTTP only")
+                format!("is `{shown}`, but probes use plain HTTP only")
             } else {
                 format!("is `{shown}`, which is neither a URL nor a path")
             },
@@ -138,7 +138,7 @@ fn path(text: &str) -> Decoded<String> {
         None => Ok(text.to_owned()),
         Some(byte) => hinted(
             format!("contains the byte `{}`, which is not allowed in a path", byte.escape_ascii()),
-            "write it as %20 and the like",
+            "percent-encode it, such as %20",
         ),
     }
 }
@@ -161,11 +161,11 @@ fn exec(node: &Node) -> Decoded<ProbeTarget> {
         Value::List(items) if !items.is_empty() => {
             let words: Vec<String> = items.iter().map(value::text).collect::<Decoded<_>>()?;
             if words[0].trim().is_empty() {
-                return value::complain("names no program");
+                return value::complain("has no program");
             }
             Ok(ProbeTarget::Exec(words))
         }
-        _ => value::must_be("a program and its arguments in a list, or a shell line", node),
+        _ => value::must_be("a list of a program and its arguments, or a shell command", node),
     }
 }
 
@@ -190,7 +190,7 @@ fn address(text: &str, needs_port: bool) -> Decoded<ProbeAddress> {
     if !is_numeric && host != ProbeAddress::LOCALHOST {
         return hinted(
             format!("names the host `{}`, but names are not resolved", shorten(host)),
-            "a probe connects to the app itself: write 127.0.0.1, [::1] or localhost; for other hosts let `exec` run a client",
+            "a probe connects to the app itself: write 127.0.0.1, [::1] or localhost; for other hosts run a client with `exec`",
         );
     }
     Ok(ProbeAddress { host: inner.unwrap_or(host).to_owned(), port: number })

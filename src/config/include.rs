@@ -81,13 +81,13 @@ pub(super) fn files(pattern: &str, dir: &Path) -> Result<Vec<PathBuf>, String> {
 pub(super) fn format(path: &Path) -> Result<Format, (&'static str, &'static str)> {
     match format_of(path.as_os_str()) {
         Some(Format::Script) => Err((
-            "is a module: a file that is included is not evaluated",
-            "write it as TOML, JSON or YAML, or let the main file be the module that imports it",
+            "is a module, and an included file is not evaluated",
+            "write it as TOML, JSON or YAML, or import it in a main file that is a module",
         )),
         Some(format) => Ok(format),
         None => Err((
             "is not an ecosystem file by its name",
-            "`include` takes .toml, .json, .yaml and .yml files: write `conf.d/*.toml`",
+            "`include` accepts .toml, .json, .yaml and .yml files: write `conf.d/*.toml`",
         )),
     }
 }

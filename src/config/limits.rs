@@ -109,9 +109,7 @@ pub(super) fn umask(node: &Node) -> Decoded<u32> {
         }
         Value::Integer(number) if node.octal => u32::try_from(*number).ok(),
         Value::Integer(number) => {
-            return value::complain(format!(
-                "must be {WANTED}: as a number, {number} may be meant in octal or not"
-            ));
+            return value::complain(format!("must be {WANTED}: the number {number} may be octal or decimal"));
         }
         _ => None,
     };

@@ -72,7 +72,7 @@ fn socket(text: &str) -> Result<Listen, String> {
         }
         Some((name, _)) if !name.bytes().all(is_printable) => {
             return Err(format!(
-                "has a name with other than printable ASCII characters: `{}`",
+                "has a name with characters that are not printable ASCII: `{}`",
                 shorten(name)
             ));
         }
@@ -234,7 +234,7 @@ pub(super) fn clashes(
                 return true;
             }
             let Some(other) = first.insert(socket.address.clone(), name.clone()) else { return true };
-            let message = format!("`listen` in app `{name}`: app `{other}` has {} already", socket.address);
+            let message = format!("`listen` in app `{name}`: app `{other}` already has {}", socket.address);
             let problem = Problem { place: place.clone(), message, hint: None };
             let problem = problem.hint("give each app its own; `instances` runs several processes on one");
             notices.own_key(problem, "this socket is not opened", dialect, problems);

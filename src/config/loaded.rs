@@ -50,7 +50,7 @@ pub struct Unanswered {
 }
 
 /// The hint for a file system that does not respond.
-pub const UNANSWERED_HINT: &str = "the file system does not answer; is a network mount down?";
+pub const UNANSWERED_HINT: &str = "the file system does not respond; check its network mount";
 
 impl Loaded {
     /// The plan for a command, which does not wait for file systems.

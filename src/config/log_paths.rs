@@ -54,21 +54,18 @@ impl Written<'_> {
         };
         (rotation(self.app) != rotation(other.app)).then(|| {
             self.problem(&format!(
-                "is the `{}` of app `{}` too, which rotates it differently",
+                "is also the `{}` of app `{}`, which rotates it differently",
                 other.key, other.app.name
             ))
-            .hint("give both the same `log_max_size`, `log_keep` and `log_compress`, or each its own file")
+            .hint("set the same `log_max_size`, `log_keep` and `log_compress` for both, or use two files")
         })
     }
 
     fn is_older(&self, first: &BTreeMap<&Path, &Written<'_>>) -> Option<Problem> {
         let (base, number) = rotated(self.path)?;
         let other = first.get(base.as_path()).filter(|other| number <= other.app.logs.files.keep)?;
-        let message = format!(
-            "has the name that the `{}` of app `{}` gets when it is rotated",
-            other.key, other.app.name
-        );
-        Some(self.problem(&message).hint("give it another name"))
+        let message = format!("has the name of a rotated `{}` of app `{}`", other.key, other.app.name);
+        Some(self.problem(&message).hint("use another name"))
     }
 
     fn problem(&self, what: &str) -> Problem {

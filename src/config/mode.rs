@@ -45,7 +45,7 @@ pub(super) fn decide(
     let found = found.unwrap_or_else(|| Err("timed out".to_owned()));
     let Found { kind, is_direct, obstacle, clusters } = found.unwrap_or_else(|why| {
         let what = format!("looking up its script {} {why}", path.display());
-        let consequence = "`exec_mode` goes by the name of the script";
+        let consequence = "`exec_mode` is decided by the name of the script";
         output.unanswered(name, what, consequence);
         Found::by_name(exec)
     });

@@ -155,7 +155,8 @@ pub(super) fn resolve(
                 continue;
             };
             if other == number {
-                let problem = wrong("names the app itself".to_owned()).hint("nothing can wait for itself");
+                let problem =
+                    wrong("contains the app itself".to_owned()).hint("an app cannot depend on itself");
                 notices.own_key(problem, IGNORED, dialect, problems);
                 continue;
             }
@@ -183,7 +184,7 @@ pub(super) fn resolve(
         let place = place.and_then(|number| settings[number].place_of("depends_on"));
         let message = format!("`depends_on` makes a dependency cycle: {}", circle.join(" → "));
         let problem = Problem { place, message, hint: None };
-        let problem = problem.hint("none of them could ever start: leave one of these out");
+        let problem = problem.hint("none of these apps can ever start: remove one of the dependencies");
         notices.own_key(problem, "the last of these dependencies is ignored", dialect, problems);
         if dialect == Dialect::Toml {
             break;
@@ -218,7 +219,7 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
         Condition::Healthy => (
             format!("waits until `{name}` is healthy, but it has no health probe"),
             format!(
-                "give `{name}` an `[apps.health]`, or wait until it is \"{}\"",
+                "set `[apps.health]` for `{name}`, or wait until it is \"{}\"",
                 Condition::best_of(app).as_str()
             ),
         ),
@@ -228,7 +229,7 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
         ),
         Condition::Ready | Condition::Started => (
             format!("waits until `{name}` is {}, but that app cannot report it", condition.as_str()),
-            format!("give `{name}` an `[apps.readiness]` or `wait_ready`, or wait until it is \"started\""),
+            format!("set `[apps.readiness]` or `wait_ready` for `{name}`, or wait until it is \"started\""),
         ),
     }
 }

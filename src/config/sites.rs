@@ -61,7 +61,7 @@ pub(super) fn as_apps(root: &Node) -> Option<(Node, Vec<Complaint>)> {
     }
     if !is_placed {
         if entries.iter().any(|entry| entry.key == "script") {
-            let what = format!("`{STATIC}` needs the app beside it in a list `apps`");
+            let what = format!("`{STATIC}` needs the app in a list `apps`");
             complaints.push((sites.at, what, Some("put the app into `apps`")));
         } else {
             let node = Node::new(Value::List(apps), sites.node.at);

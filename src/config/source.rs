@@ -95,7 +95,7 @@ impl Source {
         };
         if let Some(wrong) = wrong {
             let problem = Problem::new(format!("{} {wrong}", inner.name));
-            let hint = "`convert` takes JSON, YAML and PM2's modules (.config.js, .cjs, .mjs, .ts)";
+            let hint = "`convert` accepts JSON, YAML and PM2's modules (.config.js, .cjs, .mjs, .ts)";
             return Err(Problems::one(EX_USAGE, problem.hint(hint)));
         }
         inner.converts_to = Some(path::resolve(&inner.cwd, to));
@@ -177,7 +177,7 @@ impl Source {
         let problem = match unreadable.hint {
             Some(hint) => problem.hint(hint),
             None if unreadable.why == file::MISSING && !self.0.name.starts_with('/') => {
-                problem.hint(format!("looked for in {}", self.0.cwd.display()))
+                problem.hint(format!("searched in {}", self.0.cwd.display()))
             }
             None => problem,
         };

@@ -187,7 +187,7 @@ fn directory_target(name: &str, directory: &Path) -> Result<Target, Problems> {
     let hint = match file.into_iter().find(|file| directory.join(file).is_file()) {
         Some(file) => format!("`procrun {}` runs its ecosystem file", Path::new(name).join(file).display()),
         None => {
-            "name the file in it; a directory runs by `main` in its package.json or its index.js".to_owned()
+            "name the file in it; a directory runs the `main` of its package.json, or its index.js".to_owned()
         }
     };
     let problem = Problem::new(format!("`{name}` cannot be run: is a directory"));

@@ -41,7 +41,7 @@ fn load_with(format: Format, text: &[u8], flags: Flags) -> Result<Loaded, Proble
     let source = Source::new(Invocation { flags, ..invocation(name, Path::new("/srv/cwd")) })?;
     let text = file::text(text.to_vec()).map_err(|unreadable| source.unreadable(&unreadable))?;
     let Parsed { root, problems, .. } = source.parse(&text, format)?;
-    source.load_tree(&root, format, &[], problems)
+    source.load_file(&root, format, &[], problems)
 }
 
 fn only_app(loaded: &Loaded) -> &AppSpec {
@@ -451,7 +451,7 @@ proptest! {
         let text = serde_json::json!({ "apps": apps }).to_string();
         let read = |source: Source| {
             let Parsed { root, problems, .. } = source.parse(&text, Format::Json)?;
-            source.load_tree(&root, Format::Json, &[], problems)
+            source.load_file(&root, Format::Json, &[], problems)
         };
         let invocation = || invocation("../etc/x.json", Path::new("/srv/cwd"));
         if read(Source::new(invocation()).unwrap()).is_ok() {
@@ -473,7 +473,7 @@ fn shutdown_timeout(key: &str, grace: &str) -> (Option<Duration>, Vec<String>) {
     let source = Source::new(invocation).unwrap();
     let text = format!("{key}\n[[apps]]\nscript = 'app.sh'");
     let Parsed { root, problems, .. } = source.parse(&text, Format::Toml).unwrap();
-    let loaded = source.load_tree(&root, Format::Toml, &[], problems).unwrap();
+    let loaded = source.load_file(&root, Format::Toml, &[], problems).unwrap();
     (loaded.plan.runtime.shutdown_timeout, loaded.notices)
 }
 

@@ -21,7 +21,7 @@ pub(super) fn parse(
     if !errors.is_empty() {
         let flaws = errors.iter().map(|error| {
             let at = error.span().map(|span| lines.position(span.start));
-            let advice = "a table holds a key once: leave one of them out; another app is another `[[apps]]`";
+            let advice = "a table has each key once: remove one of them; each app has its own `[[apps]]`";
             let hint = (error.message() == "duplicate key").then_some(advice);
             (at, format!("not valid TOML: {}", error.message()), hint.map(str::to_owned))
         });

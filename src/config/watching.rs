@@ -131,7 +131,7 @@ pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option
     if !complaints.is_empty() {
         return Err(complaints);
     }
-    let note = (!ignored.is_empty()).then(|| format!("holds {} without effect here", ignored.join(", ")));
+    let note = (!ignored.is_empty()).then(|| format!("has {}, without effect here", ignored.join(", ")));
     Ok((options, note))
 }
 

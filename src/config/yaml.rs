@@ -71,8 +71,8 @@ fn document(text: &str) -> Result<Node, Flaw> {
                 if documents > 1 {
                     return Err((
                         Some(at),
-                        "a second document begins".into(),
-                        Some("one file is one document".into()),
+                        "the file has a second document".into(),
+                        Some("write one document per file".into()),
                     ));
                 }
             }
@@ -205,13 +205,13 @@ fn merge(table: &mut TableBuilder, from: Node) -> Result<(), Flaw> {
         Value::List(items) => {
             for item in items {
                 if !matches!(item.value, Value::Table(_)) {
-                    return Err((item.at, "`<<` merges tables only".into(), None));
+                    return Err((item.at, "`<<` merges mappings only".into(), None));
                 }
                 merge(table, item)?;
             }
             Ok(())
         }
-        _ => Err((from.at, "`<<` merges tables only".into(), None)),
+        _ => Err((from.at, "`<<` merges mappings only".into(), None)),
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
         assert!(parse("? [a]\n: b\n").unwrap_err()[0].1.contains("as a key"));
         assert!(parse("a: &x [*x]\n").is_err());
         assert!(parse("a: *none\n").is_err());
-        assert!(parse("<<: 3\n").unwrap_err()[0].1.contains("merges tables"));
+        assert!(parse("<<: 3\n").unwrap_err()[0].1.contains("merges mappings"));
     }
 
     #[test]

@@ -74,8 +74,8 @@ pub enum SocketState {
 impl fmt::Display for SocketState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("nothing there"),
-            Self::Stale => f.write_str("its supervisor is gone"),
+            Self::Missing => f.write_str("no such socket"),
+            Self::Stale => f.write_str("its supervisor has exited"),
             Self::Foreign(uid) => write!(f, "it belongs to user {uid}"),
             Self::Refused(error) => write!(f, "{error}"),
         }

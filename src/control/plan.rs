@@ -61,7 +61,7 @@ impl PlannedChange {
         let mut parts = Vec::new();
         match self.action {
             PlannedAction::Live => parts.push("applied live, no process restarts".to_owned()),
-            PlannedAction::Wait => parts.push("waits until the reload that runs is over".to_owned()),
+            PlannedAction::Wait => parts.push("waits for the reload in progress".to_owned()),
             PlannedAction::Reload => parts.push(format!("reload {}", processes(self.replaced))),
             PlannedAction::Restart => parts.push(format!("restart {}", processes(self.replaced))),
             PlannedAction::Start | PlannedAction::Stop | PlannedAction::Rerun => {}

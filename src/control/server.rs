@@ -231,7 +231,7 @@ impl Server {
         };
         let refusal = refusal.or_else(|| {
             if self.clients.len() >= MAX_CLIENTS && !self.disconnect_idle() {
-                return Some(format!("{MAX_CLIENTS} clients are served already: try again later"));
+                return Some(format!("all {MAX_CLIENTS} client connections are in use: try again later"));
             }
             None
         });
@@ -304,7 +304,7 @@ impl Server {
             client.input = LineBuffer::default();
             client.state = State::Leaving;
             client.send(&Answer::failed(format!(
-                "unfinished requests of all clients take more than {MAX_INCOMPLETE} bytes: try again later"
+                "incomplete requests of all clients exceed {MAX_INCOMPLETE} bytes: try again later"
             )));
         }
         self.serve(token);
@@ -322,12 +322,10 @@ impl Server {
                     let kind = request.kind();
                     let why = match kind {
                         RequestKind::Operation if busy[0] >= MAX_WAITING => {
-                            format!(
-                                "{MAX_WAITING} clients wait until something is done already: try again later"
-                            )
+                            format!("{MAX_WAITING} commands are in progress already: try again later")
                         }
                         RequestKind::Stream if busy[1] >= MAX_FOLLOWERS => {
-                            format!("{MAX_FOLLOWERS} clients follow logs or events already: end one of them")
+                            format!("{MAX_FOLLOWERS} clients already follow logs or events: end one of them")
                         }
                         RequestKind::Query | RequestKind::Operation | RequestKind::Stream => {
                             client.state = State::Waiting(kind);
@@ -447,11 +445,10 @@ impl Client {
             }
             Ok(Some(line)) => match decode(line) {
                 Ok(request) => Next::Request(request),
-                Err(error) => self.send(&Answer::failed(format!("that is no request: {error}"))),
+                Err(error) => self.send(&Answer::failed(format!("malformed request: {error}"))),
             },
             Err(LineTooLong) => {
-                let answer =
-                    Answer::failed(format!("a message of more than {longest} bytes is more than is taken"));
+                let answer = Answer::failed(format!("a message must have at most {longest} bytes"));
                 if is_new {
                     self.output.extend_from_slice(&encode(&Hello::own()));
                 }
@@ -480,7 +477,7 @@ impl Client {
             }
             Err(error) => {
                 self.state = State::Leaving;
-                self.send(&Answer::failed(format!("that is no greeting: {error}")))
+                self.send(&Answer::failed(format!("malformed hello: {error}")))
             }
         }
     }

@@ -50,9 +50,9 @@ pub enum SocketError {
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken(path) => write!(f, "another supervisor has the control socket {}", path.display()),
+            Self::Taken(path) => write!(f, "another supervisor uses the control socket {}", path.display()),
             Self::NoDirectory(tried) => {
-                f.write_str("there is no place for a control socket")?;
+                f.write_str("no directory for a control socket is available")?;
                 for (number, (path, error)) in tried.iter().enumerate() {
                     let separator = if number == 0 { ": " } else { "; " };
                     write!(f, "{separator}{}: {error}", path.display())?;
@@ -106,7 +106,7 @@ impl SocketFile {
             Ok(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
-                    "there is a file that is no socket",
+                    "the path exists and is not a socket",
                 ));
             }
             Err(_) => {}
@@ -248,8 +248,7 @@ pub fn own_directory(directory: &Path) -> io::Result<()> {
         fs::set_permissions(directory, Permissions::from_mode(0o700))?;
     } else if is_shared {
         let mode = found.mode() & 0o7777;
-        let message =
-            format!("others may write to it (mode {mode:o}): name a directory in it that is not there yet");
+        let message = format!("other users can write to it (mode {mode:o}): name a new directory in it");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     Ok(())
@@ -312,8 +311,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         for (name, before, holds, after) in [
-            ("shared", 0o1777, false, Err("others may write to it (mode 1777)")),
-            ("team", 0o775, true, Err("others may write to it (mode 775)")),
+            ("shared", 0o1777, false, Err("other users can write to it (mode 1777)")),
+            ("team", 0o775, true, Err("other users can write to it (mode 775)")),
             ("app", 0o755, true, Ok(0o755)),
             ("new", 0o777, false, Ok(0o700)),
         ] {
@@ -372,7 +371,7 @@ mod tests {
         let (held, _listener) = SocketFile::take(&places, Name::Default).unwrap();
         assert!(held.path().starts_with(dir.path().join("ok")));
         let refused = SocketFile::take(&SocketPaths::Socket(file.clone()), Name::Default).unwrap_err();
-        assert!(refused.to_string().contains("no socket"), "{refused}");
+        assert!(refused.to_string().contains("not a socket"), "{refused}");
         assert_eq!(fs::read_to_string(file).unwrap(), "mine");
     }
 }

@@ -178,7 +178,7 @@ fn unknown(word: &str, of: &[Candidate<'_>]) -> RequestError {
     }
     if of.is_empty() {
         return RequestError {
-            message: format!("`{word}` means nothing: there is no application"),
+            message: format!("no application matches `{word}`: the list is empty"),
             hint: None,
         };
     }

@@ -78,7 +78,7 @@ pub(super) fn hangs(what: &str, step: Step) -> SpawnFailure {
         | Step::Program
         | Step::Package
         | Step::Sockets
-        | Step::Scripts => (step.shown(), "the file system does not answer; is a network mount down?"),
+        | Step::Scripts => (step.shown(), "the file system does not respond; check its network mount"),
     };
     SpawnFailure {
         code: NOT_EXECUTABLE,

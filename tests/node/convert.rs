@@ -177,12 +177,12 @@ FROM_FILE = "x"
             "ecosystem.config.js: `deploy` is left out: procrun does not use it",
             "ecosystem.config.js: `pmx` is left out: it is a service of PM2 itself",
             "ecosystem.config.js: `unkown` in app `api` is left out: unknown key",
-            "ecosystem.config.js: what it puts into `process.env` stands in `env` now",
+            "ecosystem.config.js: the variables that it sets in `process.env` are now in `env`",
             "app `api`: the value of OTHER_TOKEN is in plain text; \"${OTHER_TOKEN}\" reads it from the environment",
-            "ecosystem.config.js: a second app called `api` is `api-1` now",
+            "ecosystem.config.js: the second app `api` is now `api-1`",
             "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
              node_args = \"--unhandled-rejections=warn\" keeps it running: api",
-            "ecosystem.config.js: left out, because functions: `onExit`",
+            "ecosystem.config.js: functions are left out: `onExit`",
         ]
     );
 }
@@ -248,7 +248,7 @@ fn what_cannot_be_converted_says_why_and_writes_nothing() {
         ("throws.config.js", "throw new Error('no');"),
     ]);
     for (file, code, part) in [
-        ("x.toml", 64, "x.toml is TOML already\n  hint: `convert` takes JSON"),
+        ("x.toml", 64, "x.toml is TOML already\n  hint: `convert` accepts JSON"),
         ("a.js", 64, "a.js is not an ecosystem file"),
         ("none.json", 78, "none.json does not exist"),
         ("none", 127, "`none` not found"),

@@ -73,7 +73,7 @@ fn every_key_of_pm2_does_what_it_says() {
         assert!(line.contains(&format!("`{key}`")), "{line}");
     }
     assert_eq!(run.err().lines_with("of PM2 itself").len(), 1, "{}", run.story());
-    run.wait_for_err("`deploy` is for other tools");
+    run.wait_for_err("`deploy` belongs to other tools");
 
     // script, args, node_args, source_map_support, cwd, env, env_production, filter_env, instance_var, increment_var.
     for number in [0, 1] {

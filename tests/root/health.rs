@@ -375,7 +375,7 @@ fn an_impossible_check_starts_nothing() {
         ),
         (
             "http = \"https://localhost/\"",
-            "ecosystem.toml:5:8: `health` in app `main` has `http`, which is `https://localhost/`, but probes speak plain HTTP only",
+            "ecosystem.toml:5:8: `health` in app `main` has `http`, which is `https://localhost/`, but probes use plain HTTP only",
         ),
         (
             "tcp = 80\nretry = 2",

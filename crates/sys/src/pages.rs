@@ -3,7 +3,7 @@
 //! For buffers that are large for a moment and idle for hours: the allocator would keep their memory. Pages that were
 //! never touched cost nothing. The length is fixed.
 
-#![expect(unsafe_code, reason = "sys is the room of system calls")]
+#![expect(unsafe_code, reason = "sys contains the system calls")]
 
 use std::{
     io,

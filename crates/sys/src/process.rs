@@ -106,7 +106,7 @@ pub fn kill_with_group(pid: Pid) {
 }
 
 fn send(target: Pid, number: i32) -> io::Result<()> {
-    assert!(target != 0 && target != -1, "0 and -1 mean procrun's own group and everybody");
+    assert!(target != 0 && target != -1, "0 and -1 mean procrun's own group and every process");
     // SAFETY: kill takes two integers and touches no memory.
     if unsafe { libc::kill(target, number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -172,10 +172,10 @@ pub struct Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.stage {
-            Stage::Fork => "cannot make a process",
+            Stage::Fork => "cannot create a process",
             Stage::Streams => "cannot set up its standard streams",
             Stage::Limits(_) => "cannot set its limits",
-            Stage::Credentials => "cannot become the wanted user and groups",
+            Stage::Credentials => "cannot switch to its user and groups",
             Stage::Chdir => "cannot enter its working directory",
             Stage::Exec => "cannot execute",
         };

@@ -30,10 +30,10 @@ pub(super) fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Load
         return Ok(());
     }
     let message = match difference(loaded, &reread) {
-        Some(what) => format!("the TOML file would not mean the same: {what}"),
-        None => "the TOML file would not mean the same".to_owned(),
+        Some(what) => format!("the TOML file would have another meaning: {what}"),
+        None => "the TOML file would have another meaning".to_owned(),
     };
-    let hint = "this is a mistake of procrun's; the file itself runs as it is";
+    let hint = "this is a bug in procrun; the original file still works";
     Err(Problems::one(EX_CONFIG, Problem::new(message).hint(hint)))
 }
 

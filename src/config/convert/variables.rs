@@ -101,7 +101,7 @@ impl Converter<'_> {
         if let Some(dotenv) = &self.dotenv {
             let file = dotenv.display();
             self.notes.once(of_file, || {
-                format!("{}: what it puts into {of_file} is all in {file}: `env_file` names that", self.file)
+                format!("{}: all variables that it sets in {of_file} are in {file}: `env_file` now names that file", self.file)
             });
             return;
         }
@@ -116,8 +116,9 @@ impl Converter<'_> {
         if lines.is_empty() {
             return;
         }
-        self.notes
-            .once(of_file, || format!("{}: what it puts into {of_file} stands in `env` now", self.file));
+        self.notes.once(of_file, || {
+            format!("{}: the variables that it sets in {of_file} are now in `env`", self.file)
+        });
         if let Some((_, own)) = app.sections.iter_mut().find(|(key, _)| key == "env") {
             own.splice(0..0, lines);
         } else {

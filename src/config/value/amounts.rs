@@ -102,7 +102,7 @@ fn size_or(node: &Node, wanted: &str) -> Decoded<u64> {
     }
     #[expect(clippy::cast_precision_loss, reason = "a power of two")]
     if bytes > MAX_BYTES as f64 {
-        return complain(format!("cannot be that big, it is {}", node.value.describe()));
+        return complain(format!("is too large: it is {}", node.value.describe()));
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just compared")]
     Ok(bytes as u64)

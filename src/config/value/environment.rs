@@ -27,7 +27,7 @@ pub(in crate::config) fn environment(node: &Node) -> Decoded<Vec<Variable>> {
         if entry.key.is_empty() {
             complain("has a variable without a name".to_owned());
         } else if entry.key.contains(['=', '\0']) {
-            complain(format!("has the name `{}`, which no variable can have", shorten(&entry.key)));
+            complain(format!("has the name `{}`, which is not valid for a variable", shorten(&entry.key)));
         } else if value.contains('\0') {
             complain(format!("has a NUL byte in `{}`", shorten(&entry.key)));
         } else {

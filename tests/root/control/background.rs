@@ -315,7 +315,7 @@ fn supervise_is_for_service_managers() {
     let _app = start(&bed, &["./app.sh"]);
     run.wait_for_line("0|app | given");
     let mut second = bed.isolated(&["supervise"]).start();
-    second.wait_for_err("another supervisor has the control socket");
+    second.wait_for_err("another supervisor uses the control socket");
     second.expect_code(1);
     run.expect_stop();
 }

@@ -48,7 +48,7 @@ fn without_a_supervisor_the_list_is_empty() {
     assert_eq!(list, serde_json::json!({ "supervisor": null, "instances": [] }));
     assert!(!bed.exists("home"), "nothing was started for that");
     for command in ["jlist", "list"] {
-        bed.command(&[command, "--socket", "typo.sock"]).fails(69, "typo.sock: nothing there");
+        bed.command(&[command, "--socket", "typo.sock"]).fails(69, "typo.sock: no such socket");
     }
 }
 
@@ -80,7 +80,7 @@ fn the_files_of_a_killed_supervisor_are_recognised_and_taken_over() {
     run.signal(SIGKILL);
     run.wait_end();
     assert!(bed.exists("home/procrun.sock"));
-    bed.command(&["ping"]).fails(69, "procrun.sock: its supervisor is gone");
+    bed.command(&["ping"]).fails(69, "procrun.sock: its supervisor has exited");
     assert_eq!(bed.command(&["jlist"]).ok(), "[]\n", "nothing runs there");
     let _next = supervisor(&bed, true, 3);
     assert_eq!(bed.list("home"), ["procrun.lock", "procrun.sock"]);
@@ -93,10 +93,10 @@ fn a_socket_can_be_named_and_a_file_in_its_place_stays() {
     let run = bed.isolated(&["ecosystem.toml", "--socket", "my.sock"]).start();
     run.wait_for_err_lines("is online, pid", 3);
     assert_eq!(mode(&bed.path("my.sock")), 0o600);
-    bed.command(&["ping"]).fails(69, "nothing there");
+    bed.command(&["ping"]).fails(69, "no such socket");
     bed.command(&["--socket", "my.sock", "ping"]).ok();
     let second = bed.isolated(&["ecosystem.toml", "--socket", "my.sock"]).start();
-    second.wait_for_err("another supervisor has the control socket");
+    second.wait_for_err("another supervisor uses the control socket");
     second.wait_for_err_lines("is online, pid", 3);
 
     bed.file("data", "mine");
@@ -111,7 +111,7 @@ fn without_any_place_it_runs_and_says_so_once() {
     let bed = Bed::with(APPS);
     bed.file("home", "a file, not a directory");
     let mut run = supervisor(&bed, false, 3);
-    run.wait_for_err("there is no place for a control socket");
+    run.wait_for_err("no directory for a control socket is available");
     run.expect_stop();
     let said = run.err().lines_with("control socket");
     assert_eq!(said.len(), 1, "{said:?}");

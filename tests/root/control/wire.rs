@@ -84,7 +84,7 @@ fn half_requests_of_all_clients_together_have_a_bound() {
             client
                 .lines
                 .fill_buf()
-                .is_ok_and(|said| String::from_utf8_lossy(said).contains("unfinished requests"))
+                .is_ok_and(|said| String::from_utf8_lossy(said).contains("incomplete requests"))
         };
         clients.iter_mut().any(is_refused)
     });
@@ -140,7 +140,7 @@ fn followers_and_waiting_clients_leave_space_for_others() {
     }
     assert_eq!(statuses(&bed), ["stays online"]);
     let mut late = Rough::greeted(&path);
-    assert!(late.asks(follow).to_string().contains("64 clients follow logs or events already"));
+    assert!(late.asks(follow).to_string().contains("64 clients already follow logs or events"));
     assert!(late.asks("\"list\"")["overview"].is_object(), "and it may ask for something else");
 
     let mut waiting: Vec<Rough> = (0..64).map(|_| Rough::greeted(&path)).collect();
@@ -149,7 +149,7 @@ fn followers_and_waiting_clients_leave_space_for_others() {
     }
     wait_until("the stop", || statuses(&bed) == ["stays stopping"]);
     let is_refused =
-        || late_stop(&path).is_some_and(|why| why.contains("64 clients wait until something is done"));
+        || late_stop(&path).is_some_and(|why| why.contains("64 commands are in progress already"));
     wait_until("the last of them to be taken", is_refused);
 
     // Neither does who asks and never reads.

@@ -250,7 +250,7 @@ fn variables(variables: &BTreeMap<String, String>) -> Check {
             return Err("has a variable without a name".to_owned());
         }
         if name.contains(['=', '\0']) {
-            return Err(format!("has the name `{}`, which no variable can have", shortened(name)));
+            return Err(format!("has the name `{}`, which is not valid for a variable", shortened(name)));
         }
         if value.contains('\0') {
             return Err(format!("has a NUL byte in `{}`", shortened(name)));
@@ -339,7 +339,7 @@ fn probe(probe: &Probe) -> Check {
         ProbeTarget::Tcp(at) => part("tcp", address(at)),
         ProbeTarget::Shell(line) => part("exec", full(line)),
         ProbeTarget::Exec(words) => match words.first() {
-            None => part("exec", Err("names no program".to_owned())),
+            None => part("exec", Err("has no program".to_owned())),
             Some(program) => part("exec", full(program).and_then(|()| kernel_strings(words))),
         },
     }
