@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_say_nothing_are_named_and_the_others_stay() {
+    fn skipped_lines_are_reported_and_the_others_parsed() {
         let (variables, skipped) = parse("A=1\nnonsense\n?=x\nB:2\n'C'\nE=5\n? = 1");
         let names: Vec<_> = variables.iter().map(|v| v.name.as_str()).collect();
         assert_eq!(names, ["A", "E"]);

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_defaults_and_the_dollar_itself() {
+    fn variables_defaults_and_literal_dollars() {
         for (text, expected) in [
             ("", ""),
             ("plain", "plain"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_expanded_says_why() {
+    fn failed_expansions_have_a_reason() {
         for (text, expected) in [
             ("${NONE}", "the environment variable `NONE` is not set"),
             ("${", "`${` without the name of a variable"),

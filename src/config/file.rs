@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_regular_files_of_bearable_size_are_read() {
+    fn only_regular_files_of_limited_size_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn bytes_that_are_not_text_are_errors() {
         assert_eq!(text(b"\xef\xbb\xbfa".to_vec()).unwrap(), "a");
         assert_eq!(text(b"a\n\xff".to_vec()).unwrap_err().why, "is not UTF-8: line 2 has other bytes");
         assert_eq!(text(b"\xff\xfea\0".to_vec()).unwrap_err().why, "is UTF-16");

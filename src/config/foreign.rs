@@ -62,7 +62,7 @@ mod tests {
     use super::describe;
 
     #[test]
-    fn files_of_other_tools_are_known_by_their_names() {
+    fn files_of_other_tools_are_recognized_by_their_names() {
         for (target, what) in [
             ("Procfile", "a Procfile"),
             ("app/Procfile.dev", "a Procfile"),

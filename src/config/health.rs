@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_read_as_they_are_shown() {
+    fn printed_targets_are_decoded_again() {
         for (key, written, as_shown) in [
             ("http", "http://127.0.0.1:3000/healthz", "http http://127.0.0.1:3000/healthz"),
             ("http", "http://localhost", "http http://localhost:80/"),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_is_refused_with_a_reason() {
+    fn invalid_probes_have_a_reason() {
         for (entries, why) in [
             (vec![], "needs `http`, `tcp` or `exec`"),
             (vec![("http", text("/a")), ("tcp", text("1"))], "both `http` and `tcp`"),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn camel_case_and_what_is_off_are_understood() {
+    fn camel_case_and_disabled_probes_are_decoded() {
         let probe = read(&[("tcp", text("1")), ("startPeriod", text("2s"))]).unwrap().unwrap();
         assert_eq!(probe.start_period, Duration::from_secs(2));
         assert_eq!(super::probe(&Node::new(Value::Bool(false), None), Dialect::Toml), Ok(None));

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_called_as_the_one_that_includes_it() {
+    fn an_included_file_is_named_like_its_including_file() {
         let dir = Path::new("/srv/etc");
         for (path, by, name) in [
             ("/srv/etc/conf.d/a.toml", "ecosystem.toml", "conf.d/a.toml"),

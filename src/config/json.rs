@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_json_points_at_the_place() {
+    fn json_errors_have_a_position() {
         let (at, message, hint) = parse("{\n  \"a\": process.env.X\n}").unwrap_err().remove(0);
         assert_eq!(at, Some(Position { line: 2, column: 8 }));
         assert!(message.starts_with("not valid JSON"), "{message}");

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_bytes_or_what_is_counted() {
+    fn limits_are_bytes_or_counts() {
         assert_eq!(amount(Resource::Stack, &text("8M")), Ok(8 << 20));
         assert_eq!(amount(Resource::Nofile, &number(65536)), Ok(65536));
         for unlimited in ["unlimited", "infinity"] {

@@ -254,7 +254,7 @@ mod tests {
     use super::{name_of, socket};
 
     #[test]
-    fn addresses_are_read_as_they_are_shown() {
+    fn printed_addresses_are_decoded_again() {
         for (text, name) in [
             ("tcp://0.0.0.0:8080", "tcp_0.0.0.0_8080"),
             ("tcp://[::]:8080", "tcp_[__]_8080"),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_problem() {
         for (text, part) in [
             ("8080", "write `tcp://0.0.0.0:8080`"),
             ("127.0.0.1:80", "write `tcp://127.0.0.1:80`"),

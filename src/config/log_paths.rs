@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn older_files_are_known_by_their_names() {
+    fn older_files_are_recognized_by_their_names() {
         let rotated =
             |path: &str| rotated(Path::new(path)).map(|(base, number)| (base.display().to_string(), number));
         assert_eq!(rotated("/l/x.log.1"), Some(("/l/x.log".into(), 1)));

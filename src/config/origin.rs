@@ -182,14 +182,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_known_by_its_beginning() {
+    fn a_token_is_recognized_by_its_prefix() {
         assert!(is_secret("GITHUB_PAT", "ghp_abc"));
         assert!(is_secret("STRIPE_SK", "sk_live_zzz"));
         assert!(!is_secret("PLAIN", "the eyJ"));
     }
 
     #[test]
-    fn secrets_are_known_by_name_or_shape() {
+    fn secrets_are_recognized_by_name_or_form() {
         let secret = |name: &str, value: &str| {
             Setting { key: format!("env.{name}"), value: value.into(), origin: Origin::Default }.is_secret()
         };

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_resolved_without_looking_at_the_disk() {
+    fn paths_are_resolved_by_their_text() {
         for (path, resolved) in [
             ("", "/srv/app"),
             ("x", "/srv/app/x"),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_home_directory_is_the_environments() {
+    fn the_home_directory_comes_from_the_environment() {
         let environment = BTreeMap::from([("HOME".into(), "/home/me".into())]);
         assert_eq!(expand_home("~/x", &environment), Path::new("/home/me/x"));
         assert_eq!(expand_home("~", &environment), Path::new("/home/me/"));

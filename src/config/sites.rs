@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn sites_are_apps_behind_the_others() {
+    fn sites_are_apps_after_the_others() {
         let (shown, complaints) = apps(
             r#"{"apps": [{"name": "api", "script": "a.js"}], "static": [
                 {"path": "dist", "port": 3000, "spa": true, "host": null, "directory": "x"},

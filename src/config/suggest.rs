@@ -42,7 +42,7 @@ mod tests {
     use crate::config::keys::{APP_KEYS, find};
 
     #[test]
-    fn a_key_of_another_tool_has_a_name_here_and_is_none_itself() {
+    fn words_of_other_tools_map_to_keys() {
         assert_eq!(equivalent_key("healthcheck"), Some("health"));
         assert_eq!(equivalent_key("colour"), None);
         for (words, known) in WORDS_OF_OTHER_TOOLS {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_found_and_a_stranger_is_not() {
+    fn a_typing_mistake_is_found_and_another_word_is_not() {
         let known = ["max_memory_restart", "max_restarts", "script"];
         assert_eq!(nearest("max_memory_restrat", known), Some("max_memory_restart"));
         assert_eq!(nearest("scirpt", known), Some("script"));

@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_of_a_text_is_told_by_its_beginning() {
+    fn the_format_of_a_text_follows_from_its_start() {
         for (text, format) in [
             ("{\"apps\": []}", Format::Json),
             ("// PM2\n/* x */ [ {\"script\": \"a\"}]", Format::Json),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_told_apart() {
+    fn targets_have_their_kinds() {
         let dir = tempfile::tempdir().unwrap();
         let (cwd, bin) = (dir.path().join("cwd"), dir.path().join("bin"));
         std::fs::create_dir_all(cwd.join("sub")).unwrap();

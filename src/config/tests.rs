@@ -170,7 +170,7 @@ fn waits_between_restarts() {
 }
 
 #[test]
-fn flags_override_what_the_file_says() {
+fn flags_override_the_file() {
     let mut flags = Flags::default();
     flags.set("name", "--name", FlagValue::Text("other".into()));
     flags.set("instances", "--instances", FlagValue::Text("max".into()));
@@ -279,7 +279,7 @@ fn a_source_reads_its_file_each_time() {
 }
 
 #[test]
-fn hostile_files_are_answered_in_no_time() {
+fn hostile_files_fail_quickly() {
     let keys = (0..60_000).map(|number| format!("kez{number} = 1")).collect::<Vec<_>>().join("\n");
     let apps = "[[apps]]\nscript = 'a'\n".repeat(40_000);
     let same = "{\"script\": \"a\"},".repeat(1000);
@@ -501,7 +501,7 @@ fn the_grace_time_of_the_container_bounds_a_stop() {
 }
 
 #[test]
-fn each_format_says_who_comes_before_whom() {
+fn every_format_has_dependencies() {
     let toml = b"[[apps]]\nname = 'api'\nscript = 'a.sh'\ndepends_on = ['db', { app = 'job', condition = 'completed' }]\n\
         [[apps]]\nname = 'db'\nscript = 'b.sh'\n[[apps]]\nname = 'job'\nscript = 'c.sh'\noneshot = true\n";
     let json = br#"{"apps":[{"name":"api","script":"a.sh","dependsOn":["db",{"app":"job"}]},

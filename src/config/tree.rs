@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_of_a_key_counts() {
+    fn the_last_value_of_a_key_applies() {
         let entry = |value| Entry { key: "a".into(), at: None, node: Node::new(value, None) };
         let mut table = TableBuilder::default();
         assert_eq!(table.insert(entry(Value::Integer(1))), None);

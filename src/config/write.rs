@@ -104,7 +104,7 @@ mod tests {
     };
 
     #[test]
-    fn texts_are_written_as_people_would() {
+    fn strings_are_written_readably() {
         for (text, written) in [
             ("plain", "\"plain\""),
             ("echo $HOME", "\"echo $HOME\""),

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_do_not_depend_on_the_pieces_in_which_they_arrive() {
+    fn lines_do_not_depend_on_the_chunks_in_which_they_arrive() {
         let text = b"one\n\ntwo\nthree";
         let whole = cut(&[text], 5).unwrap();
         assert_eq!(whole, [&b"one"[..], b"", b"two"]);

@@ -101,7 +101,7 @@ mod tests {
     };
 
     #[test]
-    fn batches_keep_every_line_as_it_was() {
+    fn batches_preserve_every_line() {
         let line = |id, at, text: &str| LogLine {
             id,
             name: "api".to_owned(),

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_no_patterns() {
+    fn other_words_are_not_patterns() {
         for word in ["api", "/", "//", "/usr/bin/node", "/etc", "api/", "/x/g", "./a/"] {
             assert!(!is_pattern(word), "{word}");
             assert!(matches!(Pattern::parse(word), Parsed::NotAPattern), "{word}");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_take_long_is_refused() {
+    fn expensive_patterns_are_errors() {
         let invalid = |word: &str| match Pattern::parse(word) {
             Parsed::Invalid(why) => why,
             other => panic!("{word}: {other:?}"),

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_reads_as_what_is_done_and_why() {
+    fn a_change_is_described_with_its_reasons() {
         let key = |key: &str, old: Option<&str>, new: Option<&str>| KeyChange {
             key: key.to_owned(),
             old: old.map(str::to_owned),

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_live_socket_stays_and_a_dead_one_is_replaced() {
+    fn an_active_socket_stays_and_a_stale_one_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("a/b");
         let places = SocketPaths::Directories(vec![home.clone()]);
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_id_may_be_there_twice_and_the_dead_are_swept() {
+    fn a_process_id_may_repeat_and_stale_sockets_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let places = SocketPaths::Directories(vec![dir.path().to_owned()]);
         drop(UnixListener::bind(dir.path().join("99.sock")).unwrap());
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_others_and_a_file_in_the_way_are_refused() {
+    fn a_directory_of_others_and_an_existing_file_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "mine").unwrap();

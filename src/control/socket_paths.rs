@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_that_is_said_counts() {
+    fn the_first_setting_of_a_path_applies() {
         let find = |socket: Option<&str>, uid, variables: &[(&str, &str)]| {
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn pm2s_home_counts_under_pm2s_name() {
+    fn pm2_home_applies_under_the_name_of_pm2() {
         let find = |is_pm2, variables: &[(&str, &str)]| {
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_from_other_files() {
+    fn socket_names_differ_from_other_files() {
         assert_eq!(Name::Default.file(0), "procrun.sock");
         assert_eq!(Name::Pid(7).file(0), "7.sock");
         assert_eq!(Name::Pid(7).file(2), "7-2.sock");

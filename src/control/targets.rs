@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stand_for_instances() {
+    fn words_select_instances() {
         assert_eq!(ids("all"), Ok(vec![0, 1, 2, 3, 7]));
         assert_eq!(ids("api"), Ok(vec![0, 1]));
         assert_eq!(ids("2 api 0"), Ok(vec![0, 1, 2]));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_stands_for_every_app_that_runs_it() {
+    fn a_script_selects_every_app_that_runs_it() {
         let exec = |script: &str| Exec {
             script: script.to_owned(),
             args: Vec::new(),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_selects_nothing_and_gets_advice() {
+    fn an_unknown_word_selects_nothing_and_has_a_hint() {
         let hint = |words| ids(words).unwrap_err().hint.unwrap();
         assert_eq!(hint("api wroker"), "did you mean `worker`?");
         assert_eq!(hint("9"), "there is 0-3, 7");

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_brings_its_primary_and_supplementary_groups() {
+    fn a_user_has_primary_and_supplementary_groups() {
         let app = Some("app".to_owned());
         assert_eq!(of(Some(Key::Name("app")), None).unwrap(), (1000, 1000, vec![4, 999, 1000], app.clone()));
         assert_eq!(

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_comes_in_is_closed() {
+    fn a_received_descriptor_is_closed() {
         let (ours, theirs) = pair().unwrap();
         let (mut read, write) = std::io::pipe().unwrap();
         send(theirs.as_fd(), b"take it", Some(write.as_fd())).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_and_a_closed_channel_say_so() {
+    fn a_full_or_closed_channel_is_an_error() {
         let (ours, theirs) = pair().unwrap();
         while send(ours.as_fd(), &[b'x'; 4096], None).is_ok() {}
         let error = send(ours.as_fd(), b"x", None).unwrap_err();

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_the_user_anywhere_on_the_way_counts() {
+    fn a_directory_of_the_user_in_the_path_is_not_trusted() {
         let dir = tree(&[
             ("root", 0, 0, 0o755),
             ("root/logs", 0, 0, 0o755),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_that_an_access_control_list_lets_write_counts() {
+    fn a_writer_by_access_control_list_is_not_trusted() {
         // Some file systems have no access control lists.
         let set = |base: &str| {
             let dir = tempfile::tempdir_in(base).ok()?;

@@ -88,7 +88,7 @@ mod tests {
     use super::{IgnoredSignals, StdinFile, arguments, program};
 
     #[test]
-    fn this_test_is_what_it_is() {
+    fn the_facts_of_this_process_are_found() {
         let me = i32::try_from(std::process::id()).unwrap();
         let called = std::env::current_exe().unwrap();
         assert_eq!(program(me).as_deref(), called.file_name().unwrap().to_str());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_has_nothing() {
+    fn an_ended_process_has_no_facts() {
         let gone = i32::MAX;
         assert_eq!((program(gone), arguments(gone)), (None, vec![]));
         assert_eq!(IgnoredSignals::of(gone), IgnoredSignals::default());

@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn more_files_than_the_kernel_has_are_refused_to_everybody() {
+    fn more_files_than_the_kernel_allows_are_always_refused() {
         let most = fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
         let most: u64 = most.trim().parse().unwrap();
         let limits = Limits {

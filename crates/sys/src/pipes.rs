@@ -162,7 +162,7 @@ mod tests {
     use super::{PAGE_SIZE, PREFERRED_SIZE, Shares};
 
     #[test]
-    fn few_workers_get_what_they_want_and_many_share_half_of_the_limit() {
+    fn few_workers_get_large_pipes_and_many_share_half_of_the_limit() {
         let mut few = Shares { left: 32 << 20, expected: 8 };
         assert!((0..8).all(|_| few.take() == PREFERRED_SIZE));
 

@@ -65,7 +65,7 @@ mod tests {
     use super::{Status, decode};
 
     #[test]
-    fn statuses_decode_as_wait_2_says() {
+    fn statuses_decode_as_in_wait_2() {
         assert_eq!(decode(0x0700), Some(Status::Exited(7)));
         assert_eq!(decode(0xff00), Some(Status::Exited(255)));
         assert_eq!(decode(9), Some(Status::Signaled { signal: 9, core_dumped: false }));

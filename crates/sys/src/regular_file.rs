@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_file_is_known_and_one_whose_file_system_fails_is_not() {
+    fn a_file_is_known_to_be_missing_unless_its_file_system_fails() {
         let failed = |errno| known::<()>(Err(io::Error::from_raw_os_error(errno)));
         assert_eq!(known(Ok(1)).unwrap(), Some(1));
         for errno in [nix::libc::ENOENT, nix::libc::EACCES, nix::libc::ENOTDIR] {

@@ -282,7 +282,7 @@ mod tests {
     use super::{accept, address, local_address, loopback_pair, tcp, tcp_any_address, udp, unix};
 
     #[test]
-    fn a_port_belongs_to_one() {
+    fn a_port_has_one_listener() {
         let anywhere = tcp_any_address(0, 16).unwrap();
         let port = local_address(&anywhere).unwrap().port();
         assert_eq!(tcp_any_address(port, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_port_belongs_to_one_too() {
+    fn a_datagram_port_has_one_socket() {
         let first = udp(address("127.0.0.1", 0).unwrap(), false, false).unwrap();
         let taken = local_address(&first).unwrap();
         assert_eq!(udp(taken, false, false).unwrap_err().kind(), ErrorKind::AddrInUse);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_socket_or_has_been_replaced_stays() {
+    fn a_file_that_is_not_a_socket_or_was_replaced_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.sock");
         fs::write(&path, "mine").unwrap();

@@ -85,7 +85,7 @@ fn a_day_of_the_month_and_one_of_the_week_mean_either() {
 }
 
 #[test]
-fn what_is_no_pattern() {
+fn invalid_patterns_are_errors() {
     for (pattern, wrong) in [
         ("", "must have 5 or 6 fields, as in \"0 3 * * *\", not 0"),
         ("* * *", "must have 5 or 6 fields, as in \"0 3 * * *\", not 3"),
@@ -128,7 +128,7 @@ fn what_is_no_pattern() {
 }
 
 #[test]
-fn where_clocks_go_forward_a_run_that_is_left_out_comes_at_once() {
+fn a_run_skipped_by_a_forward_change_happens_at_once() {
     // 02:00 to 03:00 is not there.
     assert_eq!(
         runs("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", 2),
@@ -151,7 +151,7 @@ fn where_clocks_go_forward_a_run_that_is_left_out_comes_at_once() {
 }
 
 #[test]
-fn where_clocks_go_back_a_time_of_the_day_comes_once_and_an_interval_goes_on() {
+fn a_backward_change_repeats_no_time_of_day_but_intervals_continue() {
     // 02:00 to 03:00 comes twice.
     assert_eq!(
         runs("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", 2),
