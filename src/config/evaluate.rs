@@ -259,7 +259,7 @@ impl Evaluation {
         Problem::at(SourceLocation { file: self.source.name().into(), position: None }, message)
     }
 
-    #[expect(clippy::unused_self, reason = "reads as the others")]
+    #[expect(clippy::unused_self, reason = "called like the others")]
     fn one(&self, problem: Problem) -> Problems {
         Problems::one(EX_CONFIG, problem)
     }

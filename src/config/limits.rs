@@ -83,7 +83,7 @@ pub(super) fn whole(node: &Node, min: i32, max: i32) -> Decoded<i32> {
         // All numbers of JavaScript are floating-point numbers.
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "`as` ends at its limits, which are out of range"
+            reason = "`as` saturates at its limits, which are out of range"
         )]
         Value::Float(number) if number.fract() == 0.0 => Some(*number as i32),
         _ => None,

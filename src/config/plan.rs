@@ -317,7 +317,7 @@ impl Source {
     }
 
     /// Reports a problem of the command line. If it is the first problem, the exit code is 64.
-    #[expect(clippy::unused_self, reason = "reads as the other checks")]
+    #[expect(clippy::unused_self, reason = "called like the other checks")]
     fn report_usage(&self, problems: &mut Problems, problem: Problem) {
         if problems.is_empty() {
             *problems = Problems::one(EX_USAGE, problem);

@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(find("echo hi"), Ok(Target::Script("echo hi".into())));
         for directory in ["module", "module/", "./module"] {
             let path = cwd.join("module").to_str().unwrap().into();
-            assert_eq!(find(directory), Ok(Target::Script(path)), "its name gives the app one");
+            assert_eq!(find(directory), Ok(Target::Script(path)), "the app has a default name");
         }
         assert_eq!(code("none"), 127);
         assert_eq!(code("./none"), 127);

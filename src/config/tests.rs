@@ -1,4 +1,4 @@
-//! Whole files against the whole room: what no text may do to it, and what a good one becomes.
+//! Tests of whole files: invalid text never panics, and valid files give their plans.
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
 
@@ -27,7 +27,7 @@ fn invocation(target: &str, cwd: &Path) -> Invocation {
     }
 }
 
-/// What a text becomes that stands in `/srv/etc/x.*`, read from `/srv/cwd`.
+/// The plan of the text of `/srv/etc/x.*`, read from `/srv/cwd`.
 pub(super) fn load(format: Format, text: &[u8]) -> Result<Loaded, Problems> {
     load_with(format, text, Flags::default())
 }
@@ -210,7 +210,7 @@ fn the_flag_value_null_unsets_a_key() {
     let app = only_app(&loaded);
     assert_eq!(app.exec.interpreter_args, [""; 0]);
     assert_eq!(app.restart.max_restarts, crate::spec::RestartPolicy::default().max_restarts);
-    assert_eq!(app.stop.kill_timeout, Duration::from_secs(3), "the last one counts");
+    assert_eq!(app.stop.kill_timeout, Duration::from_secs(3), "the last one applies");
     assert_eq!(app.exec.cwd, Path::new("/srv/etc/x"));
 }
 
@@ -297,7 +297,7 @@ fn hostile_files_fail_quickly() {
     assert!(loaded.notices.len() <= 100);
 }
 
-/// Values of every type, right and wrong.
+/// Values of every type, valid and not.
 const VALUES: [&str; 26] = [
     "null",
     "true",
@@ -375,7 +375,7 @@ proptest! {
     }
 }
 
-/// Values of which each key takes some.
+/// Values, of which each key accepts some.
 fn some_value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::json;
     const TEXTS: [&str; 23] = [
@@ -421,7 +421,7 @@ fn some_value() -> impl Strategy<Value = serde_json::Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
-    /// What is read as PM2 reads it is the same in TOML, or refused there by its own name.
+    /// The TOML of a conversion has the same plan, or an error about the key.
     #[test]
     fn a_conversion_means_the_same(
         apps in prop::collection::vec(
@@ -466,7 +466,7 @@ proptest! {
     }
 }
 
-/// The time that a stop may take by a file of one app with this key at the root, and this environment.
+/// The shutdown budget of a file of one app with this key at the root, and this environment.
 fn shutdown_timeout(key: &str, grace: &str) -> (Option<Duration>, Vec<String>) {
     let mut invocation = invocation("../etc/x.toml", Path::new("/srv/cwd"));
     invocation.environment.insert("PROCRUN_GRACE_SECONDS".into(), grace.into());

@@ -206,7 +206,7 @@ impl Server {
         self.serve(to.0);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a retry of the socket's own, of which nothing depends")]
+    #[expect(clippy::disallowed_methods, reason = "only the retry of accept depends on it")]
     fn accept(&mut self) {
         self.accept_retry_at = None;
         while let Some((listener, _)) = &self.listening {

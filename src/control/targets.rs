@@ -281,10 +281,10 @@ mod tests {
             Candidate { exec: Some(&other), ..one(3, "/srv/j", "b") },
         ];
         let ids = |word| select(&[word], &list);
-        assert_eq!(ids("/srv/i"), Ok(vec![0, 1]), "and it is no pattern");
+        assert_eq!(ids("/srv/i"), Ok(vec![0, 1]), "and it is not a pattern");
         assert_eq!(ids("/srv/j"), Ok(vec![3]), "a name comes before a script");
         assert_eq!(ids("j"), Ok(vec![2]));
-        assert!(ids("./i").is_err(), "relative to what?");
+        assert!(ids("./i").is_err(), "relative paths need a base");
         let unknown = ids("/srv/k").unwrap_err();
         assert_eq!(unknown.message, "no application runs the script `/srv/k`");
         assert_eq!(unknown.hint.unwrap(), "`procrun start /srv/k` adds one");

@@ -174,7 +174,7 @@ mod tests {
         assert!(has_room(&hang(MAX_PENDING_OF_MOUNT - 1), &another, &mounts));
         assert!(!has_room(&hang(MAX_PENDING_OF_MOUNT), &another, &mounts));
         assert!(has_room(&hang(MAX_PENDING_OF_MOUNT), fine, &mounts));
-        assert!(!has_room(&hang(MAX_PENDING), fine, &mounts), "the number of threads has an end");
+        assert!(!has_room(&hang(MAX_PENDING), fine, &mounts), "the number of threads is limited");
     }
 
     #[test]

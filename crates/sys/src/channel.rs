@@ -131,7 +131,7 @@ mod tests {
                 _ => Vec::new(),
             })
             .collect();
-        assert_eq!((&bytes[..got], fds.len()), (&b"with"[..], 1), "two messages never come as one");
+        assert_eq!((&bytes[..got], fds.len()), (&b"with"[..], 1), "two messages are never merged");
         // SAFETY: the kernel has just made this descriptor for us.
         let mut arrived = File::from(unsafe { OwnedFd::from_raw_fd(fds[0]) });
         arrived.write_all(b"hello").unwrap();

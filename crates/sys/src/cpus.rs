@@ -133,7 +133,7 @@ mod tests {
             ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000"),
         ];
         assert_eq!(with(&files), Some(1));
-        assert_eq!(with(&[]), None, "no cgroups at all");
+        assert_eq!(with(&[]), None, "no cgroups");
     }
 
     #[test]

@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(is_trusted(&at(path)), trusted, "{path}");
         }
         symlink(at("root/loop"), at("root/loop")).unwrap();
-        assert!(!is_trusted(&at("root/loop/app.log")), "what cannot be told is not trusted");
+        assert!(!is_trusted(&at("root/loop/app.log")), "an unknown part is not trusted");
     }
 
     /// `user::rwx, user:USER:rwx, group::r-x, mask::rwx, other::r-x` in the format of the kernel.

@@ -3,7 +3,7 @@
 //! The only package with `unsafe` code, and the only one that forks, waits and sends signals. It makes no
 //! decision: what to start, when to reap and which process gets a signal comes from its callers.
 
-#![allow(unsafe_code, reason = "every other package forbids it; every block says why it is sound")]
+#![allow(unsafe_code, reason = "every other package forbids it; every block has a SAFETY comment")]
 
 pub mod accounts;
 pub mod activation;

@@ -57,7 +57,7 @@ pub fn spawn(
     builder.spawn(move || keep_running(name, RESTART_DELAY, is_over, body)).map(drop)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the rest between two panics is no wait for anything")]
+#[expect(clippy::disallowed_methods, reason = "a delay between two panics")]
 fn rest_for(rest: Duration) {
     thread::sleep(rest);
 }
@@ -146,7 +146,7 @@ fn records() -> MutexGuard<'static, Vec<Record>> {
     RECORDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[expect(clippy::disallowed_methods, reason = "threads have no other clock")]
+#[expect(clippy::disallowed_methods, reason = "the time is not a decision of the machine")]
 fn now() -> Instant {
     Instant::now()
 }

@@ -1,5 +1,5 @@
-//! Patterns against the crate `croner`, which follows cron(8), and against the calendar second by
-//! second where clocks are shifted.
+//! Compares patterns with the crate `croner`, which follows cron(8), and with the calendar, second by second, around
+//! changes of the clock.
 
 use croner::parser::{CronParser, CronParserBuilder};
 use jiff::{Timestamp, ToSpan as _, Zoned, civil::DateTime, tz::TimeZone};
@@ -129,12 +129,12 @@ fn invalid_patterns_are_errors() {
 
 #[test]
 fn a_run_skipped_by_a_forward_change_happens_at_once() {
-    // 02:00 to 03:00 is not there.
+    // 02:00 to 03:00 does not exist.
     assert_eq!(
         runs("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", 2),
         ["03-29T03:00:00+02:00", "03-30T02:30:00+02:00"]
     );
-    // Several of them are one run, and so is one that is due anyway.
+    // Several skipped runs are one run, together with one that is due.
     assert_eq!(
         runs("*/20 2,3 * * *", "Europe/Berlin", "2026-03-29T00:00", 4),
         ["03-29T03:00:00+02:00", "03-29T03:20:00+02:00", "03-29T03:40:00+02:00", "03-30T02:00:00+02:00"]
@@ -143,7 +143,7 @@ fn a_run_skipped_by_a_forward_change_happens_at_once() {
         runs("*/30 * * * *", "Europe/Berlin", "2026-03-29T01:00", 3),
         ["03-29T01:30:00+01:00", "03-29T03:00:00+02:00", "03-29T03:30:00+02:00"]
     );
-    // Midnight itself is missing.
+    // Midnight does not exist.
     assert_eq!(
         runs("@daily", "Asia/Beirut", "2026-03-28T12:00", 2),
         ["03-29T01:00:00+03:00", "03-30T00:00:00+03:00"]
@@ -152,7 +152,7 @@ fn a_run_skipped_by_a_forward_change_happens_at_once() {
 
 #[test]
 fn a_backward_change_repeats_no_time_of_day_but_intervals_continue() {
-    // 02:00 to 03:00 comes twice.
+    // 02:00 to 03:00 happens twice.
     assert_eq!(
         runs("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", 2),
         ["10-25T02:30:00+02:00", "10-26T02:30:00+01:00"]
@@ -175,7 +175,7 @@ fn nothing_comes_after_the_end_of_the_calendar() {
     assert!(daily.next_after("1969-07-20T20:17:00Z".parse().unwrap()).is_some());
 }
 
-/// One part of a field: `*` is the field's own affair.
+/// One part of a field; `*` is generated for the whole field.
 fn part(first: u8, last: u8, names: &'static [&'static str]) -> impl Strategy<Value = String> {
     let number = first..=last;
     let word = prop_oneof![3 => (first..=last).prop_map(|n| n.to_string()),
@@ -229,7 +229,7 @@ fn croner() -> CronParser {
 }
 
 proptest! {
-    /// In zones without shifts all crons agree.
+    /// In zones without clock changes all implementations agree.
     #[test]
     fn the_next_run_is_croners(pattern in pattern(), start in moment(), zone in select(&["UTC", "Asia/Kolkata"][..])) {
         let theirs = croner().parse(&pattern).unwrap();
@@ -256,8 +256,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// At changes of the clock: checks for each minute of three days whether the schedule runs, and for skipped
-    /// minutes whether it would have.
+    /// Around changes of the clock: checks for each minute of three days whether the schedule runs, and for skipped
+    /// minutes whether it would have run.
     #[test]
     fn each_minute_around_a_shift_is_as_documented(
         minutes in prop_oneof![Just("*/7"), Just("0"), Just("*/30"), Just("15,45")],
@@ -286,7 +286,7 @@ proptest! {
             let civil = zone_of(&ours).to_datetime(at);
             let usual = seen.saturating_add(1.minute());
             let mut left_out = usual;
-            // A second pass lasts until the clock shows a new time.
+            // A repeated hour lasts until the clock shows a new time.
             let mut runs = fits(civil) && (civil >= usual || interval);
             while left_out < civil {
                 runs |= fits(left_out);

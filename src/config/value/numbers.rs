@@ -10,7 +10,7 @@ use crate::spec::{Instances, validate::MAX_INSTANCES};
 
 pub(super) fn number(node: &Node) -> Option<f64> {
     match &node.value {
-        #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 every range is left anyway")]
+        #[expect(clippy::cast_precision_loss, reason = "no range includes numbers above 2^53")]
         Value::Integer(number) => Some(*number as f64),
         Value::Float(number) => Some(*number),
         Value::Text(text) => text.trim().parse().ok(),
@@ -38,7 +38,7 @@ pub(in crate::config) fn nearest_count(node: &Node, min: u32, max: u32) -> Optio
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "not below the range, and `as` ends at its limits"
+        reason = "not below the range, and `as` saturates"
     )]
     Some((number as u32).min(max))
 }
