@@ -21,7 +21,7 @@ use self::{
 use super::{
     apply,
     apply::Outcome,
-    decode, defaults,
+    defaults, deploy,
     draft::RuntimeDraft,
     effective::effective_entries,
     env_file,
@@ -123,7 +123,7 @@ impl Converter<'_> {
             text.push_str("\n[defaults]\n");
             push_app(&mut text, defaults, "defaults");
         }
-        let deploy = decode::deploy_environments(root);
+        let deploy = deploy::environments(root);
         for (number, node) in apps.iter().enumerate() {
             let mut app = self.app(node, number, at_root, bases);
             for (name, variables) in &deploy {

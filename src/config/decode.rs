@@ -12,6 +12,7 @@ use std::{
 use super::{
     apply::{self, Outcome, apply},
     defaults::{self, Defaults},
+    deploy,
     document::Document,
     draft::{Draft, RuntimeDraft},
     effective::effective_entries,
@@ -97,7 +98,7 @@ impl Decoder<'_> {
             .get(APPS)
             .or_else(|| if self.document.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
         let is_single_app = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
-        let deploy = deploy_environments(root);
+        let deploy = deploy::environments(root);
         // A variable overrides the main file. An included file is relative to the main file.
         let is_overridden =
             !self.is_included && matches!(self.document.base_origin, Some(Origin::Environment(_)));
@@ -464,20 +465,6 @@ impl Decoder<'_> {
     fn problem(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
         Problem::at(self.place(at), message)
     }
-}
-
-/// The variables in `deploy.<name>.env` at the root, by name. PM2 gives them to each app with `--env <name>`: they
-/// override `env`, and `env_<name>` overrides them. Values that are not scalars are left out.
-pub(super) fn deploy_environments(root: &Node) -> Vec<(&str, Vec<Entry>)> {
-    let targets = root.get("deploy").and_then(|deploy| deploy.node.entries()).unwrap_or_default();
-    let variables = |target: &'_ Entry| {
-        let entries = target.node.get("env")?.node.entries()?;
-        let is_scalar = |entry: &&Entry| {
-            !matches!(entry.node.value, Value::Null | Value::Broken | Value::List(_) | Value::Table(_))
-        };
-        Some(entries.iter().filter(is_scalar).cloned().collect())
-    };
-    targets.iter().filter_map(|target| Some((target.key.as_str(), variables(target)?))).collect()
 }
 
 /// The hint for a file without apps.

@@ -21,6 +21,7 @@ mod convert;
 mod cron;
 mod decode;
 mod defaults;
+mod deploy;
 mod differences;
 mod document;
 mod dotenv;
