@@ -33,8 +33,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 impl Machine {
     /// The online runs that have a memory limit.
     pub fn memory_limited(&self) -> impl Iterator<Item = (Run, MemoryLimit)> {
-        let settled = self.instances.values().filter(|it| it.is_current() && it.is_online());
-        settled.filter_map(|instance| Some((instance.run()?, instance.spec.max_memory?)))
+        let online = self.instances.values().filter(|it| it.is_current() && it.is_online());
+        online.filter_map(|instance| Some((instance.run()?, instance.spec.max_memory?)))
     }
 
     /// Whether the OOM guard is stopping a worker: until it is gone no other one is stopped.

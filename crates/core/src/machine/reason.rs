@@ -5,7 +5,7 @@
 //! - [`ReloadAbortReason`]: why a reload was aborted. It is about an application, not about a run.
 //! - [`StopReason`]: what a stop of the machine is a part of. It is not recorded. It decides whether the instance
 //!   drains and how the stop is logged, and a later stop replaces it. Several map to one exit reason, and some to none,
-//!   because they continue a stop that has one (`Replaced`, `Drained`); see [`StopReason::exit_reason`].
+//!   because they continue a stop that has one (`Replaced`, `Drained`); see `StopReason::exit_reason`.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -78,6 +78,26 @@ impl StopReason {
         }
     }
 
+    /// Whether another event has reported why the instance stops, so that its own stop is a detail.
+    pub(super) fn is_reported(self) -> bool {
+        match self {
+            Self::Shutdown | Self::Memory(_) | Self::Drained => true,
+            Self::Removed
+            | Self::Changed
+            | Self::Stopped
+            | Self::Deleted
+            | Self::ScaledDown
+            | Self::Restarted
+            | Self::FilesChanged
+            | Self::Schedule
+            | Self::Reloaded
+            | Self::Replaced
+            | Self::ReloadAborted
+            | Self::Unhealthy
+            | Self::NotDrained => false,
+        }
+    }
+
     /// The exit reason of a run that this stop ends. `None`: the run keeps the reason that it has.
     pub(super) fn exit_reason(self) -> Option<ExitReason> {
         match self {
@@ -99,6 +119,26 @@ impl StopReason {
             // A shutdown has no exit reason: the exit status is enough.
             | Self::Shutdown => None,
         }
+    }
+}
+
+/// `is restarted`, after the name of the instance.
+impl Display for StopReason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shutdown => "is stopped with everything",
+            Self::Removed | Self::ScaledDown | Self::Deleted => "is removed",
+            Self::Schedule => "is restarted by its schedule",
+            Self::Memory(_) => "exceeds its memory limit",
+            Self::Changed => "has changed",
+            Self::Stopped => "is stopped",
+            Self::Restarted | Self::Reloaded | Self::FilesChanged => "is restarted",
+            Self::Unhealthy => "is unhealthy",
+            Self::Replaced => "is replaced",
+            Self::ReloadAborted => "is part of an aborted reload",
+            Self::Drained => "has no connections left",
+            Self::NotDrained => "has not finished its connections",
+        })
     }
 }
 

@@ -54,23 +54,7 @@ impl Notice {
                 action: SignalUse::Forward,
                 ..
             } => Level::Debug,
-            EventData::Stopping { reason, .. } => match reason {
-                // Another event reports the cause.
-                StopReason::Shutdown | StopReason::Memory(_) | StopReason::Drained => Level::Debug,
-                StopReason::Removed
-                | StopReason::Changed
-                | StopReason::Stopped
-                | StopReason::Deleted
-                | StopReason::ScaledDown
-                | StopReason::Restarted
-                | StopReason::FilesChanged
-                | StopReason::Schedule
-                | StopReason::Reloaded
-                | StopReason::Replaced
-                | StopReason::ReloadAborted
-                | StopReason::Unhealthy
-                | StopReason::NotDrained => Level::Info,
-            },
+            EventData::Stopping { reason, .. } if reason.is_reported() => Level::Debug,
             EventData::Exited { ending, next, .. } => match next {
                 FollowUp::Errored { .. } => Level::Error,
                 FollowUp::Final if ending.code() != 0 => Level::Warn,
@@ -120,6 +104,7 @@ impl Notice {
             | EventData::Recovered { .. }
             | EventData::Healthy { .. }
             | EventData::Draining { .. }
+            | EventData::Stopping { .. }
             | EventData::Leftovers {}
             | EventData::RerunPending {}
             | EventData::Skipped { .. }

@@ -1,8 +1,9 @@
 //! Events: what the machine and the supervisor report, one type with a stable kind for each fact.
 //!
 //! A [`Notice`] has what has happened and its subject. The supervisor adds a number and a time: then it is an
-//! [`Event`], which is logged, kept and sent to clients. The wording, the level and the hint of each kind are here and
-//! nowhere else; log lines, the steps of a command and `procrun events` show the same.
+//! [`Event`], which is logged, kept and sent to clients. The message, the level and the hint of each kind are here and
+//! nowhere else; the texts of reasons and failures are the `Display` of their types. Log lines, the steps of a command
+//! and `procrun events` show the same.
 
 mod data;
 mod level;

@@ -63,17 +63,13 @@ impl Display for Notice {
             EventData::NotReady { failure } => write!(f, "{subject} {failure}"),
             EventData::Draining { reason, timeout } => {
                 let timeout = HumanDuration(*timeout);
-                write!(
-                    f,
-                    "{subject} {} and drains its connections, for at most {timeout}",
-                    stop_reason(*reason)
-                )
+                write!(f, "{subject} {reason} and drains its connections, for at most {timeout}")
             }
             EventData::Stopping { reason: StopReason::Shutdown, request } => {
                 write!(f, "{subject}: sending {request}")
             }
             EventData::Stopping { reason, request } => {
-                write!(f, "{subject} {}, sending {request}", stop_reason(*reason))
+                write!(f, "{subject} {reason}, sending {request}")
             }
             EventData::Exited { ending, cause, uptime, next, .. } => {
                 let end = EndText { ending, uptime: *uptime, cause: cause.as_ref() };
@@ -326,24 +322,6 @@ fn passed(probe: ProbeKind) -> &'static str {
     }
 }
 
-/// Why an instance stops, after its name.
-fn stop_reason(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::Shutdown => "is stopped with everything",
-        StopReason::Removed | StopReason::ScaledDown | StopReason::Deleted => "is removed",
-        StopReason::Schedule => "is restarted by its schedule",
-        StopReason::Memory(_) => "exceeds its memory limit",
-        StopReason::Changed => "has changed",
-        StopReason::Stopped => "is stopped",
-        StopReason::Restarted | StopReason::Reloaded | StopReason::FilesChanged => "is restarted",
-        StopReason::Unhealthy => "is unhealthy",
-        StopReason::Replaced => "is replaced",
-        StopReason::ReloadAborted => "is part of an aborted reload",
-        StopReason::Drained => "has no connections left",
-        StopReason::NotDrained => "has not finished its connections",
-    }
-}
-
 /// How a run ended: `exit 1, up 1.2 s (memory: ...)`.
 #[derive(Debug, Clone, Copy)]
 pub struct EndText<'a> {
@@ -412,7 +390,7 @@ impl Notice {
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match &self.data {
             EventData::Exited { cause, next, .. } => {
-                return end_hint(cause.as_ref(), *next).map(Cow::Borrowed);
+                return exit_hint(cause.as_ref(), *next).map(Cow::Borrowed);
             }
             EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { failure, .. }, .. } => {
                 reload_hint(failure)
@@ -460,7 +438,7 @@ impl Notice {
 }
 
 /// The next step after an exit, by its reason.
-fn end_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
+fn exit_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
     match (reason?, next) {
         (ExitReason::Uncaught(Uncaught::Rejection), _) => Some(
             "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and continues, \
