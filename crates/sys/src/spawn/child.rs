@@ -1,0 +1,212 @@
+//! The child's side of a start: sets itself up and executes the program. It makes only system calls.
+
+use std::{
+    ffi::{c_int, c_void},
+    io,
+    os::fd::RawFd,
+    ptr,
+    sync::{OnceLock, atomic::Ordering::SeqCst},
+};
+
+use nix::libc;
+
+use super::{
+    super::{accounts::Credentials, launch_slots, limits::Limits},
+    attempt::Attempt,
+    error::Stage,
+    launch::Launch,
+};
+
+/// What the child works with, in the parent's memory or in its copy of it.
+pub(super) struct Shared<'a> {
+    pub(super) launch: &'a Launch<'a>,
+    /// What becomes the standard streams.
+    pub(super) streams: [RawFd; 3],
+    /// The child shares the table of descriptors, and keeps those below this number.
+    pub(super) keeps_below: Option<RawFd>,
+    pub(super) argv: Vec<*const libc::c_char>,
+    pub(super) env: Vec<*const libc::c_char>,
+    /// What is handed to the child, and as which descriptor. None of the first is one of the second, so
+    /// that none is overwritten before its turn.
+    pub(super) handed: Vec<(RawFd, RawFd)>,
+    /// Where the child writes its process id; null where it need not know it.
+    pub(super) pid_texts: [*mut u8; 2],
+    pub(super) parent: u32,
+    /// The signals whose disposition the child sets to the default.
+    pub(super) signals: u64,
+    pub(super) attempt: Attempt,
+}
+
+/// The child's part: sets itself up and executes the program, or leaves a note and exits.
+pub(super) extern "C" fn run(shared: *mut c_void) -> c_int {
+    // SAFETY: `spawn_in` passes a valid pointer, and does not touch what is there meanwhile.
+    let shared = unsafe { &*shared.cast::<Shared<'_>>() };
+    // SAFETY: this is the child, and all signals are blocked.
+    let stage = unsafe { set_up_and_exec(shared) };
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    let note = shared.attempt.note;
+    note.errno.store(errno, SeqCst);
+    note.stage.store(u32::from(stage.number()) + 1, SeqCst);
+    // SAFETY: takes an integer and never returns; runs no exit handlers of procrun's.
+    unsafe { libc::_exit(127) }
+}
+
+/// Returns the step that failed, with `errno` set.
+///
+/// # Safety
+/// Only in the child, with all signals blocked.
+unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
+    let launch = shared.launch;
+    // SAFETY: every call is a plain system call with valid pointers that outlive it.
+    unsafe {
+        if let Some(end) = shared.keeps_below
+            && !launch_slots::keep_below(end)
+        {
+            return Stage::Streams;
+        }
+        if launch.cgroup.is_some_and(|cgroup| cgroup.is_hidden) {
+            // Before the change of user. Where it fails, the program sees the path of its cgroup.
+            libc::unshare(libc::CLONE_NEWCGROUP);
+        }
+        if libc::setsid() < 0 {
+            return Stage::Streams;
+        }
+        for (from, to) in shared.streams.into_iter().zip(0..) {
+            if libc::dup2(from, to) < 0 {
+                return Stage::Streams;
+            }
+        }
+        for (from, to) in &shared.handed {
+            if libc::dup2(*from, *to) < 0 {
+                return Stage::Streams;
+            }
+        }
+        for text in shared.pid_texts {
+            if !text.is_null() {
+                write_decimal(libc::getpid().cast_unsigned(), text);
+            }
+        }
+        let limit = libc::rlimit { rlim_cur: launch.open_files.soft, rlim_max: launch.open_files.hard };
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        if let Some(mark) = launch.mark {
+            set_mark(mark);
+        }
+        if let Some(part) = launch.limits.and_then(Limits::apply) {
+            return Stage::Limits(part);
+        }
+        if let Some(credentials) = launch.credentials
+            && !become_user(credentials)
+        {
+            return Stage::Credentials;
+        }
+        if libc::chdir(launch.cwd.as_ptr()) < 0 {
+            return Stage::Chdir;
+        }
+        // After the change of user, which clears it; one by the program itself (setpriv, su) clears it, too. The parent may have died before it was set.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid().cast_unsigned() != shared.parent {
+            libc::_exit(127);
+        }
+        if let Some(part) = launch.limits.and_then(Limits::give_up_privileges) {
+            return Stage::Limits(part);
+        }
+        default_signals(shared.signals);
+        if shared.attempt.is_given_up() {
+            libc::_exit(127);
+        }
+        libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
+    }
+    Stage::Exec
+}
+
+/// Sets the soft limit of file locks. Where the hard one is below the mark, there is no mark: to take part
+/// of a limit away from a program is worse.
+///
+/// # Safety
+/// As [`set_up_and_exec`].
+unsafe fn set_mark(mark: u64) {
+    let mut locks = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `locks` is a valid place for the limit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_LOCKS, &raw mut locks) } == 0 && mark <= locks.rlim_max {
+        locks.rlim_cur = mark;
+        // SAFETY: as above. A sandbox may refuse it; the other witnesses remain.
+        unsafe { libc::setrlimit(libc::RLIMIT_LOCKS, &raw const locks) };
+    }
+}
+
+/// The digits of a number. What comes after them is zero already.
+///
+/// # Safety
+/// `to` has room for ten bytes, which nothing else uses meanwhile.
+unsafe fn write_decimal(number: u32, to: *mut u8) {
+    let length = number.checked_ilog10().unwrap_or(0) + 1;
+    for place in 0..length {
+        let digit = number / 10_u32.pow(length - 1 - place) % 10;
+        // SAFETY: fewer than ten bytes from the start; the number of a place fits everywhere.
+        unsafe { to.add(place as usize).write(b'0' + u8::try_from(digit).unwrap_or(0)) };
+    }
+}
+
+/// By bare system calls: glibc's wrappers change the ids of all threads of the *parent*.
+///
+/// # Safety
+/// As [`set_up_and_exec`].
+unsafe fn become_user(credentials: &Credentials) -> bool {
+    let Credentials { uid, gid, groups, .. } = credentials;
+    // SAFETY: the list of groups is valid for its length.
+    let groups = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    // Without the right to set groups a process may still be exactly who it is.
+    // SAFETY: reads the process's own id.
+    let already = unsafe { libc::getuid() } == *uid;
+    if groups < 0 && !already {
+        return false;
+    }
+    // SAFETY: takes integers.
+    let group_set = unsafe { libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) } == 0;
+    // SAFETY: takes integers.
+    group_set && unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) } == 0
+}
+
+/// Every signal, as a set of bits: bit 0 is signal 1.
+pub(super) const ALL_SIGNALS: u64 = u64::MAX;
+
+/// The signals that this process ignores, as a set of bits. procrun ignores none itself after its first start.
+pub(super) fn ignored_signals() -> u64 {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED
+        .get_or_init(|| (1..=64).filter(|number| is_ignored(*number)).fold(0, |all, it| all | 1 << (it - 1)))
+}
+
+fn is_ignored(number: c_int) -> bool {
+    let mut action = [0_u64; 8];
+    let nothing = ptr::null::<u64>();
+    // SAFETY: `action` is larger than the kernel's own sigaction, whose first word is the handler.
+    let result = unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, number, nothing, action.as_mut_ptr(), size_of::<u64>())
+    };
+    result == 0 && action[0] == libc::SIG_IGN as u64
+}
+
+/// Default dispositions for these signals, then none blocked: what a program expects to find.
+///
+/// By bare system calls, because glibc's wrapper refuses the two signals it keeps for itself, and
+/// a caller may have ignored those too.
+///
+/// # Safety
+/// As [`set_up_and_exec`].
+unsafe fn default_signals(signals: u64) {
+    // The kernel's own sigaction has at most these many words on any architecture; all zero is
+    // SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 8];
+    let mask_size = size_of::<u64>();
+    for number in (1..=64).filter(|number| signals >> (number - 1) & 1 == 1) {
+        // Refused for SIGKILL and SIGSTOP, which cannot be changed.
+        // SAFETY: `default` is large enough, and no old action is asked for.
+        unsafe {
+            let nothing = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), nothing, mask_size)
+        };
+    }
+    let none = nix::sys::signal::SigSet::empty();
+    let _ = none.thread_set_mask();
+}
