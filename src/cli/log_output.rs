@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::EX_USAGE,
     control::{Answer, Edge, LogLine},
-    logs::{Kind, Line, View},
+    logs::{Line, StreamKind, View},
 };
 
 /// PM2's default.
@@ -60,11 +60,11 @@ impl Output {
             let at = lines.first().map_or(0, |line| line.at);
             let bytes = text.as_bytes();
             let (begin, end) = (Edge::Line, Edge::Line);
-            let line = Line { id: None, name: "procrun", kind: Kind::Err, at, bytes, begin, end };
+            let line = Line { id: None, name: "procrun", kind: StreamKind::Err, at, bytes, begin, end };
             self.view.line(line, &mut self.bytes);
         }
         for line in lines {
-            let kind = if line.err { Kind::Err } else { Kind::Out };
+            let kind = if line.err { StreamKind::Err } else { StreamKind::Out };
             let LogLine { id, at, .. } = *line;
             let (begin, end) = (line.begin, line.end);
             let line = Line { id, name: &line.name, kind, at, bytes: line.text.as_bytes(), begin, end };

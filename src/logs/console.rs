@@ -1,27 +1,21 @@
 //! procrun's stdout and stderr, behind one shared buffer.
 //!
 //! Writes wait until the stream accepts data: this back-pressure slows the workers when the reader stops. While
-//! stdout is blocked, procrun's own lines still go to stderr, ahead of worker lines that wait behind stdout. Only
-//! then does the order of lines on stderr differ from the order in which they were handed over. Behind a blocked
-//! stderr nothing overtakes: stdout waits too. A reader that has closed the stream is reported once, and its lines
+//! stdout is blocked, procrun's own lines still go to stderr, ahead of worker lines that wait for stdout. Only then
+//! the order of lines on stderr differs from the order in which they arrived. While stderr is blocked, no line
+//! overtakes: stdout waits too. A reader that has closed the stream is reported once, and its lines
 //! are dropped from then on. procrun never switches to the other stream within a line.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use super::{
-    files::OwnStreams,
-    format::{Kind, PerKind, Put},
+    files::ConsoleIdentities,
     mailbox::Mailbox,
-    output::End,
-    own_lines::{OwnLine, Reports},
+    output::{ConsoleStream, Progress},
+    own_line::{OwnLine, Reports},
     own_log_writer::OwnLogWriter,
+    put::Put,
+    stream_kind::{PerStream, StreamKind},
 };
 use crate::{spec::RuntimeLog, sys::pages::Pages};
 
@@ -33,26 +27,16 @@ const LINE_OVERHEAD: usize = 256;
 pub(super) struct Console {
     buffer: Pages,
     len: usize,
-    /// Maximum number of buffered bytes since the last [`Console::take_most`].
-    most: usize,
+    /// Maximum number of buffered bytes since the last [`Console::take_peak`].
+    peak: usize,
     /// The stream that the buffered bytes are for.
-    target: Kind,
-    ends: PerKind<End>,
+    target: StreamKind,
+    streams: PerStream<ConsoleStream>,
     own_writer: OwnLogWriter,
-    /// Whether own lines may overtake: stderr leads to another place than stdout, so no line can be torn.
-    apart: bool,
+    /// Whether own lines may overtake: stderr and stdout are different files, so no line can be torn.
+    may_overtake: bool,
     reports: Reports,
     progress: Progress,
-}
-
-/// Counts written bytes, so that a shutdown can see whether a slow reader still reads.
-#[derive(Debug)]
-pub(super) struct Progress(Arc<AtomicU64>);
-
-impl Progress {
-    pub(super) fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
-    }
 }
 
 impl Console {
@@ -62,28 +46,29 @@ impl Console {
         err: OwnedFd,
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Self> {
-        let ends = PerKind { out: End::new(out, "stdout"), err: End::new(err, "stderr") };
+        let streams =
+            PerStream { out: ConsoleStream::new(out, "stdout"), err: ConsoleStream::new(err, "stderr") };
         Ok(Self {
             buffer: Pages::new(BUFFER)?,
             len: 0,
-            most: 0,
-            target: Kind::Out,
-            apart: !ends.out.may_mix_with(&ends.err),
-            ends,
-            progress: Progress(mailbox.progress.clone()),
+            peak: 0,
+            target: StreamKind::Out,
+            may_overtake: !streams.out.may_mix_with(&streams.err),
+            streams,
+            progress: Progress::new(mailbox.progress.clone()),
             own_writer: OwnLogWriter::new(log, mailbox),
             reports: Reports::default(),
         })
     }
 
     /// Whether lines on this stream may have colours.
-    pub(super) fn coloured(&self, kind: Kind) -> bool {
-        self.ends.of(kind).coloured
+    pub(super) fn coloured(&self, kind: StreamKind) -> bool {
+        self.streams.of(kind).coloured
     }
 
     /// Device and inode of both streams: a log file may be one of them.
-    pub(super) fn streams(&self) -> OwnStreams {
-        [self.ends.out.identity(), self.ends.err.identity()]
+    pub(super) fn identities(&self) -> ConsoleIdentities {
+        [self.streams.out.identity(), self.streams.err.identity()]
     }
 
     /// Pads the labels of own lines to this width from now on.
@@ -93,11 +78,11 @@ impl Console {
 
     /// Begins a line of about `len` bytes for this stream.
     #[inline]
-    pub(super) fn begin(&mut self, kind: Kind, len: usize) {
+    pub(super) fn begin(&mut self, kind: StreamKind, len: usize) {
         if self.target != kind || self.len + len > self.buffer.len() {
             self.write();
             self.target = kind;
-            if kind == Kind::Err {
+            if kind == StreamKind::Err {
                 self.put_pending();
             }
         }
@@ -106,8 +91,8 @@ impl Console {
     /// Appends one of procrun's own lines.
     pub(super) fn own(&mut self, line: &OwnLine) {
         // It counts as pending while earlier lines are written: a blocked stdout does not hold it up.
-        self.own_writer.say(line, self.ends.err.coloured);
-        self.begin(Kind::Err, line.message.len() + LINE_OVERHEAD);
+        self.own_writer.append(line, self.streams.err.coloured);
+        self.begin(StreamKind::Err, line.message.len() + LINE_OVERHEAD);
         self.put_pending();
     }
 
@@ -120,8 +105,8 @@ impl Console {
     pub(super) fn flush(&mut self) {
         self.write();
         if !self.own_writer.pending.is_empty() {
-            // What stderr did not accept while stdout was blocked.
-            self.begin(Kind::Err, 0);
+            // Own lines that stderr did not accept while stdout was blocked.
+            self.begin(StreamKind::Err, 0);
             self.write();
         }
     }
@@ -130,18 +115,18 @@ impl Console {
         if self.len == 0 {
             return;
         }
-        let Self { own_writer, reports, progress, ends: PerKind { out, err }, .. } = self;
+        let Self { own_writer, reports, progress, streams: PerStream { out, err }, .. } = self;
         let bytes = &self.buffer[..self.len];
         match self.target {
-            Kind::Out if self.apart => {
+            StreamKind::Out if self.may_overtake => {
                 out.write(bytes, reports, progress, |fd, reports| {
                     own_writer.wait(fd, err, reports, progress);
                 });
             }
-            Kind::Out => out.write(bytes, reports, progress, |fd, _| own_writer.wait_in_order(fd)),
-            Kind::Err => err.write(bytes, reports, progress, |fd, _| own_writer.wait_in_order(fd)),
+            StreamKind::Out => out.write(bytes, reports, progress, |fd, _| own_writer.wait_in_order(fd)),
+            StreamKind::Err => err.write(bytes, reports, progress, |fd, _| own_writer.wait_in_order(fd)),
         }
-        self.most = self.most.max(self.len);
+        self.peak = self.peak.max(self.len);
         self.len = 0;
     }
 
@@ -152,8 +137,8 @@ impl Console {
 
     /// Adds unreported losses to the next reports, and retries a stream that refused.
     pub(super) fn report_losses(&mut self) {
-        for kind in Kind::BOTH {
-            self.ends.of_mut(kind).report_losses(&mut self.reports);
+        for kind in StreamKind::BOTH {
+            self.streams.of_mut(kind).report_losses(&mut self.reports);
         }
     }
 
@@ -163,8 +148,8 @@ impl Console {
     }
 
     /// The maximum number of buffered bytes since the last call.
-    pub(super) fn take_most(&mut self) -> usize {
-        std::mem::take(&mut self.most)
+    pub(super) fn take_peak(&mut self) -> usize {
+        std::mem::take(&mut self.peak)
     }
 
     /// Frees the buffer until the next line.
@@ -178,15 +163,15 @@ impl Put for Console {
     fn put(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         loop {
-            let room = &mut self.buffer[self.len..];
-            if let Some(room) = room.get_mut(..rest.len()) {
-                room.copy_from_slice(rest);
+            let free = &mut self.buffer[self.len..];
+            if let Some(free) = free.get_mut(..rest.len()) {
+                free.copy_from_slice(rest);
                 self.len += rest.len();
                 return;
             }
             // A line that is longer than the buffer.
-            let (now, later) = rest.split_at(room.len());
-            room.copy_from_slice(now);
+            let (now, later) = rest.split_at(free.len());
+            free.copy_from_slice(now);
             self.len += now.len();
             self.write();
             rest = later;

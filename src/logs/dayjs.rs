@@ -100,7 +100,7 @@ enum Token {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Token(Token),
-    Text(String),
+    Literal(String),
 }
 
 /// A parsed pattern.
@@ -111,35 +111,35 @@ impl Pattern {
     /// Parses a pattern.
     pub(super) fn new(pattern: &str) -> Self {
         let mut parts = Vec::new();
-        let mut text = String::new();
+        let mut literal = String::new();
         let mut rest = pattern;
         while let Some(next) = rest.chars().next() {
             match TOKENS.iter().find(|(name, _)| rest.starts_with(name)) {
                 Some((_, Token::Bracket)) => {
                     // As in day.js: brackets without an end or without content are plain text.
                     if let Some(end) = rest.find(']').filter(|end| *end > 1) {
-                        text.push_str(&rest[1..end]);
+                        literal.push_str(&rest[1..end]);
                         rest = &rest[end + 1..];
                     } else {
-                        text.push('[');
+                        literal.push('[');
                         rest = &rest[1..];
                     }
                 }
                 Some((name, token)) => {
-                    if !text.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut text)));
+                    if !literal.is_empty() {
+                        parts.push(Part::Literal(std::mem::take(&mut literal)));
                     }
                     parts.push(Part::Token(*token));
                     rest = &rest[name.len()..];
                 }
                 None => {
-                    text.push(next);
+                    literal.push(next);
                     rest = &rest[next.len_utf8()..];
                 }
             }
         }
-        if !text.is_empty() {
-            parts.push(Part::Text(text));
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
         }
         Self(parts)
     }
@@ -149,7 +149,7 @@ impl Pattern {
         let time = Timestamp::from_millisecond(millis).unwrap_or_default().to_zoned(zone.clone());
         for part in &self.0 {
             match part {
-                Part::Text(text) => to.push_str(text),
+                Part::Literal(text) => to.push_str(text),
                 Part::Token(token) => write_token(*token, &time, to),
             }
         }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zone_shifts_the_day_and_shows_in_the_offset() {
+    fn the_time_zone_changes_the_day_and_the_offset() {
         let newfoundland = TimeZone::fixed(Offset::from_seconds(-12_600).unwrap());
         assert_eq!(
             format("ddd YYYY-MM-DD hh:mm A Z ZZ", &newfoundland),

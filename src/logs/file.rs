@@ -19,15 +19,15 @@ use tracing::Level;
 
 use super::{
     file_spec::FileSpec,
-    own_lines::Reports,
+    own_line::Reports,
     rotate::Chain,
     write::{Losses, lines, write_all},
 };
 use crate::sys::file_rights::FileRights;
 
-/// Interval of two comparisons of the path with the open file while there are lines to write, and pause before a
-/// file that refused is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The interval of comparisons of the path with the open file while there are lines to write, and the pause before
+/// a file that refused lines is tried again.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -67,7 +67,7 @@ impl LogFile {
             spec,
             chain,
             open: None,
-            check_at: now + PAUSE,
+            check_at: now + CHECK_INTERVAL,
             refusing: None,
             unrotated: None,
             losses: Losses::default(),
@@ -100,7 +100,7 @@ impl LogFile {
         }
         if now >= self.check_at {
             self.check();
-            self.check_at = now + PAUSE;
+            self.check_at = now + CHECK_INTERVAL;
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -221,9 +221,9 @@ impl LogFile {
         if let Err(error) = self.chain.rotate() {
             if self.unrotated.is_none() {
                 let path = self.spec.path.display();
-                reports.push(Level::ERROR, format!("cannot rotate {path}: {error}; it grows on"));
+                reports.push(Level::ERROR, format!("cannot rotate {path}: {error}; it keeps growing"));
             }
-            self.unrotated = Some(now + PAUSE);
+            self.unrotated = Some(now + CHECK_INTERVAL);
             return;
         }
         self.unrotated = None;
@@ -231,7 +231,7 @@ impl LogFile {
         self.losses.torn = false;
         if let Err(error) = self.chain.compress() {
             let path = self.spec.path.display();
-            reports.push(Level::WARN, format!("cannot compress the older files of {path}: {error}"));
+            reports.push(Level::WARN, format!("cannot compress the rotated files of {path}: {error}"));
         }
     }
 
@@ -251,7 +251,7 @@ impl LogFile {
                 ),
             );
         }
-        self.refusing = Some(now + PAUSE);
+        self.refusing = Some(now + CHECK_INTERVAL);
     }
 }
 

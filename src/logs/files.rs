@@ -1,7 +1,7 @@
 //! The open log files: one for each path, however many instances write to it.
 //!
-//! Lines of the stream that is being read gather here and go to its files together. The buffer never holds lines
-//! of two streams at once.
+//! The lines of the stream that is being read are buffered here and written to its files together. The buffer
+//! never holds lines of two streams at once.
 
 use std::{
     fs, io,
@@ -14,49 +14,50 @@ use std::{
 use memchr::memchr_iter;
 use tracing::Level;
 
-use super::frame::{Edge, Piece};
 use super::{
     file::LogFile,
     file_spec::FileSpec,
-    format::{Kind, Put},
-    offload::{Late, Offload},
-    own_lines::Reports,
+    frame::{Edge, Piece},
+    offload::{Offload, Unfinished},
+    own_line::Reports,
+    put::Put,
     rotate::Chain,
+    stream_kind::StreamKind,
     write::lines,
 };
 use crate::spec::NO_FILE;
 
-/// Gathered bytes above which they are written.
-const GATHER: usize = 128 * 1024;
+/// Number of buffered bytes above which they are written.
+const BUFFERED: usize = 128 * 1024;
 
 /// The files of one stream, as indices in [`Files`]: its own, and the combined one.
 pub(super) type Slots = [Option<usize>; 2];
 
 /// One of the streams that are read.
-pub(super) type Stream = (u32, Kind);
+pub(super) type Stream = (u32, StreamKind);
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
     slots: Vec<Option<Shared>>,
-    gathered: Vec<u8>,
-    /// The stream of the gathered lines.
+    buffer: Vec<u8>,
+    /// The stream of the buffered lines.
     stream: Option<Stream>,
-    /// Whether they begin with the continuation of a line after a pause.
+    /// Whether the buffered lines begin with the continuation of a line after a pause.
     continues: bool,
     /// Chains of closed files whose older files are still being compressed. A file that opens the path again must
     /// not disturb them.
     retired: Vec<Chain>,
-    /// Paths that were already reported as leading to the console.
-    said: Vec<PathBuf>,
+    /// Paths that were reported as leading to the console.
+    reported: Vec<PathBuf>,
     reports: Reports,
     offload: Offload,
-    streams: OwnStreams,
+    console: ConsoleIdentities,
 }
 
 #[derive(Debug)]
 struct Shared {
     spec: FileSpec,
-    place: Place,
+    state: State,
     users: u32,
     /// The stream that has paused within the last line of the file.
     unfinished: Option<Stream>,
@@ -70,10 +71,10 @@ struct Shared {
 
 /// The state of a file.
 #[derive(Debug)]
-enum Place {
-    Here(Box<LogFile>),
+enum State {
+    Open(Box<LogFile>),
     /// In an operation that has not returned. If its result never arrives, the file is opened again.
-    Away(Receiver<Done>),
+    InOperation(Receiver<OperationResult>),
     /// Not opened yet, because no thread was left for it.
     Closed,
     /// One of procrun's own streams, stdout or stderr: not written to.
@@ -82,7 +83,7 @@ enum Place {
 
 /// The result of an operation.
 #[derive(Debug)]
-struct Done {
+struct OperationResult {
     opened: Opened,
     bytes: Vec<u8>,
     reports: Reports,
@@ -96,46 +97,63 @@ enum Opened {
 }
 
 /// Device and inode of procrun's own streams, with their names.
-pub(super) type OwnStreams = [(Option<(u64, u64)>, &'static str); 2];
+pub(super) type ConsoleIdentities = [(Option<(u64, u64)>, &'static str); 2];
 
-fn open(spec: FileSpec, streams: OwnStreams, earlier: Option<&Chain>, now: Instant) -> Done {
+fn open(
+    spec: FileSpec,
+    console: ConsoleIdentities,
+    earlier: Option<&Chain>,
+    now: Instant,
+) -> OperationResult {
     let mut reports = Reports::default();
     let found = fs::metadata(&spec.path).ok().map(|found| (found.dev(), found.ino()));
-    let stream = streams.into_iter().find(|(identity, _)| found.is_some() && *identity == found);
+    let stream = console.into_iter().find(|(identity, _)| found.is_some() && *identity == found);
     let opened = match stream {
         Some((_, name)) => Opened::Console(name),
         None => Opened::File(Box::new(LogFile::new(spec, earlier, now, &mut reports))),
     };
-    Done { opened, bytes: Vec::new(), reports, result: Ok(()) }
+    OperationResult { opened, bytes: Vec::new(), reports, result: Ok(()) }
 }
 
-/// Appends lines of a stream; `first`: ends the line of another stream before.
-fn append(mut file: Box<LogFile>, first: bool, bytes: Vec<u8>, from: usize, now: Instant) -> Done {
+/// Appends lines of a stream. With `ends_other`, it first ends the line of another stream.
+fn append(
+    mut file: Box<LogFile>,
+    ends_other: bool,
+    bytes: Vec<u8>,
+    from: usize,
+    now: Instant,
+) -> OperationResult {
     let mut reports = Reports::default();
-    if first {
+    if ends_other {
         file.write(b"\n", now, &mut reports);
     }
     if from < bytes.len() {
         file.write(&bytes[from..], now, &mut reports);
     }
-    Done { opened: Opened::File(file), bytes, reports, result: Ok(()) }
+    OperationResult { opened: Opened::File(file), bytes, reports, result: Ok(()) }
 }
 
 impl Files {
     /// The file of this specification, opened if its path is not open yet. The latest limits apply: when a new
-    /// version of an application has other limits, its old version still writes to the file. `/dev/null` is not a
-    /// file, nor is one of procrun's own streams: every line is there already, and a second open file would tear
-    /// lines.
-    pub(super) fn acquire(&mut self, spec: &FileSpec, streams: OwnStreams, now: Instant) -> Option<usize> {
+    /// version of an application has other limits, its old version still writes to the file. `None` for
+    /// `/dev/null`, and for one of procrun's own streams: every line is written there already, and a second open file
+    /// would tear lines.
+    pub(super) fn acquire(
+        &mut self,
+        spec: &FileSpec,
+        console: ConsoleIdentities,
+        now: Instant,
+    ) -> Option<usize> {
         if spec.path == Path::new(NO_FILE) {
             return None;
         }
-        let same = |slot: &Option<Shared>| slot.as_ref().is_some_and(|it| it.spec.path == spec.path);
-        if let Some(at) = self.slots.iter().position(same) {
+        let has_path =
+            |slot: &Option<Shared>| slot.as_ref().is_some_and(|shared| shared.spec.path == spec.path);
+        if let Some(at) = self.slots.iter().position(has_path) {
             if let Some(shared) = &mut self.slots[at] {
                 shared.users += 1;
                 shared.spec.clone_from(spec);
-                if let Place::Here(file) = &mut shared.place {
+                if let State::Open(file) = &mut shared.state {
                     file.limit(spec);
                 }
             }
@@ -143,7 +161,7 @@ impl Files {
         }
         let shared = Shared {
             spec: spec.clone(),
-            place: Place::Closed,
+            state: State::Closed,
             users: 1,
             unfinished: None,
             device: None,
@@ -155,92 +173,93 @@ impl Files {
             self.slots.len() - 1
         });
         self.slots[at] = Some(shared);
-        self.streams = streams;
-        self.is_here(at, now);
-        if matches!(&self.slots[at], Some(Shared { place: Place::Console, .. })) {
+        self.console = console;
+        self.ensure_open(at, now);
+        if matches!(&self.slots[at], Some(Shared { state: State::Console, .. })) {
             self.slots[at] = None;
             return None;
         }
         Some(at)
     }
 
-    /// Whether the file can be written to now. Opens it, and takes it back from an operation that has ended.
-    fn is_here(&mut self, at: usize, now: Instant) -> bool {
+    /// Whether the file can be written to now. Opens it if necessary, and accepts the result of an operation that has
+    /// ended.
+    fn ensure_open(&mut self, at: usize, now: Instant) -> bool {
         let Some(shared) = &mut self.slots[at] else { return false };
-        match &shared.place {
-            Place::Here(_) | Place::Closed => {}
-            Place::Console => return false,
-            Place::Away(back) => match back.try_recv() {
-                Ok(done) => self.take_back(at, done),
+        match &shared.state {
+            State::Open(_) | State::Closed => {}
+            State::Console => return false,
+            State::InOperation(result) => match result.try_recv() {
+                Ok(result) => self.accept_result(at, result),
                 Err(TryRecvError::Empty) => return false,
                 // The operation has panicked.
-                Err(TryRecvError::Disconnected) => shared.place = Place::Closed,
+                Err(TryRecvError::Disconnected) => shared.state = State::Closed,
             },
         }
         let device = self.slots[at].as_ref().and_then(|shared| shared.device);
         let is_stuck = |other: &Shared| {
-            device.is_some() && other.device == device && matches!(other.place, Place::Away(_))
+            device.is_some() && other.device == device && matches!(other.state, State::InOperation(_))
         };
         if self.slots.iter().flatten().any(is_stuck) {
-            self.does_not_answer(at);
+            self.report_no_answer(at);
             return false;
         }
         let Some(shared) = &self.slots[at] else { return false };
-        if matches!(shared.place, Place::Closed) {
+        if matches!(shared.state, State::Closed) {
             self.retired.retain(Chain::is_busy);
             let earlier = self.retired.iter().find(|chain| chain.path() == shared.spec.path).cloned();
-            let (spec, streams) = (shared.spec.clone(), self.streams);
-            self.operate(at, move || open(spec, streams, earlier.as_ref(), now));
+            let (spec, console) = (shared.spec.clone(), self.console);
+            self.operate(at, move || open(spec, console, earlier.as_ref(), now));
         }
-        matches!(&self.slots[at], Some(Shared { place: Place::Here(_), .. }))
+        matches!(&self.slots[at], Some(Shared { state: State::Open(_), .. }))
     }
 
     /// Runs an operation on the file. `None`: it has not returned in time.
     fn operate(
         &mut self,
         at: usize,
-        operation: impl FnOnce() -> Done + Send + 'static,
+        operation: impl FnOnce() -> OperationResult + Send + 'static,
     ) -> Option<io::Result<()>> {
         match self.offload.run(operation) {
-            Ok(mut done) => {
-                let result = std::mem::replace(&mut done.result, Ok(()));
-                self.take_back(at, done);
+            Ok(mut ended) => {
+                let result = std::mem::replace(&mut ended.result, Ok(()));
+                self.accept_result(at, ended);
                 return Some(result);
             }
-            Err(Late::Pending(back)) => {
+            Err(Unfinished::Pending(result)) => {
                 if let Some(shared) = &mut self.slots[at] {
-                    shared.place = Place::Away(back);
+                    shared.state = State::InOperation(result);
                 }
             }
-            Err(Late::Untried) => {}
+            Err(Unfinished::Untried) => {}
         }
-        self.does_not_answer(at);
+        self.report_no_answer(at);
         None
     }
 
-    fn take_back(&mut self, at: usize, done: Done) {
-        let Done { opened, mut bytes, reports, result: _ } = done;
+    fn accept_result(&mut self, at: usize, ended: OperationResult) {
+        let OperationResult { opened, mut bytes, reports, result: _ } = ended;
         self.reports.append(reports);
-        if self.gathered.is_empty() && self.gathered.capacity() < bytes.capacity() {
+        if self.buffer.is_empty() && self.buffer.capacity() < bytes.capacity() {
             bytes.clear();
-            self.gathered = bytes;
+            self.buffer = bytes;
         }
         let Some(shared) = &mut self.slots[at] else { return };
         match opened {
             Opened::File(mut file) => {
                 file.limit(&shared.spec);
                 shared.device = file.device().or(shared.device);
-                shared.place = Place::Here(file);
+                shared.state = State::Open(file);
             }
             Opened::Console(stream) => {
-                shared.place = Place::Console;
-                if !self.said.contains(&shared.spec.path) {
+                shared.state = State::Console;
+                if !self.reported.contains(&shared.spec.path) {
                     let path = shared.spec.path.display();
                     let message = format!(
                         "the log file {path} is procrun's own {stream}: not opened, stdout and stderr have every line already"
                     );
                     self.reports.push(Level::INFO, message);
-                    self.said.push(shared.spec.path.clone());
+                    self.reported.push(shared.spec.path.clone());
                 }
             }
         }
@@ -250,7 +269,7 @@ impl Files {
         }
     }
 
-    fn does_not_answer(&mut self, at: usize) {
+    fn report_no_answer(&mut self, at: usize) {
         if let Some(shared) = &mut self.slots[at]
             && !std::mem::replace(&mut shared.is_reported, true)
         {
@@ -265,10 +284,10 @@ impl Files {
     /// Moves the file out for an operation.
     fn take(&mut self, at: usize) -> Option<Box<LogFile>> {
         let shared = self.slots[at].as_mut()?;
-        match std::mem::replace(&mut shared.place, Place::Closed) {
-            Place::Here(file) => Some(file),
+        match std::mem::replace(&mut shared.state, State::Closed) {
+            State::Open(file) => Some(file),
             other => {
-                shared.place = other;
+                shared.state = other;
                 None
             }
         }
@@ -276,15 +295,15 @@ impl Files {
 
     /// Empties the file. Failures are added to `failed`.
     pub(super) fn empty(&mut self, at: usize, now: Instant, failed: &mut Vec<String>) {
-        let here = self.is_here(at, now).then(|| self.take(at)).flatten();
+        let file = self.ensure_open(at, now).then(|| self.take(at)).flatten();
         let Some(shared) = &mut self.slots[at] else { return };
         let path = shared.spec.path.display().to_string();
-        let result = match here {
+        let result = match file {
             Some(mut file) => {
                 shared.unfinished = None;
                 self.operate(at, move || {
                     let result = file.empty(now);
-                    Done {
+                    OperationResult {
                         opened: Opened::File(file),
                         bytes: Vec::new(),
                         reports: Reports::default(),
@@ -308,7 +327,7 @@ impl Files {
         if shared.users > 0 {
             return;
         }
-        let Some(Shared { place: Place::Here(file), .. }) = self.slots[at].take() else { return };
+        let Some(Shared { state: State::Open(file), .. }) = self.slots[at].take() else { return };
         let chain = self.offload.run(move || {
             let mut reports = Reports::default();
             (file.close(&mut reports), reports)
@@ -330,18 +349,18 @@ impl Files {
         now: Instant,
     ) -> Option<Vec<u8>> {
         let count = memchr_iter(b'\n', &bytes).count() as u64;
-        let file = if self.is_here(at, now) { self.take(at) } else { None };
+        let file = if self.ensure_open(at, now) { self.take(at) } else { None };
         let Some(shared) = &mut self.slots[at] else { return Some(bytes) };
         let Some(file) = file else {
-            if !matches!(shared.place, Place::Console) {
+            if !matches!(shared.state, State::Console) {
                 shared.lost += count;
             }
             return Some(bytes);
         };
-        let goes_on = continues && shared.unfinished.is_some() && shared.unfinished == by;
-        let ends_other = shared.unfinished.take().is_some() && !goes_on;
-        // Another stream has ended the line already, and its continuation is nothing but an end.
-        let from = usize::from(continues && !goes_on && bytes.starts_with(b"\n"));
+        let is_continued = continues && shared.unfinished.is_some() && shared.unfinished == by;
+        let ends_other = shared.unfinished.take().is_some() && !is_continued;
+        // Another stream has ended the line already, and the continuation is only the end of the line.
+        let from = usize::from(continues && !is_continued && bytes.starts_with(b"\n"));
         if from < bytes.len() {
             shared.unfinished = by.filter(|_| bytes.last() != Some(&b'\n'));
         }
@@ -355,33 +374,33 @@ impl Files {
 
     /// The buffer for this piece of the present stream.
     pub(super) fn line(&mut self, stream: Stream, piece: Piece<'_>) -> &mut impl Put {
-        if self.gathered.is_empty() {
+        if self.buffer.is_empty() {
             self.stream = Some(stream);
             self.continues = piece.begin == Edge::Pause;
         }
-        &mut self.gathered
+        &mut self.buffer
     }
 
-    /// Whether enough lines have gathered to write them.
+    /// Whether the buffer is to be written.
     pub(super) fn is_full(&self) -> bool {
-        self.gathered.len() >= GATHER
+        self.buffer.len() >= BUFFERED
     }
 
-    /// Writes the gathered lines to the files of their stream.
+    /// Writes the buffered lines to the files of their stream.
     pub(super) fn flush(&mut self, to: Slots, now: Instant) {
-        if self.gathered.is_empty() {
+        if self.buffer.is_empty() {
             return;
         }
         let (stream, continues) = (self.stream, self.continues);
         let mut targets = to.into_iter().flatten().peekable();
-        let mut gathered = Some(std::mem::take(&mut self.gathered));
-        while let (Some(at), Some(bytes)) = (targets.next(), gathered.take()) {
-            gathered = targets.peek().map(|_| bytes.clone());
+        let mut buffered = Some(std::mem::take(&mut self.buffer));
+        while let (Some(at), Some(bytes)) = (targets.next(), buffered.take()) {
+            buffered = targets.peek().map(|_| bytes.clone());
             if let Some(mut unused) = self.write(at, bytes, stream, continues, now)
-                && gathered.is_none()
+                && buffered.is_none()
             {
                 unused.clear();
-                self.gathered = unused;
+                self.buffer = unused;
             }
         }
     }
@@ -392,8 +411,8 @@ impl Files {
     }
 
     /// Discards the buffered lines.
-    pub(super) fn drop_gathered(&mut self) {
-        self.gathered.clear();
+    pub(super) fn drop_buffered(&mut self) {
+        self.buffer.clear();
     }
 
     /// Ends the compression of closed files, at this time at the latest.
@@ -411,8 +430,8 @@ impl Files {
         std::mem::take(&mut self.reports)
     }
 
-    /// Frees the memory of gathered lines.
+    /// Frees the memory of the buffer.
     pub(super) fn shrink(&mut self) {
-        self.gathered = Vec::new();
+        self.buffer = Vec::new();
     }
 }

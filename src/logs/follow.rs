@@ -2,7 +2,7 @@
 //!
 //! A follower has no queue of its own: it remembers how far it has read in the recent lines, which are bounded.
 //! A slow follower learns how many lines it has missed. A follower delays neither a worker nor the pump, and reads
-//! at most [`RATE`] batches and [`BYTES`] a second.
+//! at most [`MAX_BATCHES`] batches and [`MAX_BYTES`] a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,157 +11,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::frame::Edge;
-use super::{
-    format::Kind,
-    history::{History, Source},
-    ring::{About, Entry},
-};
+use super::{batch::Batch, filter::Filter, history::History};
 
 /// Maximum number of batches a second for all followers together.
-const RATE: u32 = 200;
+const MAX_BATCHES: u32 = 200;
 /// Maximum number of bytes a second for all followers, all of it for a single one. This bounds the cost of
 /// following, however fast a worker writes.
-const BYTES: u32 = 6 * 1024 * 1024;
+const MAX_BYTES: u32 = 6 * 1024 * 1024;
 /// The minimum interval between two batches of a follower.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// Selects lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter {
-    /// Instances by PM2's `pm_id`. If `names` is empty too: all.
-    pub ids: Vec<u32>,
-    /// Applications by name, including instances that are added later.
-    pub names: Vec<String>,
-    /// Whether stdout of workers is included.
-    pub out: bool,
-    /// Whether stderr of workers is included.
-    pub err: bool,
-    /// procrun's own lines, which count as stderr.
-    pub own: OwnLines,
-}
-
-/// Selects procrun's own lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OwnLines {
-    /// No own lines.
-    #[default]
-    None,
-    /// Own lines about the instances and applications of the filter.
-    About,
-    /// All own lines, whatever the rest of the filter is.
-    All,
-}
-
-impl Default for Filter {
-    /// All output of workers.
-    fn default() -> Self {
-        Self { ids: Vec::new(), names: Vec::new(), out: true, err: true, own: OwnLines::None }
-    }
-}
-
-impl Filter {
-    pub(super) fn takes(&self, source: Source, name: &str) -> bool {
-        match source {
-            None => self.own != OwnLines::None,
-            Some(id) => {
-                self.ids.is_empty() && self.names.is_empty()
-                    || self.ids.contains(&id)
-                    || self.names.iter().any(|wanted| wanted == name)
-            }
-        }
-    }
-
-    pub(super) fn takes_entry(&self, source: Source, entry: &Entry) -> bool {
-        self.takes_line(source, entry.kind, entry.about)
-    }
-
-    /// Whether a line is included, given that its source is.
-    pub(super) fn takes_line(&self, source: Source, kind: Kind, about: About) -> bool {
-        let is_wanted_stream = match kind {
-            Kind::Out => self.out,
-            Kind::Err => self.err,
-        };
-        is_wanted_stream && (source.is_some() || self.own == OwnLines::All || self.is_about(about))
-    }
-
-    fn is_about(&self, about: About) -> bool {
-        self.ids.iter().any(|id| about.is_instance(*id)) || self.names.iter().any(|name| about.is_app(name))
-    }
-}
-
-/// A line, or a piece of a line that is longer than 256 KiB or whose writer paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// PM2's `pm_id` of the instance; `None`: procrun itself.
-    pub id: Option<u32>,
-    /// The name of the application.
-    pub name: &'a str,
-    /// The stream it was written to.
-    pub kind: Kind,
-    /// When it was read, in milliseconds since 1970.
-    pub at: i64,
-    /// The bytes as they were written, without `\n`; not necessarily UTF-8.
-    pub bytes: &'a [u8],
-    /// What precedes it in its line.
-    pub begin: Edge,
-    /// What follows it in its line.
-    pub end: Edge,
-}
-
-/// Lines in the order in which they were read.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// The number of lines before these that were dropped before the follower read them.
-    pub missed: u64,
-    bytes: Vec<u8>,
-    parts: Vec<Part>,
-}
-
-#[derive(Debug)]
-struct Part {
-    id: Source,
-    name: Arc<str>,
-    kind: Kind,
-    at: i64,
-    begin: Edge,
-    end: Edge,
-    /// End of its bytes, after the `\n` of its last line.
-    stop: usize,
-}
-
-impl Batch {
-    pub(super) fn new(missed: u64) -> Self {
-        Self { missed, bytes: Vec::new(), parts: Vec::new() }
-    }
-
-    pub(super) fn push(&mut self, id: Source, name: &Arc<str>, entry: &Entry, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        let Entry { kind, at, begin, end, .. } = *entry;
-        let stop = self.bytes.len();
-        self.parts.push(Part { id, name: name.clone(), kind, at, begin, end, stop });
-    }
-
-    pub(super) fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.missed == 0
-    }
-
-    /// The lines, oldest first.
-    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut from = 0;
-        self.parts.iter().flat_map(move |part| {
-            let bytes = &self.bytes[from..part.stop];
-            from = part.stop;
-            let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
-            let Part { id, kind, at, begin, end, .. } = *part;
-            lines.map(move |bytes| Line { id, name: &part.name, kind, at, bytes, begin, end })
-        })
-    }
-}
+const MIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads the lines of a [`Filter`]: the existing ones, then new ones, each once. Missed lines are counted.
 #[derive(Debug)]
@@ -190,7 +48,7 @@ impl Follower {
     pub async fn next(&mut self) -> Batch {
         loop {
             if let Some((last, size)) = self.last {
-                sleep_until(last + pause(self.history.viewers(), size)).await;
+                sleep_until(last + pause(self.history.followers(), size)).await;
             }
             if let Some(batch) = self.history.take(self.id, u64::MAX, true) {
                 self.last = Some((Instant::now(), batch.size()));
@@ -206,7 +64,9 @@ fn pause(followers: usize, size: usize) -> Duration {
     let followers = u32::try_from(followers).unwrap_or(u32::MAX);
     let all = |each: Duration| each.saturating_mul(followers);
     let size = u32::try_from(size).unwrap_or(u32::MAX);
-    PAUSE.max(all(Duration::from_secs(1) / RATE)).max(all(Duration::from_secs(size.into()) / BYTES))
+    MIN_PAUSE
+        .max(all(Duration::from_secs(1) / MAX_BATCHES))
+        .max(all(Duration::from_secs(size.into()) / MAX_BYTES))
 }
 
 impl Drop for Follower {
@@ -225,13 +85,16 @@ mod tests {
             for size in [1_u32, 1000, 128 * 1024, 400 * 1024] {
                 let pause = pause(followers.try_into().unwrap(), size.try_into().unwrap());
                 let batches = f64::from(followers) / pause.as_secs_f64();
-                assert!(batches <= f64::from(RATE) * 1.001, "{followers} followers, {size} bytes: {batches}");
                 assert!(
-                    batches * f64::from(size) <= 1.1 * f64::from(BYTES),
+                    batches <= f64::from(MAX_BATCHES) * 1.001,
+                    "{followers} followers, {size} bytes: {batches}"
+                );
+                assert!(
+                    batches * f64::from(size) <= 1.1 * f64::from(MAX_BYTES),
                     "{followers} followers, {size} bytes"
                 );
             }
         }
-        assert_eq!(pause(1, 1000), PAUSE, "who reads little hears soon");
+        assert_eq!(pause(1, 1000), MIN_PAUSE, "a single follower of few lines has the shortest pause");
     }
 }

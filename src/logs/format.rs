@@ -2,8 +2,12 @@
 //!
 //! Pure: bytes in, bytes out. It reads neither the clock nor a file.
 
-use super::frame::{Edge, Piece};
-use super::json::{self, Key, Object};
+use super::{
+    frame::{Edge, Piece},
+    json::{self, Key, Object},
+    put::Put,
+    stream_kind::StreamKind,
+};
 use crate::shown;
 
 /// The label of procrun's own lines.
@@ -12,78 +16,14 @@ pub(super) const OWN_NAME: &str = "procrun";
 /// Maximum width of the label column, however long the name of an application is.
 const MAX_COLUMNS: usize = 1024;
 
-/// A destination for bytes.
-pub(super) trait Put {
-    /// Appends all of them.
-    fn put(&mut self, bytes: &[u8]);
-}
-
-impl Put for Vec<u8> {
-    fn put(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
-    }
-}
-
-/// One of a worker's two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// stdout.
-    Out,
-    /// stderr.
-    Err,
-}
-
-impl Kind {
-    pub(super) const BOTH: [Self; 2] = [Self::Out, Self::Err];
-
-    /// PM2's word in a JSON record.
-    fn json_type(self) -> &'static [u8] {
-        match self {
-            Self::Out => b"out",
-            Self::Err => b"err",
-        }
-    }
-
-    /// PM2's word under `--format`.
-    fn key_value_type(self) -> &'static [u8] {
-        match self {
-            Self::Out => b"out",
-            Self::Err => b"error",
-        }
-    }
-}
-
-/// One value for each stream of a worker, or for stdout and stderr of procrun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct PerKind<T> {
-    pub(super) out: T,
-    pub(super) err: T,
-}
-
-impl<T> PerKind<T> {
-    pub(super) fn of(&self, kind: Kind) -> &T {
-        match kind {
-            Kind::Out => &self.out,
-            Kind::Err => &self.err,
-        }
-    }
-
-    pub(super) fn of_mut(&mut self, kind: Kind) -> &mut T {
-        match kind {
-            Kind::Out => &mut self.out,
-            Kind::Err => &mut self.err,
-        }
-    }
-}
-
 /// `id|name`, the label before each line of an instance. A name may be any string, so control characters are
 /// escaped.
 pub(super) fn label(id: u32, name: &str) -> String {
     format!("{id}|{}", shown::printable(name))
 }
 
-/// The column before a line: the label padded to this width, and `
-/// `.
+/// The column before a line: the label padded to this width, and `|`
+/// between spaces.
 pub(super) fn prefix(label: &str, columns: usize, colour: Option<u8>) -> Box<[u8]> {
     // Not by the formatter: it counts characters, of which some take two columns or none, and panics for a width
     // of more than 65,535.
@@ -163,13 +103,19 @@ pub(super) fn stamp(stamp: &[u8], to: &mut impl Put) {
 }
 
 /// `timestamp=… app=main id=0 type=out message=…`, as PM2's `--format` prints it.
-pub(super) fn key_value(who: &Identity, kind: Kind, stamp: &[u8], piece: Piece<'_>, to: &mut impl Put) {
+pub(super) fn key_value(
+    identity: &Identity,
+    kind: StreamKind,
+    stamp: &[u8],
+    piece: Piece<'_>,
+    to: &mut impl Put,
+) {
     to.put(b"timestamp=");
     logfmt(stamp, to);
     to.put(b" app=");
-    logfmt(who.name.as_bytes(), to);
+    logfmt(identity.name.as_bytes(), to);
     to.put(b" id=");
-    to.put(who.digits.as_bytes());
+    to.put(identity.digits.as_bytes());
     to.put(b" type=");
     to.put(kind.key_value_type());
     to.put(b" message=");
@@ -192,8 +138,8 @@ pub(super) fn logfmt(value: &[u8], to: &mut impl Put) {
 /// `timestamp`, `type`, `process_id` and `app_name` that it lacks; a `message` is not added, because the object is
 /// the message. Each piece of a line except the last has `"partial":true`.
 pub(super) fn record(
-    who: &Identity,
-    kind: Kind,
+    identity: &Identity,
+    kind: StreamKind,
     stamp: &[u8],
     piece: Piece<'_>,
     merge: bool,
@@ -203,7 +149,7 @@ pub(super) fn record(
     let ends = piece.end == Edge::Line;
     let line = if ends { piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes) } else { piece.bytes };
     if let Some(object) = (merge && piece.is_whole()).then(|| Object::read(line)).flatten() {
-        return merged(who, kind, stamp, line, object, to);
+        return merged(identity, kind, stamp, line, object, to);
     }
     to.put(b"{\"message\":\"");
     json::escape(line, to);
@@ -212,21 +158,28 @@ pub(super) fn record(
     to.put(b"\",\"type\":\"");
     to.put(kind.json_type());
     to.put(b"\",\"process_id\":");
-    to.put(who.digits.as_bytes());
+    to.put(identity.digits.as_bytes());
     to.put(b",\"app_name\":\"");
-    json::escape(who.name.as_bytes(), to);
+    json::escape(identity.name.as_bytes(), to);
     to.put(if ends { b"\"}\n" } else { b"\",\"partial\":true}\n" });
 }
 
-fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object, to: &mut impl Put) {
+fn merged(
+    identity: &Identity,
+    kind: StreamKind,
+    stamp: &[u8],
+    line: &[u8],
+    object: Object,
+    to: &mut impl Put,
+) {
     let line = line.trim_ascii();
     to.put(line.strip_suffix(b"}").unwrap_or(line));
     let mut comma = !object.is_empty();
     let fields: [(Key, &[u8], &[u8], bool); 4] = [
         (Key::Timestamp, b"timestamp", stamp, true),
         (Key::Type, b"type", kind.json_type(), true),
-        (Key::ProcessId, b"process_id", who.digits.as_bytes(), false),
-        (Key::AppName, b"app_name", who.name.as_bytes(), true),
+        (Key::ProcessId, b"process_id", identity.digits.as_bytes(), false),
+        (Key::AppName, b"app_name", identity.name.as_bytes(), true),
     ];
     for (key, name, value, quoted) in fields {
         if object.has(key) {
@@ -248,7 +201,7 @@ fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object,
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Edge, Identity, Kind, Piece, file_text, key_value, prefix, record, text};
+    use super::{Edge, Identity, Piece, StreamKind, file_text, key_value, prefix, record, text};
 
     fn whole(bytes: &[u8]) -> Piece<'_> {
         Piece::whole(bytes)
@@ -264,8 +217,10 @@ mod tests {
 
     #[test]
     fn a_record_is_pm2s() {
-        let who = Identity::new(3, "ma\"in");
-        let line = string(|to| record(&who, Kind::Err, STAMP, whole(b"h\xe9 \"x\"\r"), false, to));
+        let identity = Identity::new(3, "ma\"in");
+        let line = string(|to| {
+            record(&identity, StreamKind::Err, STAMP, whole(b"h\xe9 \"x\"\r"), false, to);
+        });
         assert_eq!(
             line,
             "{\"message\":\"h\\\\xe9 \\\"x\\\"\",\"timestamp\":\"2026-01-01T00:00:00.000Z\",\
@@ -276,9 +231,10 @@ mod tests {
 
     #[test]
     fn a_json_line_is_merged_and_overwrites_nothing() {
-        let who = Identity::new(0, "main");
+        let identity = Identity::new(0, "main");
         let merge = |line: &str| -> Value {
-            let text = string(|to| record(&who, Kind::Out, STAMP, whole(line.as_bytes()), true, to));
+            let text =
+                string(|to| record(&identity, StreamKind::Out, STAMP, whole(line.as_bytes()), true, to));
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
         };
         let stamp = "2026-01-01T00:00:00.000Z";
@@ -308,8 +264,8 @@ mod tests {
         ] {
             assert_eq!(string(|to| text(piece(begin, end), to)), on_console);
             assert_eq!(string(|to| file_text(piece(begin, end), to)), in_file);
-            let who = Identity::new(0, "main");
-            let line = string(|to| record(&who, Kind::Out, STAMP, piece(begin, end), true, to));
+            let identity = Identity::new(0, "main");
+            let line = string(|to| record(&identity, StreamKind::Out, STAMP, piece(begin, end), true, to));
             let partial = serde_json::from_str::<Value>(&line).unwrap().get("partial").cloned();
             assert_eq!(partial, (end != Line).then_some(json!(true)), "each but the last one");
         }
@@ -318,7 +274,13 @@ mod tests {
     #[test]
     fn key_value_is_pm2s() {
         let line = string(|to| {
-            key_value(&Identity::new(0, "main"), Kind::Err, b"2026-01-01-00:00:00+0000", whole(b"a b"), to);
+            key_value(
+                &Identity::new(0, "main"),
+                StreamKind::Err,
+                b"2026-01-01-00:00:00+0000",
+                whole(b"a b"),
+                to,
+            );
         });
         assert_eq!(line, "timestamp=2026-01-01-00:00:00+0000 app=main id=0 type=error message=a b\n");
     }

@@ -1,4 +1,4 @@
-//! Bytes from a pipe → lines, whatever the pieces they arrive in.
+//! Bytes from a pipe → lines, independent of the chunks in which the bytes arrive.
 //!
 //! A line ends in `\n`; everything else, a `\r` before it and bytes that are not UTF-8 included, belongs to the
 //! line. A line longer than the limit is passed on in [`Piece`]s, so memory stays bounded even for a line of a
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// A line longer than this many bytes is forwarded in pieces.
 pub const MAX_LINE: usize = 256 * 1024;
 
-/// The boundary before or behind a piece.
+/// The boundary before or after a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Edge {
@@ -32,7 +32,7 @@ pub struct Piece<'a> {
     pub bytes: &'a [u8],
     /// The boundary before it.
     pub begin: Edge,
-    /// The boundary behind it.
+    /// The boundary after it.
     pub end: Edge,
 }
 
@@ -215,7 +215,7 @@ mod tests {
         let mut before = Edge::Line;
         for (bytes, begin, end) in pieces {
             assert!(!bytes.contains(&b'\n'));
-            assert_eq!(*begin, before, "the edge behind a piece is the one before the next");
+            assert_eq!(*begin, before, "the edge after a piece is the edge before the next one");
             before = *end;
             joined.extend_from_slice(bytes);
             if *end == Edge::Line {

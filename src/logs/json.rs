@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::format::Put;
+use super::put::Put;
 
 /// Appends `bytes` as the inside of a JSON string.
 pub(super) fn escape(bytes: &[u8], to: &mut impl Put) {
@@ -58,7 +58,7 @@ pub(super) enum Key {
     ProcessId = 4,
     AppName = 8,
     /// Any other key.
-    Foreign = 0,
+    Other = 0,
 }
 
 /// The keys of PM2's record that an application's own JSON object has at its top level.
@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Key {
                     "type" => Key::Type,
                     "process_id" => Key::ProcessId,
                     "app_name" => Key::AppName,
-                    _ => Key::Foreign,
+                    _ => Key::Other,
                 })
             }
         }
@@ -163,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_stay_readable() {
+    fn bytes_that_are_not_utf8_stay_readable() {
         let back: String = serde_json::from_slice(&quoted(b"a\xff\x00\xc3")).unwrap();
         assert_eq!(back, "a\\xff\0\\xc3");
     }
 
     #[test]
-    fn an_object_is_known_by_its_own_keys_only() {
+    fn only_the_keys_at_the_top_level_count() {
         let object = Object::read(br#" {"a":{"type":1},"app_name":"x","t\u0079pe":2} "#).unwrap();
         assert!(object.has(Key::AppName) && object.has(Key::Type));
         assert!(!object.has(Key::Timestamp) && !object.has(Key::ProcessId));

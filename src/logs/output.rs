@@ -1,4 +1,4 @@
-//! One of procrun's two streams: where its bytes go, and which were lost.
+//! One of procrun's two streams, stdout or stderr, and the lines that it has lost.
 //!
 //! A pipe or a terminal is opened a second time, so that writing to it can be non-blocking without a change to
 //! the inherited descriptor, which other processes may share. Where that is not possible, the inherited one is
@@ -12,6 +12,10 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     },
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,22 +27,35 @@ use nix::{
 use tracing::Level;
 
 use super::{
-    console::Progress,
-    own_lines::Reports,
+    own_line::Reports,
     write::{Losses, lines, write_all},
 };
 
 /// Pause before a stream that refuses (a full disk behind it) is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The requested capacity of pipes at procrun's own stdout and stderr, in bytes.
-const WANTED: i32 = 512 * 1024;
+const PIPE_CAPACITY: i32 = 512 * 1024;
 /// Bytes that a writable pipe accepts without blocking.
-const READY: usize = 4096;
+const WRITABLE_BYTES: usize = 4096;
 /// The device number of `/dev/ptmx`: opening it again gives another terminal.
-const NEW_TERMINAL: u64 = 5 << 8 | 2;
+const PTMX: u64 = 5 << 8 | 2;
+
+/// Counts written bytes, so that a shutdown can see whether a slow reader still reads.
+#[derive(Debug)]
+pub(super) struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    pub(super) fn new(bytes: Arc<AtomicU64>) -> Self {
+        Self(bytes)
+    }
+
+    fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct ConsoleStream {
     file: File,
     name: &'static str,
     /// Whether its lines may have colours.
@@ -47,7 +64,7 @@ pub(super) struct End {
     identity: Option<(u64, u64)>,
     terminal: bool,
     /// Whether a write never blocks.
-    at_once: bool,
+    is_nonblocking: bool,
     state: State,
     losses: Losses,
 }
@@ -63,28 +80,28 @@ enum State {
     Closed,
 }
 
-impl End {
+impl ConsoleStream {
     pub(super) fn new(fd: OwnedFd, name: &'static str) -> Self {
         let inherited = File::from(fd);
         let terminal = inherited.is_terminal();
         let found = inherited.metadata().ok();
         let identity = found.as_ref().map(|found| (found.dev(), found.ino()));
         if found.as_ref().is_some_and(|found| found.file_type().is_fifo()) {
-            widen(&inherited);
+            enlarge(&inherited);
         }
-        let (is_file, again) = found.map_or((false, false), |found| {
-            let waits = found.file_type().is_fifo() || terminal && found.rdev() != NEW_TERMINAL;
-            (found.is_file(), waits)
+        let (is_file, may_block) = found.map_or((false, false), |found| {
+            let may_block = found.file_type().is_fifo() || terminal && found.rdev() != PTMX;
+            (found.is_file(), may_block)
         });
-        let own = again.then(|| open_again(&inherited)).flatten();
-        let at_once = is_file || own.is_some();
+        let own = may_block.then(|| reopen(&inherited)).flatten();
+        let is_nonblocking = is_file || own.is_some();
         Self {
             file: own.unwrap_or(inherited),
             name,
-            coloured: wants_colour(terminal),
+            coloured: is_coloured(terminal),
             identity,
             terminal,
-            at_once,
+            is_nonblocking,
             state: State::Open,
             losses: Losses::default(),
         }
@@ -101,15 +118,15 @@ impl End {
         self.identity.is_none() || self.identity == other.identity || (self.terminal && other.terminal)
     }
 
-    /// Writes `bytes`, which continue the last ones. `full` waits when the stream is not writable.
+    /// Writes `bytes`, which continue the last ones. `on_full` waits when the stream is not writable.
     pub(super) fn write(
         &mut self,
         bytes: &[u8],
         reports: &mut Reports,
         progress: &Progress,
-        mut full: impl FnMut(BorrowedFd<'_>, &mut Reports),
+        mut on_full: impl FnMut(BorrowedFd<'_>, &mut Reports),
     ) {
-        if !self.takes(bytes) {
+        if !self.accepts(bytes) {
             return;
         }
         let file = &self.file;
@@ -120,7 +137,7 @@ impl End {
                 bytes,
                 |count| progress.add(count),
                 || {
-                    full(file.as_fd(), reports);
+                    on_full(file.as_fd(), reports);
                     Ok(())
                 },
             )
@@ -129,17 +146,17 @@ impl End {
             .map_err(|cut| (0, cut.errno))
             .and_then(|()| step(bytes).map_err(|cut| (cut.written, cut.errno)));
         match result {
-            Ok(()) => self.has_taken(reports),
+            Ok(()) => self.on_written(reports),
             Err((written, errno)) => {
                 self.losses.count(bytes, written);
-                self.has_failed(errno, reports);
+                self.on_error(errno, reports);
             }
         }
     }
 
     /// Writes what is possible without waiting and leaves the rest; nothing if the stream refuses.
     pub(super) fn write_now(&mut self, bytes: &mut Vec<u8>, reports: &mut Reports, progress: &Progress) {
-        if !self.takes(bytes) {
+        if !self.accepts(bytes) {
             return bytes.clear();
         }
         if self.losses.torn {
@@ -148,25 +165,25 @@ impl End {
         }
         while !bytes.is_empty() {
             let mut part = &bytes[..];
-            if !self.at_once {
-                let mut room = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
-                if poll(&mut room, PollTimeout::ZERO) != Ok(1) {
+            if !self.is_nonblocking {
+                let mut writable = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+                if poll(&mut writable, PollTimeout::ZERO) != Ok(1) {
                     return;
                 }
-                part = &part[..part.len().min(READY)];
+                part = &part[..part.len().min(WRITABLE_BYTES)];
             }
             let result =
                 write_all(self.file.as_fd(), part, |count| progress.add(count), || Err(Errno::EAGAIN));
             let written = result.map_or_else(|cut| cut.written, |()| part.len());
             match result.map_err(|cut| cut.errno) {
-                Ok(()) => self.has_taken(reports),
+                Ok(()) => self.on_written(reports),
                 Err(Errno::EAGAIN) => {
                     bytes.drain(..written);
                     return;
                 }
                 Err(errno) => {
                     self.losses.count(bytes, written);
-                    self.has_failed(errno, reports);
+                    self.on_error(errno, reports);
                     return bytes.clear();
                 }
             }
@@ -174,18 +191,18 @@ impl End {
         }
     }
 
-    /// Reports unreported losses; the next write is tried in any case.
+    /// Reports unreported losses; the next write is attempted in any case.
     pub(super) fn report_losses(&mut self, reports: &mut Reports) {
         if matches!(self.state, State::Refusing { .. }) {
             self.state = State::Open;
             let lost = lines(std::mem::take(&mut self.losses.lines));
-            reports.push(Level::WARN, format!("{} did not take {lost}", self.name));
+            reports.push(Level::WARN, format!("{} did not accept {lost}", self.name));
         }
     }
 
-    /// Whether a write should be tried; otherwise counts the lines as lost.
+    /// Whether a write should be attempted; otherwise counts the lines as lost.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn takes(&mut self, bytes: &[u8]) -> bool {
+    fn accepts(&mut self, bytes: &[u8]) -> bool {
         match self.state {
             State::Refusing { until } if Instant::now() < until => {
                 self.losses.count(bytes, 0);
@@ -196,17 +213,17 @@ impl End {
         }
     }
 
-    fn has_taken(&mut self, reports: &mut Reports) {
+    fn on_written(&mut self, reports: &mut Reports) {
         self.losses.torn = false;
         if matches!(self.state, State::Refusing { .. }) {
             self.state = State::Open;
             let lost = lines(std::mem::take(&mut self.losses.lines));
-            reports.push(Level::WARN, format!("{} takes lines again, {lost} lost", self.name));
+            reports.push(Level::WARN, format!("{} is writable again, {lost} lost", self.name));
         }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn has_failed(&mut self, errno: Errno, reports: &mut Reports) {
+    fn on_error(&mut self, errno: Errno, reports: &mut Reports) {
         // EIO: the terminal is gone. For a file or a device it may be temporary.
         if matches!(errno, Errno::EPIPE | Errno::EBADF) || errno == Errno::EIO && self.terminal {
             self.state = State::Closed;
@@ -222,40 +239,40 @@ impl End {
                 format!("cannot write to {}: {errno}; its lines are lost until it can be written", self.name),
             );
         }
-        self.state = State::Refusing { until: Instant::now() + RETRY };
+        self.state = State::Refusing { until: Instant::now() + RETRY_PAUSE };
     }
 }
 
-impl AsFd for End {
+impl AsFd for ConsoleStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
 /// Enlarges a pipe of the default 64 KiB: each time it is full, the pump and its reader wait for each other. If
-/// the kernel refuses, there is more waiting and nothing else.
-fn widen(pipe: &File) {
-    if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < WANTED) {
-        let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(WANTED));
+/// the kernel refuses, they only wait more often.
+fn enlarge(pipe: &File) {
+    if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < PIPE_CAPACITY) {
+        let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_CAPACITY));
     }
 }
 
 /// Another open file of the same pipe or terminal, non-blocking. `None` without `/proc`, without the permission to
 /// open it, and for a pipe without a reader.
-fn open_again(file: &File) -> Option<File> {
+fn reopen(file: &File) -> Option<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     OpenOptions::new().write(true).custom_flags(flags.bits()).open(path).ok()
 }
 
 /// Waits until the descriptor is writable, or has an error, which the next write reports.
-pub(super) fn wait_for_room(fd: BorrowedFd<'_>) {
+pub(super) fn wait_until_writable(fd: BorrowedFd<'_>) {
     // EINTR: the write is simply tried again.
     let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE);
 }
 
-/// Only on a terminal and unless `NO_COLOR` is set; `CLICOLOR_FORCE` overrides both.
-fn wants_colour(terminal: bool) -> bool {
+/// Whether lines have colours: on a terminal, unless `NO_COLOR` is set; `CLICOLOR_FORCE` overrides both rules.
+fn is_coloured(terminal: bool) -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
     forced || (terminal && !set("NO_COLOR"))

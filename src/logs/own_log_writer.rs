@@ -11,18 +11,18 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    console::Progress,
     dayjs,
-    mailbox::{Mailbox, Message},
-    output::{End, wait_for_room},
-    own_lines::{OwnLine, Reports},
+    mailbox::Mailbox,
+    message::Message,
+    output::{ConsoleStream, Progress, wait_until_writable},
+    own_line::{OwnLine, Reports},
     stamp::{StampId, Stamps},
 };
 use crate::spec::{LogStyle, RuntimeLog};
 
-/// Own lines overtake when nothing was written for this time, in milliseconds: a slow reader sees everything in
+/// Own lines overtake after this time without a write, in milliseconds: a reader that is only slow gets all lines in
 /// order.
-const PATIENCE: u8 = 100;
+const OVERTAKE_AFTER_MS: u8 = 100;
 
 #[derive(Debug)]
 pub(super) struct OwnLogWriter {
@@ -47,9 +47,9 @@ impl OwnLogWriter {
         Self { mailbox, style: log.style, stamps, stamp, key_value_stamp, width: 0, pending }
     }
 
-    /// Appends the line in the chosen form to what is pending, and to the recent lines.
-    pub(super) fn say(&mut self, line: &OwnLine, coloured: bool) {
-        line.keep(&self.mailbox.history);
+    /// Appends the line in the chosen form to the pending bytes, and to the recent lines.
+    pub(super) fn append(&mut self, line: &OwnLine, coloured: bool) {
+        line.keep_in(&self.mailbox.history);
         let Self { stamps, pending, .. } = self;
         match self.style {
             LogStyle::Prefix | LogStyle::Raw => {
@@ -66,13 +66,13 @@ impl OwnLogWriter {
     pub(super) fn wait(
         &mut self,
         out: BorrowedFd<'_>,
-        err: &mut End,
+        err: &mut ConsoleStream,
         reports: &mut Reports,
         progress: &Progress,
     ) {
-        let room = || PollFd::new(out, PollFlags::POLLOUT);
+        let writable = || PollFd::new(out, PollFlags::POLLOUT);
         // EINTR does not occur in a thread that has all signals blocked; it would only shorten the wait.
-        if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
+        if poll(&mut [writable()], OVERTAKE_AFTER_MS).is_ok_and(|ready| ready > 0) {
             return;
         }
         self.mailbox.set_blocked(true);
@@ -84,7 +84,7 @@ impl OwnLogWriter {
             } else {
                 PollFd::new(err.as_fd(), PollFlags::POLLOUT)
             };
-            let mut either = [room(), other];
+            let mut either = [writable(), other];
             // Whatever the result is, the next check shows what has changed.
             let _ = poll(&mut either, PollTimeout::NONE);
             if either[0].any() == Some(true) {
@@ -97,17 +97,17 @@ impl OwnLogWriter {
 
     /// As [`Self::wait`], where own lines cannot overtake.
     pub(super) fn wait_in_order(&self, out: BorrowedFd<'_>) {
-        let room = || PollFd::new(out, PollFlags::POLLOUT);
-        if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
+        let writable = || PollFd::new(out, PollFlags::POLLOUT);
+        if poll(&mut [writable()], OVERTAKE_AFTER_MS).is_ok_and(|ready| ready > 0) {
             return;
         }
         self.mailbox.set_blocked(true);
-        wait_for_room(out);
+        wait_until_writable(out);
         self.mailbox.set_blocked(false);
     }
 
     /// Writes own lines as long as `err` accepts them without blocking.
-    fn overtake(&mut self, err: &mut End, reports: &mut Reports, progress: &Progress) {
+    fn overtake(&mut self, err: &mut ConsoleStream, reports: &mut Reports, progress: &Progress) {
         loop {
             if !self.pending.is_empty() {
                 err.write_now(&mut self.pending, reports, progress);
@@ -116,8 +116,8 @@ impl OwnLogWriter {
                 }
             }
             match self.mailbox.receive_own() {
-                Some(Message::Own(line)) => self.say(&line, err.coloured),
-                Some(Message::Dropped(count)) => self.say(&OwnLine::dropped(count), err.coloured),
+                Some(Message::Own(line)) => self.append(&line, err.coloured),
+                Some(Message::Dropped(count)) => self.append(&OwnLine::dropped(count), err.coloured),
                 _ => return,
             }
         }

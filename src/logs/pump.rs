@@ -5,6 +5,8 @@
 //! their full pipes, the supervisor not at all. Only procrun's own lines overtake a blocked stdout. It makes no
 //! decision about a process.
 
+mod messages;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -25,28 +27,28 @@ use nix::{
     },
     unistd::read,
 };
-use tracing::Level;
 
-use super::frame::{Framer, MAX_LINE, Piece};
 use super::{
-    Label,
     file_spec::FileSpec,
-    format::{self, Kind, PerKind},
+    frame::{Framer, MAX_LINE, Piece},
     input::{INPUT, Input},
-    mailbox::{Addition, Mailbox, Message},
-    own_lines::OwnLine,
-    pauses::{Part, Pauses},
+    mailbox::Mailbox,
+    partial_lines::{PartialLine, PartialLines},
+    stream_kind::{PerStream, StreamKind},
     wakeup_coalescer::WakeupCoalescer,
-    writer::{KEEP_MEMORY, LineStyle, Writer},
+    writer::{LineStyle, Writer},
 };
 use crate::spec::RuntimeLog;
 
-/// The mailbox's token in epoll; a stream's is its id and kind.
-const MAIL: u64 = u64::MAX;
+/// The mailbox's token in epoll. The token of a stream is made of the key of its instance and its kind.
+const MAILBOX: u64 = u64::MAX;
 /// Lines of this size in one read are kept in place instead of being copied.
 const MIN_KEPT_IN_PLACE: usize = 32 * 1024;
 /// A buffer of which this number of bytes was used is worth freeing.
 const MIN_FREED: usize = 16 * 1024;
+
+/// The time after the last busy moment for which the memory of a busy pump is kept.
+const KEEP_MEMORY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -57,16 +59,16 @@ pub(super) struct Pump {
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
     coalescer: WakeupCoalescer,
-    pauses: Pauses,
+    partial_lines: PartialLines,
     /// The longest read since the last check.
-    longest: usize,
+    longest_read: usize,
     /// Whether it has run before.
     has_run: bool,
 }
 
 #[derive(Debug)]
 struct Instance {
-    streams: PerKind<Stream>,
+    streams: PerStream<Stream>,
     line_style: LineStyle,
     /// The number of the first line of the present run, among the recent lines of all instances.
     run_begins: u64,
@@ -80,9 +82,9 @@ struct Stream {
     pipe: Option<OwnedFd>,
     capacity: usize,
     framer: Framer,
-    /// The part of a line that the framer holds and that was not shown.
-    part: Option<Part>,
-    /// Whether it is listed in the pump's pauses.
+    /// The incomplete line that the framer holds and that was not shown.
+    partial: Option<PartialLine>,
+    /// Whether it is listed in the partial lines of the pump.
     listed: bool,
 }
 
@@ -104,7 +106,7 @@ impl Pump {
         own: Option<FileSpec>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
+        epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAILBOX))?;
         Ok(Self {
             writer: Writer::new(log, out, err, mailbox.clone(), own)?,
             mailbox,
@@ -112,53 +114,53 @@ impl Pump {
             input: Input::new()?,
             instances: BTreeMap::new(),
             coalescer: WakeupCoalescer::default(),
-            pauses: Pauses::default(),
-            longest: 0,
+            partial_lines: PartialLines::default(),
+            longest_read: 0,
             has_run: false,
         })
     }
 
-    /// Runs the thread. It is called again after a panic, which costs the lines in hand and not the workers: they
-    /// would block forever on pipes without a reader.
+    /// Runs the thread. It is called again after a panic, which loses the lines that it was handling. Without the
+    /// pump, the workers would block forever on pipes without a reader.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn run(&mut self) {
         // Signals are for the supervisor; here they would only interrupt. Fails for no valid set.
         let _ = SigSet::all().thread_block();
         if std::mem::replace(&mut self.has_run, true) {
-            // The wake-up may have been consumed without its messages, and all that is still buffered was in hand.
+            // The wake-up may have been consumed without its messages, and the buffers may hold incomplete lines.
             self.mailbox.wake_if_pending();
             self.writer.drop_buffered();
         }
         let mut events = [EpollEvent::empty(); 64];
         let mut last_read = Instant::now();
-        let mut heavy: Option<Instant> = None;
+        let mut busy_since: Option<Instant> = None;
         loop {
-            let timeout = timeout(self.pauses.look_at(), heavy.is_some());
+            let timeout = timeout(self.partial_lines.next_check(), busy_since.is_some());
             // An error can only be EINTR; the loop then runs once without events.
             let ready = self.epoll.wait(&mut events, timeout).unwrap_or(0);
             let events = &events[..ready];
             let now = Instant::now();
-            if heavy.is_some_and(|since| now - since >= KEEP_MEMORY) {
-                heavy = None;
+            if busy_since.is_some_and(|since| now - since >= KEEP_MEMORY) {
+                busy_since = None;
                 self.input.release();
                 self.writer.release_memory();
             }
-            let mailed = events.iter().any(|event| event.data() == MAIL);
-            if mailed {
+            let has_messages = events.iter().any(|event| event.data() == MAILBOX);
+            if has_messages {
                 self.mailbox.clear_wakeup();
             } else if ready > 0
                 && let Some(pause) = self.coalescer.due(now - last_read)
             {
-                self.wait_for_mail(pause);
+                self.wait_for_message(pause);
             }
             // In each turn: messages that were sent before a worker wrote must precede the worker's output.
-            if self.handle_mail().is_break() {
+            if self.handle_messages().is_break() {
                 return;
             }
             let mut bytes = 0;
             let mut fullest = 0;
-            for event in events.iter().filter(|event| event.data() != MAIL) {
-                let (id, kind) = stream_of(event.data());
+            for event in events.iter().filter(|event| event.data() != MAILBOX) {
+                let (id, kind) = parse_token(event.data());
                 match self.read(id, kind) {
                     ReadOutcome::Bytes(count) => {
                         bytes += count;
@@ -168,191 +170,29 @@ impl Pump {
                     ReadOutcome::End => self.end(id, kind),
                 }
             }
-            self.show_parts(now);
+            self.show_partial_lines(now);
             self.writer.flush();
             if bytes > 0 {
                 last_read = Instant::now();
                 self.coalescer.record(bytes, fullest);
             }
-            let touched = self.writer.take_most().max(std::mem::take(&mut self.longest));
+            let touched = self.writer.take_peak().max(std::mem::take(&mut self.longest_read));
             if touched >= MIN_FREED {
-                heavy = Some(Instant::now());
+                busy_since = Some(Instant::now());
             }
         }
     }
 
-    fn wait_for_mail(&self, at_most: Duration) {
-        let mut mail = [PollFd::new(self.mailbox.as_fd(), PollFlags::POLLIN)];
-        // Whatever the result is, the mailbox is read next.
-        let _ = ppoll(&mut mail, Some(TimeSpec::from(at_most)), None);
-    }
-
-    /// Handles all waiting messages. Breaks when no more can arrive.
-    fn handle_mail(&mut self) -> std::ops::ControlFlow<()> {
-        while let Some(message) = self.mailbox.receive() {
-            match message {
-                Message::Expect(label) => self.expect(&label),
-                Message::Add(addition) => self.add(*addition),
-                Message::RunEnded(id) => self.run_ended(id),
-                Message::LastLines(ids, done) => {
-                    // Without a receiver the supervisor no longer waits.
-                    let _ = done.send(ids.into_iter().map(|id| self.last_lines(id)).collect());
-                }
-                Message::Remove(key) => {
-                    let pm_id = self.instances.get(&key).map(|instance| instance.line_style.pm_id());
-                    self.remove(key);
-                    // A successor in a reload continues the lines of its predecessor.
-                    let is_it = |instance: &Instance| Some(instance.line_style.pm_id()) == pm_id;
-                    if let Some(pm_id) = pm_id.filter(|_| !self.instances.values().any(is_it)) {
-                        self.writer.forget_lines(pm_id);
-                    }
-                }
-                Message::Flush(ids, done) => {
-                    let _ = done.send(self.empty(&ids));
-                }
-                Message::Own(line) => self.writer.own(&line),
-                Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
-                Message::Unread(count) => {
-                    let message = format!(
-                        "the output of {count} ended processes is lost: procrun's output was not read in time"
-                    );
-                    self.writer.report(Level::WARN, message);
-                }
-                Message::Finish(done) => {
-                    self.drain_all();
-                    // The waiter may have given up.
-                    let _ = done.send(());
-                }
-                Message::Shut(done) => {
-                    self.shut();
-                    let _ = done.send(());
-                }
-                Message::Close => {
-                    self.shut();
-                    return std::ops::ControlFlow::Break(());
-                }
-            }
-        }
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn expect(&mut self, label: &Label) {
-        if self.writer.widen(&format::label(label.id, &label.name)) {
-            for instance in self.instances.values_mut() {
-                self.writer.align(&mut instance.line_style);
-            }
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn add(&mut self, addition: Addition) {
-        let Addition { label, sinks, out, err } = addition;
-        let id = label.key;
-        self.remove(id);
-        let line_style = self.writer.line_style(&label, &sinks, Instant::now());
-        let streams = PerKind { out: Stream::new(out), err: Stream::new(err) };
-        for kind in Kind::BOTH {
-            let stream = streams.of(kind);
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, token(id, kind));
-            if let Some(pipe) = &stream.pipe
-                && let Err(errno) = self.epoll.add(pipe, event)
-            {
-                let message = format!("cannot read the output of {}|{}: {errno}", label.id, label.name);
-                self.writer.report(Level::ERROR, message);
-            }
-        }
-        let wider = !line_style.disabled && self.writer.widen(&format::label(label.id, &label.name));
-        let run_begins = self.writer.next_line();
-        self.instances.insert(id, Instance { streams, line_style, run_begins, ended: 0..0 });
-        for (other, instance) in &mut self.instances {
-            if wider || *other == id {
-                self.writer.align(&mut instance.line_style);
-            }
-        }
-    }
-
-    fn run_ended(&mut self, id: u32) {
-        self.drain(id);
-        let next = self.writer.next_line();
-        if let Some(instance) = self.instances.get_mut(&id) {
-            instance.ended = std::mem::replace(&mut instance.run_begins, next)..next;
-        }
-    }
-
-    fn last_lines(&self, id: u32) -> String {
-        let instance = self.instances.get(&id);
-        instance.map_or_else(String::new, |Instance { line_style, ended, .. }| {
-            self.writer.last_lines(line_style, Kind::Err, ended.clone())
-        })
-    }
-
-    fn remove(&mut self, id: u32) {
-        self.drain(id);
-        if let Some(mut instance) = self.instances.remove(&id) {
-            for kind in Kind::BOTH {
-                if let Some(pipe) = &instance.streams.of(kind).pipe {
-                    // It was added and is open: this cannot fail.
-                    let _ = self.epoll.delete(pipe);
-                }
-            }
-            self.writer.forget(&mut instance.line_style);
-        }
-    }
-
-    /// Drops what these instances have written until now; returns what could not be dropped.
-    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn empty(&mut self, ids: &[u32]) -> Vec<String> {
-        let now = Instant::now();
-        let mut failed = Vec::new();
-        for Instance { line_style, .. } in self.instances.values() {
-            if ids.contains(&line_style.pm_id()) {
-                self.writer.empty(line_style, now, &mut failed);
-            }
-        }
-        failed
-    }
-
-    fn drain_all(&mut self) {
-        let ids: Vec<u32> = self.instances.keys().copied().collect();
-        for id in ids {
-            self.drain(id);
-        }
-        self.writer.flush();
-    }
-
-    /// Writes everything readable, closes the files and reports losses.
-    fn shut(&mut self) {
-        self.drain_all();
-        for instance in self.instances.values_mut() {
-            self.writer.forget(&mut instance.line_style);
-        }
-        self.writer.shut();
-    }
-
-    /// Reads what an instance has written until now and ends its last line. At most the capacity of its pipes: an
-    /// orphan that continues to write must not keep the pump here.
-    fn drain(&mut self, id: u32) {
-        for kind in Kind::BOTH {
-            let Some(instance) = self.instances.get(&id) else { return };
-            let mut left = instance.streams.of(kind).capacity;
-            while left > 0 {
-                match self.read(id, kind) {
-                    ReadOutcome::Bytes(count) => left = left.saturating_sub(count),
-                    ReadOutcome::Nothing => break,
-                    ReadOutcome::End => {
-                        self.end(id, kind);
-                        break;
-                    }
-                }
-            }
-            self.end_line(id, kind);
-        }
+    fn wait_for_message(&self, at_most: Duration) {
+        let mut mailbox = [PollFd::new(self.mailbox.as_fd(), PollFlags::POLLIN)];
+        // The mailbox is read next, whatever the result is.
+        let _ = ppoll(&mut mailbox, Some(TimeSpec::from(at_most)), None);
     }
 
     /// Reads one stream once and passes on the completed lines.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn read(&mut self, id: u32, kind: Kind) -> ReadOutcome {
-        let Self { instances, input, writer, longest, pauses, .. } = self;
+    fn read(&mut self, id: u32, kind: StreamKind) -> ReadOutcome {
+        let Self { instances, input, writer, longest_read, partial_lines, .. } = self;
         let Some(Instance { streams, line_style, .. }) = instances.get_mut(&id) else {
             return ReadOutcome::Nothing;
         };
@@ -361,7 +201,7 @@ impl Pump {
         match read(pipe, input.room()) {
             Ok(0) => ReadOutcome::End,
             Ok(count) => {
-                *longest = (*longest).max(count);
+                *longest_read = (*longest_read).max(count);
                 input.touch(count);
                 if !line_style.disabled {
                     let now = Instant::now();
@@ -370,7 +210,7 @@ impl Pump {
                     let mut same = true;
                     let chunk = &input[..count];
                     let whole = framer.whole_lines(chunk).filter(|whole| whole.len() >= MIN_KEPT_IN_PLACE);
-                    let mut gather = writer.gather(chunk, kind);
+                    let mut builder = writer.group_builder(chunk, kind);
                     if let Some(whole) = whole {
                         let mut lines = 0;
                         same = false;
@@ -378,24 +218,25 @@ impl Pump {
                             writer.line(line_style, kind, piece, now);
                             lines += 1;
                             if lines == 1 && whole.start > 0 {
-                                gather.piece(piece, |run| writer.keep(line_style, run));
+                                builder.add(piece, |group| writer.keep(line_style, group));
                             }
                         });
                         lines -= usize::from(whole.start > 0);
-                        writer.keep_all(line_style, kind, input, whole, lines);
+                        writer.keep_in_place(line_style, kind, input, whole, lines);
                     } else {
                         framer.feed(chunk, |piece| {
                             same = false;
                             writer.line(line_style, kind, piece, now);
-                            gather.piece(piece, |run| writer.keep(line_style, run));
+                            builder.add(piece, |group| writer.keep(line_style, group));
                         });
-                        gather.end(|run| writer.keep(line_style, run));
+                        builder.finish(|group| writer.keep(line_style, group));
                     }
                     writer.stream_done(line_style, kind, now);
-                    stream.part = framer.is_partial().then(|| Part::read(stream.part, same, now));
-                    if let Some(part) = stream.part.filter(|_| !stream.listed) {
+                    stream.partial =
+                        framer.is_partial().then(|| PartialLine::read(stream.partial, same, now));
+                    if let Some(line) = stream.partial.filter(|_| !stream.listed) {
                         stream.listed = true;
-                        pauses.list(token(id, kind), part);
+                        partial_lines.list(token(id, kind), line);
                     }
                 }
                 ReadOutcome::Bytes(count)
@@ -405,13 +246,13 @@ impl Pump {
         }
     }
 
-    /// Shows the parts of lines whose writers have paused, or take too long.
-    fn show_parts(&mut self, now: Instant) {
-        for stream in self.pauses.take(now) {
-            let (id, kind) = stream_of(stream);
+    /// Writes the incomplete lines whose writers have paused or take too long.
+    fn show_partial_lines(&mut self, now: Instant) {
+        for stream in self.partial_lines.take_due(now) {
+            let (id, kind) = parse_token(stream);
             let is_due = |pump: &mut Self| {
-                let part = pump.instances.get(&id).and_then(|instance| instance.streams.of(kind).part);
-                part.is_some_and(|part| part.due() <= now)
+                let line = pump.instances.get(&id).and_then(|instance| instance.streams.of(kind).partial);
+                line.is_some_and(|line| line.due() <= now)
             };
             // The pump may have waited for stdout: the rest of the line may have arrived.
             if is_due(self) {
@@ -421,44 +262,49 @@ impl Pump {
                 }
             }
             if is_due(self) {
-                self.hand_out(id, kind, |framer, emit| framer.pause(emit));
+                self.emit_partial(id, kind, |framer, emit| framer.pause(emit));
             }
             let Some(instance) = self.instances.get_mut(&id) else { continue };
-            let Stream { part, listed, .. } = instance.streams.of_mut(kind);
-            *listed = part.is_some();
-            if let Some(part) = *part {
-                self.pauses.list(stream, part);
+            let Stream { partial, listed, .. } = instance.streams.of_mut(kind);
+            *listed = partial.is_some();
+            if let Some(line) = *partial {
+                self.partial_lines.list(stream, line);
             }
         }
     }
 
     /// Ends an incomplete line.
-    fn end_line(&mut self, id: u32, kind: Kind) {
-        self.hand_out(id, kind, |framer, emit| framer.end(emit));
+    fn end_line(&mut self, id: u32, kind: StreamKind) {
+        self.emit_partial(id, kind, |framer, emit| framer.end(emit));
     }
 
     /// Passes on the incomplete line that `take` takes from the framer.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn hand_out(&mut self, id: u32, kind: Kind, take: impl FnOnce(&mut Framer, &mut dyn FnMut(Piece<'_>))) {
+    fn emit_partial(
+        &mut self,
+        id: u32,
+        kind: StreamKind,
+        take: impl FnOnce(&mut Framer, &mut dyn FnMut(Piece<'_>)),
+    ) {
         let Self { instances, writer, .. } = self;
         let Some(Instance { streams, line_style, .. }) = instances.get_mut(&id) else { return };
         let stream = streams.of_mut(kind);
-        stream.part = None;
+        stream.partial = None;
         if line_style.disabled {
             return;
         }
         let now = Instant::now();
         writer.set_time();
-        let mut gather = writer.gather(&[], kind);
+        let mut builder = writer.group_builder(&[], kind);
         take(&mut stream.framer, &mut |piece| {
             writer.line(line_style, kind, piece, now);
-            gather.piece(piece, |run| writer.keep(line_style, run));
+            builder.add(piece, |group| writer.keep(line_style, group));
         });
         writer.stream_done(line_style, kind, now);
     }
 
     /// Closes a stream whose writers have all closed it.
-    fn end(&mut self, id: u32, kind: Kind) {
+    fn end(&mut self, id: u32, kind: StreamKind) {
         self.end_line(id, kind);
         let Some(instance) = self.instances.get_mut(&id) else { return };
         if let Some(pipe) = instance.streams.of_mut(kind).pipe.take() {
@@ -468,7 +314,7 @@ impl Pump {
     }
 
     /// How full the pipe was from which `count` bytes were read, in percent.
-    fn fullness(&self, id: u32, kind: Kind, count: usize) -> usize {
+    fn fullness(&self, id: u32, kind: StreamKind, count: usize) -> usize {
         if count == INPUT {
             return 100;
         }
@@ -486,26 +332,26 @@ impl Stream {
         // 64 KiB is the default of Linux.
         let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok());
         let capacity = capacity.filter(|size| *size > 0).unwrap_or(64 * 1024);
-        Self { pipe: Some(pipe), capacity, framer: Framer::new(MAX_LINE), part: None, listed: false }
+        Self { pipe: Some(pipe), capacity, framer: Framer::new(MAX_LINE), partial: None, listed: false }
     }
 }
 
 /// How long to wait for the next event.
 #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-fn timeout(look_at: Option<Instant>, heavy: bool) -> EpollTimeout {
-    let heavy = heavy.then_some(KEEP_MEMORY);
-    let pause = look_at.map(|look| look.saturating_duration_since(Instant::now()));
-    let Some(wait) = heavy.into_iter().chain(pause).min() else { return EpollTimeout::NONE };
+fn timeout(next_check: Option<Instant>, busy: bool) -> EpollTimeout {
+    let busy = busy.then_some(KEEP_MEMORY);
+    let pause = next_check.map(|check| check.saturating_duration_since(Instant::now()));
+    let Some(wait) = busy.into_iter().chain(pause).min() else { return EpollTimeout::NONE };
     // Rounded up: after an early wake-up it would only wait again.
     let ms = u16::try_from(wait.as_millis() + 1).unwrap_or(u16::MAX);
     EpollTimeout::from(ms)
 }
 
-fn token(id: u32, kind: Kind) -> u64 {
-    u64::from(id) << 1 | u64::from(kind == Kind::Err)
+fn token(id: u32, kind: StreamKind) -> u64 {
+    u64::from(id) << 1 | u64::from(kind == StreamKind::Err)
 }
 
-fn stream_of(token: u64) -> (u32, Kind) {
-    let kind = if token & 1 == 1 { Kind::Err } else { Kind::Out };
+fn parse_token(token: u64) -> (u32, StreamKind) {
+    let kind = if token & 1 == 1 { StreamKind::Err } else { StreamKind::Out };
     (u32::try_from(token >> 1).unwrap_or(u32::MAX), kind)
 }

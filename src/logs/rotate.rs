@@ -1,4 +1,4 @@
-//! The chain of a log's older files: `name.1` is the newest, `name.2` the one before it.
+//! The chain of the rotated files of a log: `name.1` is the newest, `name.2` the one before it.
 //!
 //! Everything happens by rename, so each line is in some file at every moment. Compression works on a copy in a
 //! separate thread, which finds the file again by its inode before it replaces it by the copy. Files are never
@@ -21,7 +21,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::file_spec::FileSpec;
 use crate::sys::file_rights::{FileOwner, FileRights};
 
-/// The older files of one log. Clones share its state.
+/// The rotated files of one log. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     path: PathBuf,
@@ -71,11 +71,11 @@ impl Chain {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Whatever a panic left behind, the names of the files are the truth.
+        // After a panic, the names of the files are still the truth.
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Renames the log to `name.1` and increments the number of each older file; files beyond `keep` are
+    /// Renames the log to `name.1` and increments the number of each rotated file; files beyond `keep` are
     /// removed. Afterwards no file has the log's own name.
     pub(super) fn rotate(&self) -> io::Result<()> {
         let _rights = self.rights();
@@ -88,15 +88,15 @@ impl Chain {
         // Beyond `keep` as well: it may have been larger before.
         for number in self.keep..=count {
             remove(&self.plain(number))?;
-            remove(&self.packed(number))?;
+            remove(&self.compressed(number))?;
         }
         for number in (1..=count.min(self.keep - 1)).rev() {
             // Both exist: compression was interrupted after the copy was in place. The copy is complete.
-            if self.packed(number).try_exists()? {
+            if self.compressed(number).try_exists()? {
                 remove(&self.plain(number))?;
             }
             rename(&self.plain(number), &self.plain(number + 1))?;
-            rename(&self.packed(number), &self.packed(number + 1))?;
+            rename(&self.compressed(number), &self.compressed(number + 1))?;
         }
         fs::rename(&self.path, self.plain(1))?;
         drop(guard);
@@ -166,35 +166,37 @@ impl Chain {
 
     /// `copy` is the file of the temporary name.
     fn compress_one(&self, mut source: &File, copy: File) -> io::Result<()> {
-        let mut packed = GzEncoder::new(copy, Compression::default());
-        io::copy(&mut source, &mut packed)?;
-        let packed = packed.finish()?;
+        let mut encoder = GzEncoder::new(copy, Compression::default());
+        io::copy(&mut source, &mut encoder)?;
+        let copy = encoder.finish()?;
         let original = source.metadata()?;
-        packed.set_permissions(original.permissions())?;
+        copy.set_permissions(original.permissions())?;
         // The plain file is removed only when its copy is on the disk.
-        packed.sync_all()?;
+        copy.sync_all()?;
         let state = self.lock();
         if state.abandoned {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let same = |path: &Path| {
+        let is_original = |path: &Path| {
             fs::symlink_metadata(path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
         };
         // It may have been renamed in the meantime, even out of the chain.
-        match (1..=self.count()).find(|number| same(&self.plain(*number))) {
+        match (1..=self.count()).find(|number| is_original(&self.plain(*number))) {
             Some(number) => {
-                fs::rename(self.temporary(), self.packed(number))?;
+                fs::rename(self.temporary(), self.compressed(number))?;
                 fs::remove_file(self.plain(number))
             }
             None => fs::remove_file(self.temporary()),
         }
     }
 
-    /// The number of older files, without a gap.
+    /// The number of rotated files before the first gap.
     fn count(&self) -> u32 {
         let missing = |number: &u32| {
-            [self.plain(*number), self.packed(*number)].iter().all(|path| path.symlink_metadata().is_err())
+            [self.plain(*number), self.compressed(*number)]
+                .iter()
+                .all(|path| path.symlink_metadata().is_err())
         };
         (1..u32::MAX).find(missing).unwrap_or(u32::MAX) - 1
     }
@@ -203,7 +205,7 @@ impl Chain {
         self.with_suffix(&format!(".{number}"))
     }
 
-    fn packed(&self, number: u32) -> PathBuf {
+    fn compressed(&self, number: u32) -> PathBuf {
         self.with_suffix(&format!(".{number}.gz"))
     }
 
@@ -226,14 +228,14 @@ fn create_private(path: &Path) -> io::Result<File> {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    missing_is_fine(fs::remove_file(path))
+    ignore_missing(fs::remove_file(path))
 }
 
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    missing_is_fine(fs::rename(from, to))
+    ignore_missing(fs::rename(from, to))
 }
 
-fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -282,14 +284,14 @@ mod tests {
         names
     }
 
-    fn unpacked(path: PathBuf) -> String {
+    fn decompressed(path: PathBuf) -> String {
         let mut text = String::new();
         GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
         text
     }
 
     #[test]
-    fn the_oldest_goes_and_the_others_move_on() {
+    fn a_rotation_removes_the_oldest_file_and_renumbers_the_others() {
         let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one"), ("log.2", "two"), ("log.3.gz", "")]);
         chain.rotate().unwrap();
         assert_eq!(names(&dir), ["log.1", "log.2"]);
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_filled_and_an_absurd_keep_costs_nothing() {
+    fn a_rotation_fills_a_gap_and_accepts_any_keep() {
         let (dir, chain) = chain(u32::MAX, &[("log", "new"), ("log.1", "one"), ("log.3", "three")]);
         chain.rotate().unwrap();
         assert_eq!(names(&dir), ["log.1", "log.2", "log.3"]);
@@ -307,14 +309,14 @@ mod tests {
     }
 
     #[test]
-    fn none_kept_means_none() {
+    fn with_keep_0_no_file_is_kept() {
         let (dir, chain) = chain(0, &[("log", "new")]);
         chain.rotate().unwrap();
         assert!(names(&dir).is_empty());
     }
 
     #[test]
-    fn a_copy_that_was_in_place_replaces_its_original() {
+    fn a_complete_compressed_copy_replaces_its_original() {
         let (dir, chain) = chain(3, &[("log", "new"), ("log.1", "one"), ("log.1.gz", "packed one")]);
         chain.rotate().unwrap();
         assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
@@ -322,24 +324,24 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interrupted_life_left_is_compressed_too() {
+    fn files_of_an_interrupted_run_are_compressed() {
         let (dir, chain) =
             chain(9, &[("log.1", "one"), ("log.2.gz", ""), ("log.3", "three"), ("log.gz.tmp", "half")]);
         chain.compress_all();
         assert_eq!(names(&dir), ["log.1.gz", "log.2.gz", "log.3.gz"]);
-        assert_eq!(unpacked(dir.path().join("log.1.gz")), "one");
-        assert_eq!(unpacked(dir.path().join("log.3.gz")), "three");
+        assert_eq!(decompressed(dir.path().join("log.1.gz")), "one");
+        assert_eq!(decompressed(dir.path().join("log.3.gz")), "three");
     }
 
     #[test]
-    fn a_file_that_moves_on_while_it_is_compressed_is_found_again() {
+    fn a_file_that_is_rotated_during_its_compression_is_found_again() {
         let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one")]);
         let source = File::open(dir.path().join("log.1")).unwrap();
         chain.rotate().unwrap();
         chain.compress_one(&source, copy(&chain)).unwrap();
         assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
-        assert_eq!(unpacked(dir.path().join("log.2.gz")), "one");
-        // Out of the chain: nothing is left of it, and nothing else is touched.
+        assert_eq!(decompressed(dir.path().join("log.2.gz")), "one");
+        // The file was removed: no copy of it is left, and no other file is touched.
         let source = File::open(dir.path().join("log.1")).unwrap();
         for text in ["newer", "newest"] {
             fs::write(dir.path().join("log"), text).unwrap();
@@ -351,7 +353,7 @@ mod tests {
 
     /// The state of the thread when it is abandoned in the middle of a file.
     #[test]
-    fn what_is_abandoned_stays_plain_and_leaves_no_half_copy() {
+    fn an_abandoned_compression_keeps_the_plain_file_and_no_copy() {
         let (dir, chain) = chain(2, &[("log.1", "one"), ("log.2", "two")]);
         chain.lock().compressing = true;
         let source = File::open(dir.path().join("log.2")).unwrap();
@@ -365,6 +367,6 @@ mod tests {
         chain.compress().unwrap();
         chain.abandon(Duration::from_secs(20));
         assert_eq!(names(&dir), ["log.1.gz", "log.2.gz"]);
-        assert_eq!(unpacked(dir.path().join("log.2.gz")), "two");
+        assert_eq!(decompressed(dir.path().join("log.2.gz")), "two");
     }
 }

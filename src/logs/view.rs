@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 
-use super::frame::Piece;
 use super::{
+    batch::Line,
     dayjs,
-    follow::Line,
-    format::{self, Identity, OWN_NAME, Put},
-    own_lines::OwnLine,
+    format::{self, Identity, OWN_NAME},
+    frame::Piece,
+    own_line::OwnLine,
+    put::Put,
     stamp::{StampId, Stamps},
 };
 use crate::{shown, spec::LogStyle};
@@ -23,7 +24,7 @@ pub struct View {
     key_value_stamp: StampId,
     width: usize,
     /// Maximum width of the label column.
-    most: usize,
+    max_width: usize,
     colours: bool,
     highlight: Option<Vec<u8>>,
     identities: HashMap<u32, Identity>,
@@ -33,8 +34,8 @@ pub struct View {
 const HIGHLIGHT: [&[u8]; 2] = [b"\x1b[7m", b"\x1b[27m"];
 
 impl View {
-    /// A form. `date_format` is a day.js pattern for a time before each line; `highlight` marks a text in the
-    /// lines, if there are colours.
+    /// `date_format` is a day.js pattern for a time before each line. `highlight` is a string to highlight, if
+    /// there are colours.
     pub fn new(style: LogStyle, date_format: Option<&str>, colours: bool, highlight: Option<&str>) -> Self {
         let mut stamps = Stamps::new();
         let stamp = date_format.map(|pattern| stamps.find(pattern));
@@ -47,7 +48,7 @@ impl View {
             stamp,
             key_value_stamp,
             width: 0,
-            most: usize::MAX,
+            max_width: usize::MAX,
             colours,
             highlight,
             identities: HashMap::new(),
@@ -62,65 +63,65 @@ impl View {
 
     /// Limits the label column for a terminal of this width: most columns are for the lines.
     pub fn fit(&mut self, columns: usize) {
-        self.most = columns / 3;
+        self.max_width = columns / 3;
     }
 
     /// Appends a line in this form.
     pub fn line(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
-        let Some(id) = line.id else { return self.own(line, to) };
+        let Some(id) = line.id else { return self.own_line(line, to) };
         let piece = Piece { bytes: line.bytes, begin: line.begin, end: line.end };
         if piece.is_bare_end() && self.style != LogStyle::Json {
             return;
         }
         let Self { style, stamps, stamp, .. } = self;
-        let who = self.identities.entry(id).or_insert_with(|| Identity::new(id, line.name));
-        if who.name() != line.name {
-            *who = Identity::new(id, line.name);
+        let identity = self.identities.entry(id).or_insert_with(|| Identity::new(id, line.name));
+        if identity.name() != line.name {
+            *identity = Identity::new(id, line.name);
         }
         match style {
             LogStyle::Prefix => {
-                let label = who.label();
+                let label = identity.label();
                 self.width = self.width.max(shown::width(&label));
                 let colour = self.colours.then(|| format::colour(id));
-                to.put(&format::prefix(&label, self.width.min(self.most), colour));
+                to.put(&format::prefix(&label, self.width.min(self.max_width), colour));
                 if let Some(id) = *stamp {
                     format::stamp(stamps.text(id, line.at), to);
                 }
-                marked(self.highlight.as_deref(), piece, to);
+                highlighted(self.highlight.as_deref(), piece, to);
             }
             LogStyle::Raw => {
                 if let Some(id) = *stamp {
                     format::stamp(stamps.text(id, line.at), to);
                 }
-                marked(self.highlight.as_deref(), piece, to);
+                highlighted(self.highlight.as_deref(), piece, to);
             }
             LogStyle::Json => {
                 let time = stamps.text(stamp.unwrap_or(StampId::ISO), line.at);
-                format::record(who, line.kind, time, piece, false, to);
+                format::record(identity, line.kind, time, piece, false, to);
             }
             LogStyle::KeyValue => {
                 let time = stamps.text(self.key_value_stamp, line.at);
-                format::key_value(who, line.kind, time, piece, to);
+                format::key_value(identity, line.kind, time, piece, to);
             }
         }
     }
 
     /// As [`View::line`] for a line whose time is unknown.
-    pub fn undated(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
+    pub fn line_without_time(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
         let stamp = self.stamp.take();
         self.line(line, to);
         self.stamp = stamp;
     }
 
     /// One of procrun's own lines, of which only the text is known.
-    fn own(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
+    fn own_line(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
         let message = String::from_utf8_lossy(line.bytes);
-        let own = OwnLine { at: line.at, ..OwnLine::kept(&message) };
+        let own = OwnLine { at: line.at, ..OwnLine::from_recent(&message) };
         self.width = self.width.max(OWN_NAME.len());
         match self.style {
             LogStyle::Prefix | LogStyle::Raw => {
                 let time = self.stamp.map(|id| self.stamps.text(id, line.at));
-                own.text(self.width.min(self.most), self.colours, time, to);
+                own.text(self.width.min(self.max_width), self.colours, time, to);
             }
             LogStyle::Json => own.record(self.stamps.text(self.stamp.unwrap_or(StampId::ISO), line.at), to),
             LogStyle::KeyValue => own.key_value(self.stamps.text(self.key_value_stamp, line.at), to),
@@ -128,7 +129,7 @@ impl View {
     }
 }
 
-fn marked(highlight: Option<&[u8]>, piece: Piece<'_>, to: &mut Vec<u8>) {
+fn highlighted(highlight: Option<&[u8]>, piece: Piece<'_>, to: &mut Vec<u8>) {
     let Some(wanted) = highlight else { return format::text(piece, to) };
     let mut bytes = Vec::with_capacity(piece.bytes.len());
     let mut rest = 0;
@@ -145,11 +146,11 @@ fn marked(highlight: Option<&[u8]>, piece: Piece<'_>, to: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::format::Kind, *};
-    use crate::logs::frame::Edge;
+    use super::*;
+    use crate::logs::{frame::Edge, stream_kind::StreamKind};
 
     fn line(id: Option<u32>, name: &'static str, bytes: &'static [u8]) -> Line<'static> {
-        Line { id, name, kind: Kind::Out, at: 0, bytes, begin: Edge::Line, end: Edge::Line }
+        Line { id, name, kind: StreamKind::Out, at: 0, bytes, begin: Edge::Line, end: Edge::Line }
     }
 
     fn shown(view: &mut View, line: Line<'_>) -> String {
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_look_as_on_the_console() {
+    fn lines_have_the_form_of_the_console() {
         let mut view = View::new(LogStyle::Prefix, Some("x"), false, Some("x"));
         view.widen(Some(10), "worker");
         assert_eq!(shown(&mut view, line(Some(0), "api", b"text")), "0|api     | 0: text\n");

@@ -1,6 +1,6 @@
 //! The destinations of a complete line: the console in the chosen form, and the stream's files.
 //!
-//! It knows no pipe and no queue, and waits for nothing except the console itself.
+//! It uses no pipe and no queue, and waits only for the console.
 
 use std::{
     io,
@@ -12,30 +12,32 @@ use std::{
 
 use tracing::{Level, level_filters::LevelFilter};
 
-use super::frame::{Edge, Piece};
 use super::{
-    Label, Sinks,
     console::Console,
     dayjs,
     file_spec::FileSpec,
-    files::{Files, OwnStreams, Slots, Stream},
-    format::{self, Identity, Kind, PerKind, Put},
-    history::{Gather, History},
+    files::{ConsoleIdentities, Files, Slots, Stream},
+    format::{self, Identity},
+    frame::{Edge, Piece},
+    history::History,
     input::Input,
+    instance::{Label, Sinks},
+    line_group::{GroupBuilder, InputLines, LineGroup},
     mailbox::Mailbox,
-    own_lines::{self, OwnLine, Reports},
-    ring::{Read, Run},
+    own_line::{self, OwnLine, Reports},
+    put::Put,
     stamp::{self, StampId, Stamps},
+    stream_kind::{PerStream, StreamKind},
 };
 use crate::{
     shown,
     spec::{LogStyle, RuntimeLog},
 };
 
-/// Maximum time for the compression of older files at the end.
-const COMPRESSING: Duration = Duration::from_millis(500);
+/// Maximum time for the compression of rotated files at the end.
+const COMPRESSION_TIME: Duration = Duration::from_millis(500);
 /// The maximum age of the last lines of a run, in milliseconds.
-const LAST_LINES_AGE: i64 = 10_000;
+const MAX_LAST_LINES_AGE: i64 = 10_000;
 /// Approximate bytes of a line besides its text: prefix, time, marks.
 const LINE_OVERHEAD: usize = 256;
 
@@ -46,26 +48,26 @@ pub(super) struct LineStyle {
     key: u32,
     identity: Identity,
     /// Empty unless the style has prefixes.
-    prefixes: PerKind<Box<[u8]>>,
+    prefixes: PerStream<Box<[u8]>>,
     stamp: Option<StampId>,
     json: bool,
     /// Whether its lines are discarded.
     pub(super) disabled: bool,
-    files: PerKind<Slots>,
+    files: PerStream<Slots>,
 }
 
-/// The console of a background supervisor, which has no reader.
+/// The log file of a background supervisor, whose stdout and stderr have no reader.
 #[derive(Debug)]
-struct Unseen {
+struct BackgroundLog {
     file: Option<usize>,
     stamp: StampId,
     line: Vec<u8>,
 }
 
-impl Unseen {
+impl BackgroundLog {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn new(file: &FileSpec, files: &mut Files, streams: OwnStreams, stamps: &mut Stamps) -> Self {
-        let file = files.acquire(file, streams, Instant::now());
+    fn new(file: &FileSpec, files: &mut Files, console: ConsoleIdentities, stamps: &mut Stamps) -> Self {
+        let file = files.acquire(file, console, Instant::now());
         Self { file, stamp: stamps.find("YYYY-MM-DD HH:mm:ss"), line: Vec::new() }
     }
 
@@ -85,7 +87,7 @@ impl LineStyle {
         self.identity.id()
     }
 
-    fn stream(&self, kind: Kind) -> Stream {
+    fn stream(&self, kind: StreamKind) -> Stream {
         (self.key, kind)
     }
 }
@@ -106,8 +108,8 @@ pub(super) struct Writer {
     width: usize,
     /// The time of the lines that are being written, milliseconds since 1970.
     time: i64,
-    /// Set if the console has no reader.
-    unseen: Option<Unseen>,
+    /// Set in a background supervisor: lines of workers are not written to the console.
+    background_log: Option<BackgroundLog>,
     history: Arc<History>,
 }
 
@@ -124,34 +126,35 @@ impl Writer {
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
         let (history, mut files) = (mailbox.history.clone(), Files::default());
         let console = Console::new(log, out, err, mailbox)?;
-        let unseen = own.map(|file| Unseen::new(&file, &mut files, console.streams(), &mut stamps));
+        let background_log =
+            own.map(|file| BackgroundLog::new(&file, &mut files, console.identities(), &mut stamps));
         Ok(Self {
             history,
             console,
             files,
             stamps,
             style: log.style,
-            verbosity: own_lines::level_filter(log.verbosity),
+            verbosity: own_line::level_filter(log.verbosity),
             stamp,
             key_value_stamp,
             width: 0,
             time: stamp::now(),
-            unseen,
+            background_log,
         })
     }
 
-    /// The style of a new instance; opens its files.
+    /// The style of a new instance. Opens its files.
     pub(super) fn line_style(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> LineStyle {
         let Self { files, console, .. } = self;
         let mut open =
-            |file: &Option<_>| file.as_ref().and_then(|file| files.acquire(file, console.streams(), now));
+            |file: &Option<_>| file.as_ref().and_then(|file| files.acquire(file, console.identities(), now));
         let mut slots = |own| [open(own), open(&sinks.combined)];
         let mut files = if sinks.spec.disabled {
-            PerKind::default()
+            PerStream::default()
         } else {
-            PerKind { out: slots(&sinks.out), err: slots(&sinks.error) }
+            PerStream { out: slots(&sinks.out), err: slots(&sinks.error) }
         };
-        for kind in Kind::BOTH {
+        for kind in StreamKind::BOTH {
             let [own, combined] = files.of_mut(kind);
             // The same path twice: each line once.
             if own == combined
@@ -165,7 +168,7 @@ impl Writer {
         LineStyle {
             key: label.key,
             identity: Identity::new(label.id, &label.name),
-            prefixes: PerKind::default(),
+            prefixes: PerStream::default(),
             stamp: own_stamp.or(self.stamp),
             json: sinks.spec.json,
             disabled: sinks.spec.disabled,
@@ -174,9 +177,9 @@ impl Writer {
     }
 
     /// Closes the files that no other instance writes to.
-    pub(super) fn forget(&mut self, line_style: &mut LineStyle) {
+    pub(super) fn close_files(&mut self, line_style: &mut LineStyle) {
         let files = std::mem::take(&mut line_style.files);
-        for kind in Kind::BOTH {
+        for kind in StreamKind::BOTH {
             for at in files.of(kind).iter().flatten() {
                 self.files.release(*at);
             }
@@ -195,7 +198,7 @@ impl Writer {
     /// Pads the label to the present width.
     pub(super) fn align(&self, line_style: &mut LineStyle) {
         if self.style == LogStyle::Prefix && !line_style.disabled {
-            for kind in Kind::BOTH {
+            for kind in StreamKind::BOTH {
                 let colour = self.console.coloured(kind).then(|| format::colour(line_style.identity.id()));
                 *line_style.prefixes.of_mut(kind) =
                     format::prefix(&line_style.identity.label(), self.width, colour);
@@ -210,19 +213,19 @@ impl Writer {
 
     /// The one place that every finished line of a worker passes.
     #[inline]
-    pub(super) fn line(&mut self, line_style: &LineStyle, kind: Kind, piece: Piece<'_>, now: Instant) {
-        if self.unseen.is_none() && !(piece.is_bare_end() && self.style != LogStyle::Json) {
-            self.show(line_style, kind, piece);
+    pub(super) fn line(&mut self, line_style: &LineStyle, kind: StreamKind, piece: Piece<'_>, now: Instant) {
+        if self.background_log.is_none() && !(piece.is_bare_end() && self.style != LogStyle::Json) {
+            self.print(line_style, kind, piece);
         }
         let slots = *line_style.files.of(kind);
         if slots != [None, None] {
-            self.file_away(line_style, kind, piece, slots, now);
+            self.write_to_files(line_style, kind, piece, slots, now);
         }
     }
 
     /// Joins the lines of a chunk for [`Self::keep`].
-    pub(super) fn gather<'a>(&self, chunk: &'a [u8], kind: Kind) -> Gather<'a> {
-        Gather::new(chunk, kind, self.time)
+    pub(super) fn group_builder<'a>(&self, chunk: &'a [u8], kind: StreamKind) -> GroupBuilder<'a> {
+        GroupBuilder::new(chunk, kind, self.time)
     }
 
     /// The number of the next line that is added to the recent ones.
@@ -230,37 +233,42 @@ impl Writer {
         self.history.next_line()
     }
 
-    /// The last of the recent lines with these numbers that an instance wrote to this stream.
-    pub(super) fn last_lines(&self, line_style: &LineStyle, kind: Kind, numbers: Range<u64>) -> String {
-        self.history.last_lines(Some(line_style.identity.id()), kind, numbers, stamp::now() - LAST_LINES_AGE)
+    /// The last lines of an instance on this stream, among those with these numbers.
+    pub(super) fn last_lines(&self, line_style: &LineStyle, kind: StreamKind, numbers: Range<u64>) -> String {
+        self.history.last_lines(
+            Some(line_style.identity.id()),
+            kind,
+            numbers,
+            stamp::now() - MAX_LAST_LINES_AGE,
+        )
     }
 
     /// Adds lines to the recent ones.
-    pub(super) fn keep(&self, line_style: &LineStyle, run: Run<'_>) {
-        self.history.push(Some(line_style.identity.id()), line_style.identity.name(), run);
+    pub(super) fn keep(&self, line_style: &LineStyle, group: LineGroup<'_>) {
+        self.history.push(Some(line_style.identity.id()), line_style.identity.name(), group);
     }
 
-    /// Adds the `lines` lines at `whole` in the input, which gets other memory.
-    pub(super) fn keep_all(
+    /// Adds the `lines` lines at `whole` in the input without a copy; the input gets other memory.
+    pub(super) fn keep_in_place(
         &self,
         line_style: &LineStyle,
-        kind: Kind,
+        kind: StreamKind,
         input: &mut Input,
         whole: Range<usize>,
         lines: usize,
     ) {
-        let read = Read { whole, lines, kind, at: self.time };
+        let read = InputLines { whole, lines, kind, at: self.time };
         self.history.push_read(Some(line_style.identity.id()), line_style.identity.name(), input, &read);
     }
 
     /// Marks the instance as removed in the recent lines.
-    pub(super) fn forget_lines(&self, id: u32) {
+    pub(super) fn remove_history(&self, id: u32) {
         self.history.remove(id);
     }
 
     /// Empties the files of an instance and its recent lines. Failures are added to `failed`.
     pub(super) fn empty(&mut self, line_style: &LineStyle, now: Instant, failed: &mut Vec<String>) {
-        for kind in Kind::BOTH {
+        for kind in StreamKind::BOTH {
             for at in line_style.files.of(kind).iter().flatten() {
                 self.files.empty(*at, now, failed);
             }
@@ -269,7 +277,7 @@ impl Writer {
     }
 
     #[inline]
-    fn show(&mut self, line_style: &LineStyle, kind: Kind, piece: Piece<'_>) {
+    fn print(&mut self, line_style: &LineStyle, kind: StreamKind, piece: Piece<'_>) {
         let Self { console, stamps, time, .. } = self;
         console.begin(kind, piece.bytes.len() + LINE_OVERHEAD);
         match self.style {
@@ -292,10 +300,10 @@ impl Writer {
     }
 
     /// Lines in files have no prefix, as in PM2: the name of the file shows the source.
-    fn file_away(
+    fn write_to_files(
         &mut self,
         line_style: &LineStyle,
-        kind: Kind,
+        kind: StreamKind,
         piece: Piece<'_>,
         slots: Slots,
         now: Instant,
@@ -316,15 +324,15 @@ impl Writer {
         }
     }
 
-    /// Writes the gathered lines: the stream that was being read has no more for now.
-    pub(super) fn stream_done(&mut self, line_style: &LineStyle, kind: Kind, now: Instant) {
+    /// Writes the buffered lines to their files: the stream that was being read has no more for now.
+    pub(super) fn stream_done(&mut self, line_style: &LineStyle, kind: StreamKind, now: Instant) {
         self.files.flush(*line_style.files.of(kind), now);
     }
 
     /// Writes one of procrun's own lines: to stderr, in the selected form, and to its file.
     pub(super) fn own(&mut self, line: &OwnLine) {
-        if let Some(unseen) = &mut self.unseen {
-            unseen.write(line, &mut self.files, &mut self.stamps);
+        if let Some(background_log) = &mut self.background_log {
+            background_log.write(line, &mut self.files, &mut self.stamps);
         }
         self.console.own(line);
     }
@@ -356,7 +364,7 @@ impl Writer {
         self.flush();
         self.console.report_losses();
         self.flush();
-        self.files.end_compressing(Instant::now() + COMPRESSING);
+        self.files.end_compressing(Instant::now() + COMPRESSION_TIME);
     }
 
     fn take_reports(&mut self) -> Reports {
@@ -368,12 +376,12 @@ impl Writer {
     /// Discards buffers that a panic has left half written.
     pub(super) fn drop_buffered(&mut self) {
         self.console.drop_buffered();
-        self.files.drop_gathered();
+        self.files.drop_buffered();
     }
 
     /// The maximum number of buffered bytes since the last call.
-    pub(super) fn take_most(&mut self) -> usize {
-        self.console.take_most()
+    pub(super) fn take_peak(&mut self) -> usize {
+        self.console.take_peak()
     }
 
     /// Frees memory that only a busy pump needs.
@@ -383,6 +391,3 @@ impl Writer {
         self.files.shrink();
     }
 }
-
-/// How long a busy pump's memory is kept after the last burst.
-pub(super) const KEEP_MEMORY: Duration = Duration::from_secs(1);

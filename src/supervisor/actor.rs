@@ -543,7 +543,7 @@ impl Supervisor<'_> {
                 _ = &mut finished => return,
                 () = sleep_until(deadline) => {
                     if logs.written() == written {
-                        logs::say_past_the_pump("the output is not read: the last lines are lost");
+                        logs::write_past_the_pump("the output is not read: the last lines are lost");
                         return;
                     }
                 }

@@ -53,7 +53,7 @@ impl Background {
         // Until here the caller was told about errors; it must not have to wait for the end.
         nix::unistd::dup2_stdout(null.as_fd())?;
         nix::unistd::dup2_stderr(null.as_fd())?;
-        Logs::start_unseen(log, file)
+        Logs::start_in_background(log, file)
     }
 
     /// The socket is held by now, so no other supervisor has this home.

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     control::{Answer, ClientId, LogLine, Server},
-    logs::{Batch, Follower, Kind},
+    logs::{Batch, Follower, StreamKind},
 };
 
 /// The clients that follow, and the pending answers.
@@ -130,7 +130,7 @@ fn lines(batch: &Batch) -> Answer {
     let lines = batch.lines().map(|line| LogLine {
         id: line.id,
         name: line.name.to_owned(),
-        err: line.kind == Kind::Err,
+        err: line.kind == StreamKind::Err,
         at: line.at,
         text: String::from_utf8_lossy(line.bytes).into_owned(),
         begin: line.begin,

@@ -134,7 +134,7 @@ impl Supervisor<'_> {
                 let own = match (own, targets.is_empty()) {
                     (false, _) => OwnLines::None,
                     (true, true) => OwnLines::All,
-                    (true, false) => OwnLines::About,
+                    (true, false) => OwnLines::Matching,
                 };
                 let filter = Filter { out, err, own, ..Filter::default() };
                 self.show_lines(client, &targets, filter, lines as usize, stream).map(|()| None)

@@ -522,7 +522,7 @@ fn an_error_of_a_device_behind_stdout_passes() {
     let thread = support::wait_for("the thread", || thread_of(run.pid(), "logs"));
     let _tracer = Tracer::of(thread, "inject=write:error=EIO:when=1");
     run.wait_for_err("cannot write to stdout: EIO");
-    run.wait_for_err("stdout takes lines again");
+    run.wait_for_err("stdout is writable again");
     let last = support::last_number(run.out().lines().last().unwrap());
     run.wait_for_line(&format!("line {}", last + 2));
 }

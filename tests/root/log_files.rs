@@ -295,7 +295,7 @@ fn lines_that_a_full_stdout_did_not_take_are_counted_at_the_end() {
     run.expect_code(8);
     let said = run.err().lines_with("stdout");
     assert_eq!(said.len(), 2, "{}", run.story());
-    assert!(said[1].ends_with("stdout did not take 100 lines"), "{}", said[1]);
+    assert!(said[1].ends_with("stdout did not accept 100 lines"), "{}", said[1]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     },
     config::EX_USAGE,
     control::{Answer, Edge, LogLine, Request, snapshot::Detail},
-    logs::{Kind, Line, View},
+    logs::{Line, StreamKind, View},
     spec::{ExitCode, LogStyle},
 };
 
@@ -182,10 +182,10 @@ fn older(of: &Detail, query: &LogQuery, recent: &[LogLine], out: &mut Output) {
         let lines = tail(file, wanted).unwrap_or_default();
         let before = &lines[..lines.len().saturating_sub(in_memory)];
         for text in before {
-            let kind = if err { Kind::Err } else { Kind::Out };
+            let kind = if err { StreamKind::Err } else { StreamKind::Out };
             let (begin, end) = (Edge::Line, Edge::Line);
             let line = Line { id, name: &of.brief.name, kind, at: 0, bytes: text, begin, end };
-            out.view.undated(line, &mut out.bytes);
+            out.view.line_without_time(line, &mut out.bytes);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{io::Write, thread, time::Duration};
 
 use procrun::{
-    logs::{Batch, FileSpec, Filter, Follower, Kind, Label, Logs, OwnLines, Sinks, frame::Edge},
+    logs::{Batch, FileSpec, Filter, Follower, Label, Logs, OwnLines, Sinks, StreamKind, frame::Edge},
     spec::{LogHistory, LogSpec, RuntimeLog},
 };
 use tokio::sync::oneshot::error::TryRecvError;
@@ -115,7 +115,10 @@ fn the_last_lines_of_the_requested_instances_are_in_order() {
     let mut follower = logs.follow(Filter { out: false, ..Filter::default() }, 5);
     let batch = follower.recent().unwrap();
     let line = batch.lines().next().unwrap();
-    assert_eq!((line.id, line.kind, line.begin, line.end), (Some(0), Kind::Err, Edge::Line, Edge::Line));
+    assert_eq!(
+        (line.id, line.kind, line.begin, line.end),
+        (Some(0), StreamKind::Err, Edge::Line, Edge::Line)
+    );
     assert!(line.at > 1_600_000_000_000, "milliseconds since 1970: {}", line.at);
 }
 

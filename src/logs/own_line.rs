@@ -1,25 +1,24 @@
 //! procrun's own lines: from `tracing` events and from the pump itself, as application `procrun`.
 //!
-//! An event is split into its parts where it occurs and put into the mailbox; the pump formats it. This never
-//! blocks and never writes.
+//! Pure, except that a new line reads the clock.
 
 use std::fmt::{self, Write as _};
 
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Level,
     field::{Field, Visit},
     level_filters::LevelFilter,
 };
-use tracing_subscriber::layer::{Context, Layer};
 
-use super::frame::Edge;
 use super::{
-    Logs,
-    format::{Kind, OWN_NAME, Put, logfmt, prefix, stamp},
+    format::{OWN_NAME, logfmt, prefix, stamp},
+    frame::Edge,
     history::History,
     json,
-    ring::{About, Run},
+    line_group::{LineGroup, Subject},
+    put::Put,
     stamp,
+    stream_kind::StreamKind,
     write::lines,
 };
 use crate::{shown::printable, spec::Verbosity};
@@ -83,9 +82,8 @@ impl OwnLine {
         size_of::<Self>() + self.message.len() + fields.sum::<usize>()
     }
 
-    /// `procrun
-    /// warn: text`; a line for each line of the message. The message is complete by itself: the fields are for
-    /// programs, which read another format.
+    /// The text form (label, `|`, `warn: text`), with one output line for each line of the message. The message is
+    /// complete by itself: the fields are for programs, which read another format.
     pub(super) fn text(&self, width: usize, coloured: bool, time: Option<&[u8]>, to: &mut impl Put) {
         // Grey, so that the lines of workers stand out.
         let prefix = prefix(OWN_NAME, width, coloured.then_some(244));
@@ -100,8 +98,8 @@ impl OwnLine {
         }
     }
 
-    /// Adds it to the recent lines, without its prefix.
-    pub(super) fn keep(&self, history: &History) {
+    /// Adds the line to the recent lines, without its prefix.
+    pub(super) fn keep_in(&self, history: &History) {
         let (mut bytes, mut lines) = (Vec::new(), 0);
         for line in self.message.split('\n') {
             if lines > 0 {
@@ -112,12 +110,20 @@ impl OwnLine {
             lines += 1;
         }
         let (begin, end) = (Edge::Line, Edge::Line);
-        let run = Run { bytes: &bytes, lines, kind: Kind::Err, at: self.at, begin, end, about: self.about() };
-        history.push(None, OWN_NAME, run);
+        let group = LineGroup {
+            bytes: &bytes,
+            lines,
+            kind: StreamKind::Err,
+            at: self.at,
+            begin,
+            end,
+            subject: self.subject(),
+        };
+        history.push(None, OWN_NAME, group);
     }
 
     /// The application and the instance that its fields name.
-    fn about(&self) -> About {
+    fn subject(&self) -> Subject {
         let field = |name| self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         let app = match field("app") {
             Some(Value::Text(app)) => Some(&**app),
@@ -127,11 +133,11 @@ impl OwnLine {
             Some(Value::Bare(id)) => id.parse().ok(),
             Some(Value::Text(_)) | None => None,
         };
-        About::new(app, id)
+        Subject::new(app, id)
     }
 
     /// A line from the recent lines: its level is the word that it begins with.
-    pub(super) fn kept(text: &str) -> Self {
+    pub(super) fn from_recent(text: &str) -> Self {
         const WORDS: [(&str, Level); 4] = [
             ("error: ", Level::ERROR),
             ("warn: ", Level::WARN),
@@ -143,7 +149,7 @@ impl OwnLine {
         Self::new(level, message.to_owned())
     }
 
-    /// The words for problems; other levels have none.
+    /// Writes the word for the level; information has none.
     fn level_word(&self, coloured: bool, to: &mut impl Put) {
         let (word, colour): (&str, &str) = match self.level {
             Level::ERROR => ("error", "31"),
@@ -168,8 +174,8 @@ impl OwnLine {
         to.put(b" app=procrun level=");
         to.put(level_name(self.level).as_bytes());
         for (name, value) in &self.fields {
-            let taken = matches!(*name, "timestamp" | "app" | "level" | "message");
-            to.put(if taken { b" field_" } else { b" " });
+            let is_taken = matches!(*name, "timestamp" | "app" | "level" | "message");
+            to.put(if is_taken { b" field_" } else { b" " });
             to.put(name.as_bytes());
             to.put(b"=");
             match value {
@@ -193,9 +199,9 @@ impl OwnLine {
         to.put(level_name(self.level).as_bytes());
         to.put(b"\"");
         for (name, value) in &self.fields {
-            let taken =
+            let is_taken =
                 matches!(*name, "message" | "timestamp" | "type" | "process_id" | "app_name" | "level");
-            to.put(if taken { b",\"field_" } else { b",\"" });
+            to.put(if is_taken { b",\"field_" } else { b",\"" });
             json::escape(name.as_bytes(), to);
             match value {
                 Value::Bare(text) => {
@@ -272,19 +278,6 @@ impl Visit for OwnLine {
     }
 }
 
-/// Turns procrun's own tracing events, up to a level, into own lines.
-#[derive(Debug)]
-pub(super) struct OwnLayer {
-    logs: Logs,
-    max: LevelFilter,
-}
-
-impl OwnLayer {
-    pub(super) fn new(logs: Logs, max: Verbosity) -> Self {
-        Self { logs, max: level_filter(max) }
-    }
-}
-
 /// The level filter of this verbosity.
 pub(super) fn level_filter(max: Verbosity) -> LevelFilter {
     match max {
@@ -297,22 +290,6 @@ pub(super) fn level_filter(max: Verbosity) -> LevelFilter {
     }
 }
 
-impl<S: Subscriber> Layer<S> for OwnLayer {
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        *metadata.level() <= self.max
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.max)
-    }
-
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = OwnLine::new(*event.metadata().level(), String::new());
-        event.record(&mut line);
-        self.logs.push_own(line);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tracing::Level;
@@ -320,7 +297,7 @@ mod tests {
     use super::{OwnLine, Value};
 
     fn line() -> OwnLine {
-        let mut line = OwnLine::new(Level::WARN, "main \x1b[2J exited\nhint: look".to_owned());
+        let mut line = OwnLine::new(Level::WARN, "main \x1b[2J exited\nhint: retry".to_owned());
         line.fields.push(("code", Value::Bare("1".to_owned())));
         line.fields.push(("type", Value::Text("a b".to_owned())));
         line
@@ -337,7 +314,7 @@ mod tests {
         assert_eq!(
             string(|to| line().text(8, false, Some(b"12:00"), to)),
             "procrun  | 12:00: warn: main \\u{1b}[2J exited\n\
-             procrun  | 12:00: warn: hint: look\n"
+             procrun  | 12:00: warn: hint: retry\n"
         );
     }
 
@@ -347,7 +324,7 @@ mod tests {
         assert_eq!(
             record,
             serde_json::json!({
-                "message": "main \u{1b}[2J exited\nhint: look", "timestamp": "T", "type": "err",
+                "message": "main \u{1b}[2J exited\nhint: retry", "timestamp": "T", "type": "err",
                 "process_id": null, "app_name": "procrun", "level": "warn", "code": 1, "field_type": "a b",
             })
         );
