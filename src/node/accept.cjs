@@ -1,16 +1,16 @@
 // Runs in each worker of a cluster before the application, in the same file as drain.cjs. procrun hands
-// out the connections of `balance = "auto"` one by one. While short ones arrive too fast for that, it
+// out the connections of `balance = "auto"` one by one. While short connections arrive too fast for that, it
 // sends `accept` with the listening socket, and the worker accepts from it until `stop`.
-// It leaves no trace that an application would trip over, and an error in here stays in here.
+// The application does not notice the script, and an error in the script has no other effect.
 (() => {
   'use strict';
   // A thread of the worker has no channel.
   if (typeof process.send !== 'function') return;
   const CMD = 'NODE_PROCRUN';
-  // How often procrun hears how many were accepted, in milliseconds.
-  const REPORT_EVERY = 100;
+  // The interval of the reports about accepted connections, in milliseconds.
+  const REPORT_INTERVAL = 100;
 
-  // What an application may replace later (test clocks, wrappers).
+  // An application may replace these later (test clocks, wrappers).
   const { send } = process;
   const { setInterval, clearInterval } = globalThis;
   const quietly = (work) => {
@@ -20,18 +20,18 @@
       return undefined;
     }
   };
-  const say = (act, more) => quietly(() => send.call(process, { cmd: CMD, act, ...more }, () => {}));
+  const notify = (act, more) => quietly(() => send.call(process, { cmd: CMD, act, ...more }, () => {}));
 
   // The servers that get their connections from procrun, by the number of their socket.
   const servers = new Map();
-  // The number in the answer that Node is looking at.
-  let answered;
+  // The number of the socket in the answer that Node is handling.
+  let answeredKey;
   let timer;
 
   const report = () => {
     for (const [key, entry] of servers) {
       if (!entry.socket) continue;
-      say('accepted', { key, count: entry.accepted });
+      notify('accepted', { key, count: entry.accepted });
       entry.accepted = 0;
     }
   };
@@ -45,7 +45,7 @@
     timer = undefined;
   };
 
-  // Node's stand-in for a socket that stays with its primary is a plain object.
+  // The handle of a socket that stays with its primary is a plain object in Node.
   const remember = (key, server, handle) => {
     if (key === undefined || !handle || Object.getPrototypeOf(handle) !== Object.prototype) return;
     const entry = { server, handle, socket: undefined, accepted: 0 };
@@ -58,27 +58,27 @@
     };
   };
 
-  // A connection that this worker refuses is for another, and connections that stay open are to be
-  // spread evenly: neither can be had but one by one.
+  // A connection that this worker refuses must get to another worker, and long connections must be distributed
+  // evenly. Both need procrun to hand connections out one by one.
   const declines = ({ server }, handed) =>
     server.maxConnections != null || server._connections * 2 > handed;
 
   const accept = ({ key, backlog, handed }, socket) => {
     const entry = servers.get(key);
-    // It was closed while this was on its way.
+    // The server was closed while this message was on its way.
     if (!entry || entry.socket) return socket.close();
     if (declines(entry, handed)) {
       socket.close();
-      return say('declined', { key });
+      return notify('declined', { key });
     }
     entry.accepted = 0;
     entry.socket = socket;
     socket.unref();
     socket.onconnection = (error, client) => {
       if (error) {
-        // procrun keeps what this worker cannot take.
+        // procrun accepts the connections that this worker cannot accept.
         quietly(() => stop(entry));
-        say('declined', { key });
+        notify('declined', { key });
         return;
       }
       entry.accepted += 1;
@@ -86,9 +86,9 @@
     };
     if (socket.listen(backlog)) {
       stop(entry);
-      return say('declined', { key });
+      return notify('declined', { key });
     }
-    timer ??= setInterval(() => quietly(report), REPORT_EVERY).unref();
+    timer ??= setInterval(() => quietly(report), REPORT_INTERVAL).unref();
   };
 
   quietly(() => {
@@ -97,18 +97,18 @@
     if (typeof _getServer !== 'function') return;
     cluster._getServer = function (server, options, found) {
       return _getServer.call(this, server, options, function (...args) {
-        quietly(() => remember(answered, server, args[1]));
+        quietly(() => remember(answeredKey, server, args[1]));
         return found.apply(this, args);
       });
     };
-    // Before Node's own listener, which takes the answer to the server at once.
+    // Before Node's own listener, which passes the answer to the server at once.
     process.prependListener('internalMessage', (message, handle) => {
       if (!message) return;
-      answered = message.ack === undefined ? undefined : message.key;
+      answeredKey = message.ack === undefined ? undefined : message.key;
       if (message.cmd !== CMD) return;
       if (message.act === 'accept' && handle) quietly(() => accept(message, handle));
       if (message.act === 'stop') quietly(() => servers.has(message.key) && stop(servers.get(message.key)));
     });
-    say('accepts');
+    notify('accepts');
   });
 })();

@@ -18,7 +18,7 @@ pub const MAX_OUTGOING: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: OwnedFd,
-    /// What did not fit into the socket buffer.
+    /// Messages that did not fit into the socket buffer.
     outgoing: VecDeque<Outgoing>,
     /// Bytes in `outgoing`.
     waiting: usize,
@@ -41,7 +41,7 @@ pub(super) enum Delivery {
     /// It waits until the socket is writable.
     Waits,
     /// It is queued: the kernel lacks memory or descriptors, and sends no event when that is over.
-    Lacks,
+    Shortage,
     /// [`MAX_OUTGOING`] bytes are waiting already.
     Full,
     /// The other side has closed the channel.
@@ -57,8 +57,8 @@ pub(super) enum Reading {
     Bytes(usize),
     /// Nothing to read now.
     Nothing,
-    /// As [`Delivery::Lacks`].
-    Lacks,
+    /// As [`Delivery::Shortage`].
+    Shortage,
     /// The other side has closed the channel.
     End,
 }
@@ -77,8 +77,8 @@ impl Channel {
         match channel::receive(self.socket.as_fd(), buffer) {
             Ok(0) => Reading::End,
             Ok(count) => Reading::Bytes(count),
-            Err(error) if is_for_now(&error) => Reading::Nothing,
-            Err(error) if is_shortage(&error) => Reading::Lacks,
+            Err(error) if is_temporary(&error) => Reading::Nothing,
+            Err(error) if is_shortage(&error) => Reading::Shortage,
             // Reset: the other side ended without reading everything.
             Err(_) => Reading::End,
         }
@@ -89,7 +89,7 @@ impl Channel {
         channel::shut_down(self.socket.as_fd());
     }
 
-    /// Sends a message, and a descriptor with it, or queues it behind what is waiting.
+    /// Sends a message, and a descriptor with it, or queues it behind the waiting ones.
     pub(super) fn send(&mut self, bytes: &[u8], with: Option<&Arc<OwnedFd>>) -> Delivery {
         let mut sent = 0;
         let mut delivery = Delivery::Waits;
@@ -97,8 +97,8 @@ impl Channel {
             match channel::send(self.socket.as_fd(), bytes, with.map(|descriptor| descriptor.as_fd())) {
                 Ok(count) if count == bytes.len() => return Delivery::Sent,
                 Ok(count) => sent = count,
-                Err(error) => match failed(error) {
-                    later @ (Delivery::Waits | Delivery::Lacks) => delivery = later,
+                Err(error) => match delivery_of(error) {
+                    later @ (Delivery::Waits | Delivery::Shortage) => delivery = later,
                     failure => return failure,
                 },
             }
@@ -113,7 +113,7 @@ impl Channel {
         delivery
     }
 
-    /// Sends what is queued, as far as the socket is writable.
+    /// Sends queued messages, as far as the socket is writable.
     pub(super) fn flush(&mut self) -> Delivery {
         while let Some(message) = self.outgoing.front_mut() {
             let with = message.with.as_ref().map(|descriptor| descriptor.as_fd());
@@ -126,7 +126,7 @@ impl Channel {
                         self.outgoing.pop_front();
                     }
                 }
-                Err(error) => return failed(error),
+                Err(error) => return delivery_of(error),
             }
         }
         Delivery::Sent
@@ -134,21 +134,21 @@ impl Channel {
 }
 
 /// The outcome for a message that the kernel did not accept.
-fn failed(error: io::Error) -> Delivery {
+fn delivery_of(error: io::Error) -> Delivery {
     let is_gone = |error: &io::Error| {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
         matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
     };
     match error {
-        error if is_for_now(&error) => Delivery::Waits,
-        error if is_shortage(&error) => Delivery::Lacks,
+        error if is_temporary(&error) => Delivery::Waits,
+        error if is_shortage(&error) => Delivery::Shortage,
         error if is_gone(&error) => Delivery::Closed,
         error => Delivery::Refused(error),
     }
 }
 
-/// Whether the poller reports when it is over.
-fn is_for_now(error: &io::Error) -> bool {
+/// Whether the poller reports when the operation can be tried again.
+fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -157,29 +157,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_needs_no_further_descriptor() {
+    fn a_waiting_message_needs_no_further_descriptor() {
         let (ours, theirs) = channel::pair().unwrap();
         let mut channel = Channel::new(ours);
         let with = Arc::new(channel::pair().unwrap().0);
         while matches!(channel.send(&[b'x'; 4096], None), Delivery::Sent) {}
         assert!(matches!(channel.send(b"take this\n", Some(&with)), Delivery::Waits));
-        assert_eq!(Arc::strong_count(&with), 2, "the same one waits");
+        assert_eq!(Arc::strong_count(&with), 2, "the same descriptor waits");
         let mut buffer = [0; 4096];
         while matches!(channel.flush(), Delivery::Waits) {
             while channel::receive(theirs.as_fd(), &mut buffer).is_ok() {}
         }
-        assert_eq!(Arc::strong_count(&with), 1, "it is on its way");
+        assert_eq!(Arc::strong_count(&with), 1, "the descriptor was sent");
     }
 
     #[test]
-    fn an_error_is_retried_ends_the_channel_or_is_the_peers_end() {
+    fn errors_of_send_are_classified() {
         use nix::errno::Errno;
-        let after = |errno: Errno| failed(io::Error::from_raw_os_error(errno as i32));
+        let after = |errno: Errno| delivery_of(io::Error::from_raw_os_error(errno as i32));
         for errno in [Errno::EAGAIN, Errno::EINTR] {
             assert!(matches!(after(errno), Delivery::Waits), "{errno}");
         }
         for errno in [Errno::ENOBUFS, Errno::ENOMEM, Errno::ETOOMANYREFS] {
-            assert!(matches!(after(errno), Delivery::Lacks), "{errno}");
+            assert!(matches!(after(errno), Delivery::Shortage), "{errno}");
         }
         for errno in [Errno::EPIPE, Errno::ECONNRESET, Errno::ENOTCONN] {
             assert!(matches!(after(errno), Delivery::Closed), "{errno}");

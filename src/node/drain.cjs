@@ -1,21 +1,21 @@
 'use strict';
-// Runs in each worker of a cluster before the application, by `--require`. Until procrun says
-// `drain` it only remembers which servers listen. Then the worker accepts no new connection and says
-// good-bye to each client after an answer, so that no request is lost when it is asked to end.
-// It leaves no trace that an application would trip over, and an error in here stays in here.
+// Runs in each worker of a cluster before the application, by `--require`. Until procrun sends
+// `drain` it only records which servers listen. Then the worker accepts no new connection and closes each
+// connection after a response, so that no request is lost when the worker gets its stop signal.
+// The application does not notice the script, and an error in the script has no other effect.
 (() => {
   delete require.cache[__filename];
   // A thread of the worker has no channel.
   if (typeof process.send !== 'function') return;
   const CMD = 'NODE_PROCRUN';
-  // How long a connection without a request is left open, in seconds: a request may be on its way.
-  const QUIET = 1.5;
-  // How often the connections are looked at, in milliseconds.
-  const LOOK_EVERY = 25;
-  // The greatest number of an HTTP/2 stream: "send no more", without a refusal of what is under way.
+  // The time for which a connection without a request stays open, in seconds: a request may be on its way.
+  const IDLE_TIME = 1.5;
+  // The interval of the checks of all connections, in milliseconds.
+  const CHECK_INTERVAL = 25;
+  // The greatest number of an HTTP/2 stream: the client sends no more requests, and those in progress are served.
   const LAST_STREAM = 2 ** 31 - 1;
 
-  // What an application may replace later (test clocks, wrappers).
+  // An application may replace these later (test clocks, wrappers).
   const { send, uptime } = process;
   const { setInterval, clearInterval, setImmediate } = globalThis;
   const quietly = (work) => {
@@ -25,20 +25,20 @@
       return undefined;
     }
   };
-  const say = (act) => quietly(() => send.call(process, { cmd: CMD, act }, () => {}));
+  const notify = (act) => quietly(() => send.call(process, { cmd: CMD, act }, () => {}));
 
   const seen = new WeakSet();
   let servers = [];
-  // Of HTTP/2, and how often each was looked at since it was told that it is to end.
+  // The HTTP/2 sessions, each with the number of checks since its client was told that it ends.
   const sessions = new Map();
   let draining = false;
 
-  const living = () => servers.map((server) => server.deref()).filter(Boolean);
+  const openServers = () => servers.map((server) => server.deref()).filter(Boolean);
 
   const remember = (server) => {
     if (seen.has(server)) return;
     seen.add(server);
-    if (servers.length % 64 === 63) servers = living().map((server) => new WeakRef(server));
+    if (servers.length % 64 === 63) servers = openServers().map((server) => new WeakRef(server));
     servers.push(new WeakRef(server));
     // The classes are not exported, and Node keeps no list of the sessions.
     if (/^Http2/.test(server.constructor.name)) {
@@ -50,29 +50,29 @@
     }
   };
 
-  // In place of the handle of a server that takes no more connections: to the application it still
-  // listens, so that its own `close` works as ever.
-  const standIn = (handle) => {
+  // Replaces the handle of a server that accepts no more connections: for the application it still
+  // listens, so that its own `close` works as before.
+  const replacementFor = (handle) => {
     const name = {};
-    const stand = { close() {}, ref() {}, unref() {}, hasRef: () => false };
+    const replacement = { close() {}, ref() {}, unref() {}, hasRef: () => false };
     if (typeof handle.getsockname === 'function' && !handle.getsockname(name)) {
-      stand.getsockname = (out) => (Object.assign(out, name), 0);
+      replacement.getsockname = (out) => (Object.assign(out, name), 0);
     }
-    return stand;
+    return replacement;
   };
 
   const stopAccepting = (server) => {
     const handle = server._handle;
-    // Only what came from procrun: others serve the connections that wait there. A socket of the
-    // worker's own (`exclusive`) would take them along.
+    // Only sockets of procrun: other workers accept the connections that wait there. The waiting connections of a
+    // socket of this worker (`exclusive`) would be lost.
     if (!handle || !Object.prototype.hasOwnProperty.call(handle, 'close')) return;
-    server._handle = standIn(handle);
+    server._handle = replacementFor(handle);
     handle.close();
   };
 
   const isConnection = (name) => String(name).toLowerCase() === 'connection';
 
-  // What `writeHead` may be given: an object, pairs, or names and values in turn.
+  // The forms that `writeHead` accepts: an object, pairs, or a list of alternating names and values.
   const withoutConnection = (headers) => {
     if (!Array.isArray(headers)) {
       return Object.fromEntries(Object.entries(headers).filter(([name]) => !isConnection(name)));
@@ -81,14 +81,14 @@
     return headers.filter((_, at) => !isConnection(headers[at - (at % 2)]));
   };
 
-  // The client has sent more behind the request of this answer, and that has been read.
+  // Whether the client has sent another request after that of this response, and it was read.
   const hasMore = ({ req }) => {
     const newest = req.socket && req.socket.parser && req.socket.parser.incoming;
     return Boolean(newest) && newest !== req;
   };
 
-  // Who still sends its request would hear of a broken connection, and maybe not of its answer.
-  const hearOut = (request) => {
+  // A client that still sends its request would get a connection reset, and maybe no response.
+  const readToEnd = (request) => {
     const { socket } = request;
     const { destroySoon } = socket;
     socket.destroySoon = function () {
@@ -97,19 +97,19 @@
     };
   };
 
-  // The answer ends its connection, whatever the application says of `Connection`.
-  const makeLast = (response) => {
+  // Ends the connection with this response, whatever header `Connection` the application sets.
+  const closeAfter = (response) => {
     if (response.headersSent) return;
     const { writeHead } = response;
     response.writeHead = function (...args) {
       quietly(() => {
         if (this.headersSent || hasMore(this)) return;
         this.shouldKeepAlive = false;
-        if (!this.req.complete) hearOut(this.req);
+        if (!this.req.complete) readToEnd(this.req);
         const last = args.length - 1;
         if (args[last] && typeof args[last] === 'object') args[last] = withoutConnection(args[last]);
-        // Node says `close` by itself then. To set it here would be a header set before, and with
-        // one of those Node takes no pairs, and no name twice.
+        // Node adds `Connection: close` then. A header that is set here would make Node reject pairs and repeated
+        // names in `writeHead`.
         this._removedConnection = false;
         if (this.hasHeader('Connection')) this.setHeader('Connection', 'close');
       });
@@ -117,112 +117,112 @@
     };
   };
 
-  // `Symbol(http.server.connections)`: Node's own list, which knows who is between two requests.
-  const listOf = (server) => {
+  // `Symbol(http.server.connections)`: Node's own list, which knows which connections are between two requests.
+  const connectionsOf = (server) => {
     const key = Object.getOwnPropertySymbols(server).find((it) => it.description === 'http.server.connections');
     return key && server[key];
   };
 
-  const sayGoodbye = (server) => {
-    const list = listOf(server);
+  const closeAfterResponses = (server) => {
+    const list = connectionsOf(server);
     if (!list) return;
     const { emit } = server;
     server.emit = function (...args) {
       const [event, request, response] = args;
       if (event === 'request' || event === 'checkContinue' || event === 'checkExpectation') {
-        quietly(() => request.httpVersionMajor === 1 && makeLast(response));
+        quietly(() => request.httpVersionMajor === 1 && closeAfter(response));
       }
       return emit.apply(this, args);
     };
     for (const { socket } of list.all()) {
-      if (socket && socket._httpMessage) quietly(() => makeLast(socket._httpMessage));
+      if (socket && socket._httpMessage) quietly(() => closeAfter(socket._httpMessage));
     }
   };
 
   const retire = (server) => {
-    quietly(() => sayGoodbye(server));
+    quietly(() => closeAfterResponses(server));
     quietly(() => stopAccepting(server));
   };
 
-  // A session that just closed would reset a request on its way; the client learns first.
+  // A session that closes at once would reset a request on its way, so the client is told first.
   const announce = (session) => {
     sessions.set(session, 0);
     if (!session.closed) session.goaway(0, LAST_STREAM);
   };
 
-  // By looks and not by the clock: a worker that was busy has not read what arrived meanwhile.
+  // Counts checks instead of time: a busy worker has not read the data that has arrived meanwhile.
   const closeAnnounced = () => {
-    for (const [session, looks] of sessions) {
-      sessions.set(session, looks + 1);
-      if (looks * LOOK_EVERY >= QUIET * 1000) quietly(() => session.close());
+    for (const [session, checks] of sessions) {
+      sessions.set(session, checks + 1);
+      if (checks * CHECK_INTERVAL >= IDLE_TIME * 1000) quietly(() => session.close());
     }
   };
 
-  const noted = new WeakMap();
-  // Those without a request and without a word for so long.
-  const quietOf = (server) => {
-    const list = listOf(server);
+  const lastActivity = new WeakMap();
+  // The connections without a request and without new data for IDLE_TIME.
+  const idleOf = (server) => {
+    const list = connectionsOf(server);
     if (!list) return [];
     const idle = new Set(list.idle());
     const now = uptime();
     return list.all().map((parser) => {
       const { socket } = parser;
       if (!socket) return undefined;
-      const before = noted.get(socket);
+      const before = lastActivity.get(socket);
       if (!before || before.bytes !== socket.bytesRead || socket._httpMessage) {
-        noted.set(socket, { bytes: socket.bytesRead, at: now });
+        lastActivity.set(socket, { bytes: socket.bytesRead, at: now });
         return undefined;
       }
-      // Node counts a connection that has not said anything yet as busy.
-      const waits = idle.has(parser) || socket.bytesRead === 0;
-      return waits && now - before.at >= QUIET ? socket : undefined;
+      // Node counts a connection that has sent no data yet as busy.
+      const isIdle = idle.has(parser) || socket.bytesRead === 0;
+      return isIdle && now - before.at >= IDLE_TIME ? socket : undefined;
     }).filter(Boolean);
   };
 
-  const closeQuiet = (server) => {
-    if (quietOf(server).length === 0) return;
-    // Once everything that has arrived meanwhile has been read: this may be late.
-    setImmediate(() => quietly(() => quietOf(server).forEach((socket) => socket.destroySoon())));
+  const closeIdle = (server) => {
+    if (idleOf(server).length === 0) return;
+    // After everything that has arrived meanwhile is read: this check may be late.
+    setImmediate(() => quietly(() => idleOf(server).forEach((socket) => socket.destroySoon())));
   };
 
   const drain = () => {
     if (draining) return;
     draining = true;
-    living().forEach(retire);
+    openServers().forEach(retire);
     for (const session of sessions.keys()) quietly(() => announce(session));
-    const look = () => {
+    const check = () => {
       closeAnnounced();
       let open = 0;
-      for (const server of living()) {
-        quietly(() => closeQuiet(server));
+      for (const server of openServers()) {
+        quietly(() => closeIdle(server));
         open += server._connections || 0;
       }
       if (open > 0) return false;
-      say('drained');
+      notify('drained');
       return true;
     };
-    if (look()) return;
+    if (check()) return;
     const timer = setInterval(() => {
-      if (quietly(look) !== false) clearInterval(timer);
-    }, LOOK_EVERY);
+      if (quietly(check) !== false) clearInterval(timer);
+    }, CHECK_INTERVAL);
     timer.unref();
   };
 
   quietly(() => {
-    // A child made by `fork` gets these arguments, and has no procrun.
+    // A child made by `fork` gets these arguments, but has no channel to procrun.
     const at = process.execArgv.findIndex((arg, at, all) => arg === '--require' && all[at + 1] === __filename);
     if (at >= 0) process.execArgv.splice(at, 2);
     const { Server } = require('net');
     const { listen } = Server.prototype;
     Server.prototype.listen = function (...args) {
       quietly(() => remember(this));
-      // Others serve already.
+      // Other workers serve already.
       if (draining) quietly(() => this.once('listening', () => retire(this)));
       return listen.apply(this, args);
     };
     process.on('internalMessage', (message) => {
       if (message && message.cmd === CMD && message.act === 'drain') quietly(drain);
     });
-    say('drains');
+    notify('drains');
   });
 })();

@@ -1,12 +1,12 @@
 'use strict';
 // Runs in each Node worker before the application, by `--require`. It reports what an exit status does not
-// say: that the worker cannot listen, or that an error ends it which nothing catches. It does nothing
-// before that. It keeps nothing alive, and an error in here stays in here.
+// show: that the worker cannot listen, or that an uncaught error ends it. It does not keep the process alive, and
+// an error in the script has no other effect.
 (() => {
   delete require.cache[__filename];
   // A thread of the worker has no channel.
   if (typeof process.send !== 'function') return;
-  // What an application may replace later (test clocks, wrappers).
+  // An application may replace these later (test clocks, wrappers).
   const { send } = process;
   const quietly = (work) => {
     try {
@@ -15,26 +15,26 @@
       // Then procrun knows only the exit status.
     }
   };
-  const say = (act, more) => {
+  const notify = (act, more) => {
     if (process.connected) quietly(() => send.call(process, { cmd: 'NODE_PROCRUN', act, ...more }, () => {}));
   };
 
-  // What a worker asked its cluster for, the cluster knows.
-  const isKnown = (error) => error.syscall === 'bind' && require('cluster').isWorker;
+  // The primary knows the failures of sockets that a cluster worker has requested from it.
+  const isOfCluster = (error) => error.syscall === 'bind' && require('cluster').isWorker;
   const isOfListening = (error) =>
     Boolean(error) && (error.syscall === 'listen' || error.syscall === 'bind') && Number.isInteger(error.errno);
 
-  // The errors that have been reported, so that none is twice.
+  // The errors that have been reported, so that none is reported twice.
   const reported = new WeakSet();
   // Whether a server could not listen and no server has listened since.
   let hasFailed = false;
   const cannotListen = (error, handled = false) => {
-    if (!isOfListening(error) || reported.has(error) || isKnown(error)) return;
+    if (!isOfListening(error) || reported.has(error) || isOfCluster(error)) return;
     reported.add(error);
-    // `::` is what Node takes when it is told nothing.
+    // `::` is the default of Node.
     const address = typeof error.address === 'string' && error.address !== '::' ? error.address : undefined;
     hasFailed = true;
-    say('cannot-listen', { address, port: error.port, errno: error.errno, handled });
+    notify('cannot-listen', { address, port: error.port, errno: error.errno, handled });
   };
 
   // The servers that have listened and are not closed.
@@ -42,14 +42,14 @@
   const listens = (server) => {
     servers.add(server);
     // An application that tries several ports makes a new server for each.
-    if (hasFailed) say('listens');
+    if (hasFailed) notify('listens');
     hasFailed = false;
   };
-  // An application that listens already does its work, also if it catches that an optional port is in use.
+  // An application that listens already works, even if it catches the error of an optional port that is in use.
   const isListening = () => [...servers].some((server) => server.listening);
 
   quietly(() => {
-    // A child made by `fork` gets these arguments, and has no procrun.
+    // A child made by `fork` gets these arguments, but has no channel to procrun.
     const at = process.execArgv.findIndex((arg, at, all) => arg === '--require' && all[at + 1] === __filename);
     if (at >= 0) process.execArgv.splice(at, 2);
     const { Server } = require('net');
@@ -71,12 +71,12 @@
       return listen.apply(this, args);
     };
     process.on('uncaughtExceptionMonitor', (error, origin) => {
-      // The application goes on, or ends by its own decision.
+      // The application continues, or ends by its own decision.
       if (process.listenerCount('uncaughtException') > 0) return;
       if (process.hasUncaughtExceptionCaptureCallback()) return;
-      // Also of what is no server, such as a socket of datagrams, and whatever listens: this ends it.
+      // Also errors of other sockets, such as UDP, and while a server listens: the error ends the worker.
       quietly(() => cannotListen(error));
-      say('uncaught', { origin });
+      notify('uncaught', { origin });
     });
   });
 })();

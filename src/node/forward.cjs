@@ -1,9 +1,9 @@
 'use strict';
 // Runs in the Node of npm, yarn and other package runners, by `--require`, or by NODE_OPTIONS where a shell script
-// starts them. The channel is for the application that they start and not for them: Node takes the channel that
-// NODE_CHANNEL_FD names, so that name is given to their children only. A child that may be a runner itself gets this script instead, by NODE_OPTIONS: there
-// it passes the channel on, or opens it if that Node turns out to be the application. An error in here stays
-// in here.
+// starts them. The channel is for the application that they start: Node opens the channel in NODE_CHANNEL_FD, so only
+// their children get this variable. A child that may be a package runner itself gets this script by NODE_OPTIONS
+// instead. There the script passes the channel on, or opens it if that Node is the application. An error in the
+// script has no other effect.
 (() => {
   delete require.cache[__filename];
   const { env, execArgv } = process;
@@ -31,7 +31,7 @@
     const { existsSync, readFileSync, realpathSync } = require('fs');
     const { basename, dirname, join } = require('path');
     const script = realpathSync(process.argv[1]);
-    // Yarn's releases are kept with the project.
+    // A project may contain its own release of Yarn.
     if (/^yarn-[\w.-]+\.[cm]?js$/.test(basename(script))) return true;
     for (let [dir, last] = [dirname(script), '']; dir !== last; [dir, last] = [dirname(dir), dir]) {
       const file = join(dir, 'package.json');
@@ -43,7 +43,7 @@
 
   const mayHoldRunner = ({ file, args }) => {
     const words = [file, ...(args ?? [])].join(' ').split(/[\s;&|()<>'"`]+/);
-    // That Node may not read a file which its application did not name.
+    // A Node with the permission model must not read this file.
     if (words.some((word) => /^--(experimental-)?permission$/.test(word))) return false;
     return words.some((word) => programs.has(word.replace(/^.*\//, '').replace(/\.[cm]?js$/, '')));
   };
@@ -51,7 +51,7 @@
   const passOn = (options) => {
     const { envPairs } = options;
     const own = `NODE_CHANNEL_FD=${fd}`;
-    // A child with an environment of its own is not meant.
+    // A child with another environment does not get the channel.
     if (!envPairs?.includes(own) || !mayHoldRunner(options)) return;
     const isOther = (pair) => pair !== own && !/^NODE_(CHANNEL_SERIALIZATION_MODE|OPTIONS)=/.test(pair);
     const before = envPairs.find((pair) => pair.startsWith('NODE_OPTIONS='))?.slice('NODE_OPTIONS='.length);
@@ -68,14 +68,14 @@
     if (!env.NODE_OPTIONS) delete env.NODE_OPTIONS;
   }
   if (isNested && !quietly(isRunner)) {
-    // As Node does it before it loads anything.
+    // Node itself does this before it loads any module.
     if (!process.channel) quietly(() => require('child_process')._forkChild(Number(fd), 'json'));
     return;
   }
   env.NODE_CHANNEL_FD = fd;
   env.NODE_CHANNEL_SERIALIZATION_MODE = 'json';
   quietly(() => {
-    // It would be several words in NODE_OPTIONS.
+    // NODE_OPTIONS cannot hold such a path.
     if (/[\s"\\]/.test(__filename)) return;
     const { ChildProcess } = require('child_process');
     const { spawn } = ChildProcess.prototype;

@@ -23,7 +23,7 @@ use super::{
         wire::{self, Decoder},
     },
     connections::Connections,
-    listener::{Lent, Listener, Opening},
+    listener::{HeldSocket, Listener, Opening},
     preload::{Script, Scripts},
     versions::Versions,
 };
@@ -37,16 +37,16 @@ use crate::{
     },
 };
 
-/// Maximum number of reads of a channel after the worker's exit; a living process on the other side must not keep
+/// Maximum number of reads of a channel after the worker's exit; a process on the other side that continues to write must not keep
 /// procrun busy.
 const LAST_READS: usize = 128;
 
-/// What the hub reports to the supervisor.
+/// A report of the hub to the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HubEvent {
     /// The worker is ready.
     Ready(Run, ReadinessSource),
-    /// The worker listens there (the address, as text for messages).
+    /// The worker listens on this address, in the form for messages.
     Listens(Run, String),
     /// The worker has sent this number of messages of its own.
     Messages(Run, usize),
@@ -62,28 +62,28 @@ pub enum HubEvent {
         is_handled: bool,
     },
     /// The worker listens on an address after it could not.
-    ListensAfterAll(Run),
+    ListensAgain(Run),
     /// The worker is about to end by an uncaught error.
     Uncaught(Run, Uncaught),
     /// The worker listens at the same address as a worker of another application: address and name. Reported once.
     SharesSocket(Run, String, String),
     /// The worker has finished its connections after [`Hub::drain`].
     Drained(Run),
-    /// There is no place for the file of the script that drains workers; the tried places.
+    /// No directory accepts the file of the script that drains workers; the directories and their errors.
     CannotDrain(String),
-    /// There is no place for the file of the heartbeat script; the tried places.
-    CannotBeat(String),
+    /// No directory accepts the file of the heartbeat script; the directories and their errors.
+    CannotSendHeartbeats(String),
     /// The worker has sent a heartbeat.
-    Beats(Run),
-    /// The worker violates the protocol; how. Reported once for each kind of violation.
-    Misbehaves(Run, &'static str),
-    /// A Bun worker asked for a socket, which Bun cannot receive. Reported once.
+    Heartbeat(Run),
+    /// The worker violates the protocol; the violation. Reported once for each kind.
+    ProtocolViolation(Run, &'static str),
+    /// A Bun worker has requested a socket, which Bun cannot receive. Reported once.
     NoSocketForBun(Run),
-    /// The worker's channel was shut down; the reason.
-    CutOff(Run, String),
-    /// A worker wants to listen on a unix socket, whose file system may not answer: another thread must open it
-    /// and pass it to [`Hub::opened`].
-    Opens(Opening),
+    /// The worker's channel was closed; the reason.
+    Disconnected(Run, String),
+    /// A worker requests a unix socket, whose file system may not answer: another thread must open it and pass it
+    /// to [`Hub::opened`].
+    OpenSocket(Opening),
     /// Connections to an application could not be accepted: its name and the error. Reported once until one is
     /// accepted again.
     CannotAccept(String, String),
@@ -94,9 +94,9 @@ pub enum HubEvent {
 pub enum Route {
     /// By a connection to its address.
     Network,
-    /// By this connection, whose other end the worker gets.
+    /// By this connection, whose other end is handed to the worker.
     Connection(TcpStream),
-    /// Not at all; the reason. Another run would answer at its address.
+    /// It cannot be reached; the reason. Another run would answer at its address.
     Closed(String),
 }
 
@@ -119,15 +119,15 @@ pub struct Hub {
     connections: Connections,
     /// Channels of ended runs, to be closed in the next turn: it is not urgent.
     ended: Vec<Channel>,
-    /// Listeners that could not accept, which are tried again.
-    stuck: Vec<ListenerId>,
+    /// Listeners that could not accept. They are tried again.
+    failing_listeners: Vec<ListenerId>,
     /// Channels for which the kernel lacked memory or descriptors.
-    resting: Vec<u64>,
-    /// When to try all these again.
-    try_again: Option<Instant>,
+    paused: Vec<u64>,
+    /// When to try these listeners and channels again.
+    retry_at: Option<Instant>,
     events: Vec<HubEvent>,
     /// Kept between turns so that a turn allocates nothing.
-    happened: Vec<PollEvent>,
+    poll_events: Vec<PollEvent>,
     effects: Vec<Effect>,
     outgoing: Vec<u8>,
     buffer: Vec<u8>,
@@ -150,14 +150,14 @@ struct Worker {
     channel: Channel,
     decoder: Decoder,
     owner: Option<Owner>,
-    /// The sockets at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on.
-    lent: Vec<Lent>,
+    /// The held sockets at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on.
+    held_sockets: Vec<HeldSocket>,
     /// The cluster of the worker.
     app: Option<u32>,
     /// Whether it does not read its messages; nothing is read from it meanwhile.
     is_blocked: bool,
-    /// Whether its channel has been shut down.
-    cut_off: bool,
+    /// Whether its channel has been closed.
+    disconnected: bool,
     /// Whether it was reported for messages that it should not send.
     reported: bool,
 }
@@ -180,7 +180,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Adds the channel of a run that has started. `place` is the number of its instance in the list, `owner` the
+    /// Adds the channel of a run that has started. `slot` is the number of its instance in the list, `owner` the
     /// user that it runs as, unless that is procrun's.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Hub {
         &mut self,
         run: Run,
         spec: &Arc<AppSpec>,
-        place: u32,
+        slot: u32,
         owner: Option<Owner>,
         channel: OwnedFd,
     ) -> io::Result<()> {
@@ -204,10 +204,10 @@ impl Hub {
             channel: Channel::new(channel),
             decoder: if app.is_some() { Decoder::default() } else { Decoder::tolerant() },
             owner,
-            lent: Vec::new(),
+            held_sockets: Vec::new(),
             app,
             is_blocked: false,
-            cut_off: false,
+            disconnected: false,
             reported: false,
         };
         self.workers.insert(run.number, worker);
@@ -215,7 +215,7 @@ impl Hub {
             let number = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
             let version = Version { app, number };
             let user = owner.map_or_else(process::user, |(uid, _)| uid);
-            self.drive(Event::Joined { worker: run, balance: spec.balance, place, version, user });
+            self.drive(Event::Joined { worker: run, balance: spec.balance, slot, version, user });
         }
         Ok(())
     }
@@ -225,16 +225,16 @@ impl Hub {
         let failures = self.scripts.take_failures().into_iter();
         self.events.extend(failures.filter_map(|(script, why)| match script {
             Script::Drain => Some(HubEvent::CannotDrain(why)),
-            Script::Heartbeat => Some(HubEvent::CannotBeat(why)),
+            Script::Heartbeat => Some(HubEvent::CannotSendHeartbeats(why)),
             Script::Report | Script::Forward => None,
         }));
     }
 
     /// Records the sockets at the descriptors of a run from [`HANDED`](crate::sys::spawn::HANDED) on: a server of
     /// a cluster may listen on them.
-    pub fn lend(&mut self, run: Run, sockets: Vec<Lent>) {
+    pub fn set_held_sockets(&mut self, run: Run, sockets: Vec<HeldSocket>) {
         if let Some(worker) = self.workers.get_mut(&run.number) {
-            worker.lent = sockets;
+            worker.held_sockets = sockets;
         }
     }
 
@@ -256,30 +256,30 @@ impl Hub {
         self.ended.clear();
         let Some(poller) = &self.poller else { return std::future::pending().await };
         let version_ends = self.apps.values().filter_map(|app| app.versions.next_end());
-        match version_ends.chain(self.try_again).min() {
-            None => poller.wait(&mut self.happened).await?,
+        match version_ends.chain(self.retry_at).min() {
+            None => poller.wait(&mut self.poll_events).await?,
             Some(at) => {
                 tokio::select! {
-                    result = poller.wait(&mut self.happened) => result?,
+                    result = poller.wait(&mut self.poll_events) => result?,
                     () = tokio::time::sleep_until(at) => {}
                 }
-                self.time_has_passed(Instant::now());
+                self.handle_time(Instant::now());
             }
         }
-        let mut happened = std::mem::take(&mut self.happened);
-        for event in happened.drain(..) {
-            self.take_in(event);
+        let mut poll_events = std::mem::take(&mut self.poll_events);
+        for event in poll_events.drain(..) {
+            self.handle_poll_event(event);
         }
-        self.happened = happened;
+        self.poll_events = poll_events;
         Ok(())
     }
 
-    fn time_has_passed(&mut self, now: Instant) {
-        if self.try_again.take_if(|at| *at <= now).is_some() {
-            for listener in std::mem::take(&mut self.stuck) {
+    fn handle_time(&mut self, now: Instant) {
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            for listener in std::mem::take(&mut self.failing_listeners) {
                 self.drive(Event::Waiting(listener));
             }
-            self.end_rests();
+            self.resume_channels();
         }
         self.end_versions(|versions| versions.ended(now));
     }
@@ -312,7 +312,7 @@ impl Hub {
     /// Requests a run to finish its connections; false if that is not possible. [`HubEvent::Drained`] follows when
     /// it has.
     pub fn drain(&mut self, run: Run) -> bool {
-        let worker = self.workers.get(&run.number).filter(|worker| !worker.cut_off);
+        let worker = self.workers.get(&run.number).filter(|worker| !worker.disconnected);
         if worker.is_none_or(|worker| worker.app.is_none()) {
             return false;
         }
@@ -325,7 +325,7 @@ impl Hub {
         &self.scripts
     }
 
-    /// How a probe reaches a run at the first of these addresses where it can.
+    /// How a probe reaches a run, at the first of these addresses where it can.
     pub fn route(&mut self, run: Run, addresses: &[SocketAddr]) -> Route {
         let listener = match self.primary.reach(run, addresses) {
             Reach::Network => return Route::Network,
@@ -352,7 +352,7 @@ impl Hub {
         }
     }
 
-    /// Gives the connections of a run that is about to be stopped to others.
+    /// Gives the connections of a run that is about to be stopped to other runs.
     pub fn retire(&mut self, run: Run) {
         if self.workers.get(&run.number).is_some_and(|worker| worker.app.is_some()) {
             self.drive(Event::Retiring(run));
@@ -373,9 +373,9 @@ impl Hub {
     /// Closes the sockets of applications that have no process and will have none, and after a while those of
     /// versions that no worker runs and none will.
     pub fn keep_only(&mut self, is_alive: impl Fn(&str) -> bool, is_run: impl Fn(&AppSpec) -> bool) {
-        let dead: Vec<u32> =
+        let abandoned: Vec<u32> =
             self.apps.iter().filter(|(_, app)| !is_alive(&app.name)).map(|(id, _)| *id).collect();
-        for id in dead {
+        for id in abandoned {
             self.drive(Event::Abandoned(id));
             self.apps.remove(&id);
         }
@@ -384,9 +384,9 @@ impl Hub {
         }
     }
 
-    fn take_in(&mut self, happened: PollEvent) {
-        let PollEvent { token, readable, writable, hung_up } = happened;
-        if let Some(listener) = effects::of_token(token) {
+    fn handle_poll_event(&mut self, event: PollEvent) {
+        let PollEvent { token, readable, writable, hung_up } = event;
+        if let Some(listener) = effects::listener_of_token(token) {
             self.drive(Event::Waiting(listener));
             return;
         }
@@ -396,7 +396,7 @@ impl Hub {
         if readable || hung_up {
             match self.read(token) {
                 Reading::End => self.drop_channel(token),
-                Reading::Lacks => self.let_rest(token),
+                Reading::Shortage => self.pause_channel(token),
                 Reading::Bytes(_) | Reading::Nothing => {}
             }
         }

@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// A socket of the application's `listen`, which its workers get at their start.
-pub type Lent = (ListenAddress, Arc<OwnedFd>);
+pub type HeldSocket = (ListenAddress, Arc<OwnedFd>);
 
-/// A socket that a worker asked for.
+/// A socket that a worker has requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
     pub(super) listener: ListenerId,
@@ -37,7 +37,7 @@ impl Opening {
         matches!(&self.endpoint, Endpoint::Unix { path, .. } if !path.contains('\0'))
     }
 
-    /// The cluster of the worker, as text.
+    /// The cluster of the worker, for messages.
     pub fn app(&self) -> String {
         self.app.map_or_else(String::new, |app| format!("cluster {app}"))
     }
@@ -50,9 +50,9 @@ impl Opening {
         self.open_with(&[])
     }
 
-    /// As [`Self::open`] for a worker that was handed `lent`.
-    pub(super) fn open_with(&self, lent: &[Lent]) -> io::Result<Listener> {
-        Listener::open(&self.endpoint, self.app, self.owner, lent)
+    /// As [`Self::open`] for a worker that got `held_sockets` at its start.
+    pub(super) fn open_with(&self, held_sockets: &[HeldSocket]) -> io::Result<Listener> {
+        Listener::open(&self.endpoint, self.app, self.owner, held_sockets)
     }
 }
 
@@ -61,7 +61,7 @@ impl Opening {
 pub struct Listener {
     socket: Arc<OwnedFd>,
     bound_to: Option<SocketAddr>,
-    /// The application that asked for it first.
+    /// The application that requested it first.
     pub(super) app: Option<u32>,
     /// Whether the last connection could not be accepted.
     failing: bool,
@@ -70,9 +70,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens a socket as a worker of `app` asked for it. `owner` is the user of the worker, if it is not procrun's
-    /// own; `lent` are the sockets that it was handed.
-    fn open(endpoint: &Endpoint, app: Option<u32>, owner: Option<Owner>, lent: &[Lent]) -> io::Result<Self> {
+    /// Opens a socket as a worker of `app` has requested it. `owner` is the user of the worker, if it is not procrun's
+    /// own; `held_sockets` are the sockets that it got at its start.
+    fn open(
+        endpoint: &Endpoint,
+        app: Option<u32>,
+        owner: Option<Owner>,
+        held_sockets: &[HeldSocket],
+    ) -> io::Result<Self> {
         let (socket, file) = match endpoint {
             Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
                 (sockets::tcp_any_address(*port, *backlog)?, None)
@@ -104,7 +109,7 @@ impl Listener {
                 (socket, Some(file))
             }
             Endpoint::Held { address } => {
-                let held = lent.iter().find(|(lent, _)| lent.to_string() == *address);
+                let held = held_sockets.iter().find(|(listen, _)| listen.to_string() == *address);
                 let (_, socket) = held.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
                 // Node changes only what it opened itself: a worker that finds no connection any more (Node 18
                 // always tries once more) would block in accept for the next one.
@@ -139,16 +144,16 @@ impl Listener {
                         error.kind(),
                         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
                     ) => {}
-                done => {
-                    self.failing &= done.is_err();
-                    return done;
+                result => {
+                    self.failing &= result.is_err();
+                    return result;
                 }
             }
         }
     }
 
     /// Records that accepting has failed. True if it had not failed before.
-    pub(super) fn fails_now(&mut self) -> bool {
+    pub(super) fn set_failing(&mut self) -> bool {
         !std::mem::replace(&mut self.failing, true)
     }
 }

@@ -5,7 +5,7 @@
 //! gets the next connection, and it never blocks.
 //!
 //! A worker may be broken or hostile. Its cost is bounded: one read of [`READ`] bytes a turn, [`MAX_OUTGOING`]
-//! bytes that it does not read, no read at all while there are any, and the bounds of the protocol. Beyond them
+//! bytes that it has not read, no read at all while there are any, and the bounds of the protocol. Beyond them
 //! its channel is shut down, which ends a Node worker.
 
 mod channel;
@@ -19,6 +19,6 @@ mod versions;
 pub use self::{
     channel::{MAX_OUTGOING, READ},
     hub::{Hub, HubEvent, Route},
-    listener::{Lent, Listener, Opening},
+    listener::{HeldSocket, Listener, Opening},
     preload::{Script, Scripts},
 };

@@ -26,20 +26,20 @@ use crate::{
 /// A script that Node runs in a worker before the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
-    /// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
+    /// Lets a worker of a cluster finish its connections, and accept connections by itself; reports uncaught errors.
     Drain,
-    /// Reports why a worker fails.
+    /// Reports uncaught errors and failures to listen.
     Report,
     /// Leaves the channel of a package runner to the Node processes that it starts.
     Forward,
-    /// Tells again and again that the event loop of the worker turns.
+    /// Reports at intervals that the event loop of the worker runs.
     Heartbeat,
 }
 
 impl Script {
     const COUNT: usize = 4;
 
-    fn text(self) -> Cow<'static, str> {
+    fn source(self) -> Cow<'static, str> {
         match self {
             Self::Drain => {
                 concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"))
@@ -104,7 +104,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Default)]
 struct ScriptFile {
     file: Option<File>,
-    /// That there is none has been reported.
+    /// Whether the failure to create it has been reported.
     is_reported: bool,
 }
 
@@ -118,61 +118,61 @@ struct File {
 }
 
 impl ScriptFile {
-    /// Its path. The file is created if it does not exist, or exists no more.
+    /// Its path. The file is created if it does not exist, or has been removed.
     ///
     /// # Errors
     /// All directories that were tried, and why each failed; only the first time.
     fn path(&mut self, script: Script) -> Result<&Path, Option<String>> {
-        if self.file.as_ref().is_some_and(|file| !file.is_there()) {
+        if self.file.as_ref().is_some_and(|file| !file.exists()) {
             self.file = None;
         }
         match &mut self.file {
             Some(file) => Ok(&file.path),
             none => {
                 let report = |why| (!std::mem::replace(&mut self.is_reported, true)).then_some(why);
-                Ok(&none.insert(File::make(&script.text()).map_err(report)?).path)
+                Ok(&none.insert(File::create(&script.source()).map_err(report)?).path)
             }
         }
     }
 
     /// Removes the file.
     fn remove(&mut self) {
-        if let Some(file) = self.file.take_if(|file| file.is_there()) {
+        if let Some(file) = self.file.take_if(|file| file.exists()) {
             let _ = fs::remove_file(file.path);
         }
     }
 }
 
 impl File {
-    fn make(script: &str) -> Result<Self, String> {
+    fn create(script: &str) -> Result<Self, String> {
         let mut refused = Vec::new();
-        for place in [Path::new("/dev/shm"), Path::new("/run"), &env::temp_dir()] {
-            match Self::make_in(place, script) {
+        for directory in [Path::new("/dev/shm"), Path::new("/run"), &env::temp_dir()] {
+            match Self::create_in(directory, script) {
                 Ok(file) => {
-                    remove_unlocked(place);
+                    remove_unlocked(directory);
                     return Ok(file);
                 }
-                Err(error) => refused.push(format!("{}: {error}", place.display())),
+                Err(error) => refused.push(format!("{}: {error}", directory.display())),
             }
         }
         Err(refused.join(", "))
     }
 
-    fn make_in(place: &Path, script: &str) -> io::Result<Self> {
-        let path = place.join(format!("procrun-{:016x}.cjs", RandomState::new().hash_one(place)));
+    fn create_in(directory: &Path, script: &str) -> io::Result<Self> {
+        let path = directory.join(format!("procrun-{:016x}.cjs", RandomState::new().hash_one(directory)));
         // Never an existing file or link.
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let made = file
+        let created = file
             .write_all(script.as_bytes())
             // Readable for the user of any worker, whatever the umask is.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
             .and_then(|()| file.metadata())
             .and_then(|meta| Ok((meta, lock_file(file)?)));
-        match made {
+        match created {
             Ok((meta, lock)) => {
                 let file = Self { path, id: (meta.dev(), meta.ino()), _lock: lock };
                 // Another procrun that removes old files may have come before the lock.
-                if file.is_there() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+                if file.exists() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
             }
             Err(error) => {
                 let _ = fs::remove_file(&path);
@@ -181,7 +181,7 @@ impl File {
         }
     }
 
-    fn is_there(&self) -> bool {
+    fn exists(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.id)
     }
 }
@@ -192,10 +192,10 @@ fn lock_file(file: fs::File) -> io::Result<FileLock> {
 }
 
 /// Removes the files of supervisors that were killed.
-fn remove_unlocked(place: &Path) {
-    let is_one = |name: &str| name.strip_suffix(".cjs").is_some_and(|name| name.starts_with("procrun-"));
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        if !entry.file_name().to_str().is_some_and(is_one) {
+fn remove_unlocked(directory: &Path) {
+    let is_script = |name: &str| name.strip_suffix(".cjs").is_some_and(|name| name.starts_with("procrun-"));
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if !entry.file_name().to_str().is_some_and(is_script) {
             continue;
         }
         let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
@@ -203,7 +203,7 @@ fn remove_unlocked(place: &Path) {
             continue;
         };
         let is_ours = file.metadata().is_ok_and(|meta| meta.is_file() && meta.uid() == geteuid().as_raw());
-        if is_ours && let Ok(_until_it_is_gone) = lock_file(file) {
+        if is_ours && let Ok(_lock) = lock_file(file) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -218,14 +218,14 @@ mod tests {
         let mut file = ScriptFile::default();
         let first = file.path(Script::Drain).unwrap().to_owned();
         assert_eq!(file.path(Script::Drain).unwrap(), first);
-        assert_eq!(fs::read_to_string(&first).unwrap(), Script::Drain.text());
+        assert_eq!(fs::read_to_string(&first).unwrap(), Script::Drain.source());
         assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o444);
 
         fs::remove_file(&first).unwrap();
         fs::write(&first, "left by another").unwrap();
         let second = file.path(Script::Drain).unwrap().to_owned();
         assert_ne!(first, second);
-        assert!(!first.exists(), "no process uses it");
+        assert!(!first.exists(), "a file without a lock is removed");
         let third = ScriptFile::default().path(Script::Drain).unwrap().to_owned();
         assert!(second.exists() && third.exists(), "a file in use stays");
         file.remove();

@@ -1,5 +1,5 @@
-//! The versions of an application: what is open only for a version that no worker runs any more is closed. It
-//! closes nothing itself.
+//! The versions of an application. The sockets of a version that no worker runs any more are to be closed. This
+//! module closes nothing itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::spec::{AppSpec, diff::same_but_instances};
 /// them later than on the others, and until then connections wait.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The versions of one application that are run, or were until a moment ago.
+/// The versions of one application that workers run, or ran until recently.
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     known: Vec<Version>,
@@ -26,10 +26,10 @@ struct Version {
 }
 
 impl Versions {
-    /// The number of the version with this spec, which is about to run.
+    /// The number of the version with this spec, which is about to start.
     pub(super) fn number(&mut self, spec: &Arc<AppSpec>) -> u32 {
-        let is_it = |version: &&mut Version| same_but_instances(&version.spec, spec);
-        if let Some(version) = self.known.iter_mut().find(is_it) {
+        let has_spec = |version: &&mut Version| same_but_instances(&version.spec, spec);
+        if let Some(version) = self.known.iter_mut().find(has_spec) {
             version.unused_since = None;
             return version.number;
         }
@@ -56,14 +56,15 @@ impl Versions {
         self.known.iter().filter_map(|version| version.unused_since).min().map(|since| since + LINGER)
     }
 
-    /// Removes the versions that no worker runs any more and returns them: their sockets are in the way.
+    /// Removes the versions that no worker runs any more and returns them: their sockets occupy an address.
     pub(super) fn end_now(&mut self) -> Vec<u32> {
         self.known.extract_if(.., |version| version.unused_since.is_some()).map(|it| it.number).collect()
     }
 
     /// Removes the versions that have ended and returns them.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<u32> {
-        let is_over = |version: &mut Version| version.unused_since.is_some_and(|since| since + LINGER <= now);
-        self.known.extract_if(.., is_over).map(|version| version.number).collect()
+        let has_ended =
+            |version: &mut Version| version.unused_since.is_some_and(|since| since + LINGER <= now);
+        self.known.extract_if(.., has_ended).map(|version| version.number).collect()
     }
 }

@@ -688,7 +688,7 @@ impl Supervisor<'_> {
         let mut events = Vec::new();
         for event in all {
             match event {
-                node::HubEvent::Opens(opening) => self.open_for_worker(opening),
+                node::HubEvent::OpenSocket(opening) => self.open_for_worker(opening),
                 event => events.extend(self.take_hub_event(event)),
             }
         }

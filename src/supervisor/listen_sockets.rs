@@ -29,7 +29,7 @@ use crate::{
         FailureKind, SpawnFailure,
         events::{EventData, Notice},
     },
-    node::Lent,
+    node::HeldSocket,
     spec::{AppSpec, Listen, ListenAddress},
     sys::sockets::{self, Owner, SocketFile},
 };
@@ -214,7 +214,7 @@ impl ListenSockets {
     }
 
     /// The same for a worker of a cluster, which may request them by number.
-    pub(super) fn lent_to(&self, spec: &AppSpec) -> Vec<Lent> {
+    pub(super) fn lent_to(&self, spec: &AppSpec) -> Vec<HeldSocket> {
         let lent = |socket: &Arc<Socket>| (socket.address.clone(), socket.descriptor.clone());
         self.of(spec).iter().map(lent).collect()
     }

@@ -122,11 +122,11 @@ impl Supervisor<'_> {
         let (run, data) = match event {
             HubEvent::Ready(run, sign) => return Some(Input::Ready(run, sign)),
             HubEvent::Drained(run) => return Some(Input::Drained(run)),
-            HubEvent::ListensAfterAll(run) => return Some(Input::Notified(run, NotifyMessage::Listening)),
+            HubEvent::ListensAgain(run) => return Some(Input::Notified(run, NotifyMessage::Listening)),
             HubEvent::Uncaught(run, uncaught) => {
                 return Some(Input::Notified(run, NotifyMessage::Uncaught(uncaught)));
             }
-            HubEvent::Beats(run) => return Some(Input::Notified(run, NotifyMessage::Heartbeat)),
+            HubEvent::Heartbeat(run) => return Some(Input::Notified(run, NotifyMessage::Heartbeat)),
             HubEvent::CannotListen { run, failure, is_handled } => {
                 self.report_of(run, EventData::ListenFailed { failure: failure.clone() });
                 return Some(Input::Notified(run, NotifyMessage::ListenFailed { failure, is_handled }));
@@ -135,7 +135,7 @@ impl Supervisor<'_> {
                 self.report(outage(RuntimePart::DrainScript, why));
                 return None;
             }
-            HubEvent::CannotBeat(why) => {
+            HubEvent::CannotSendHeartbeats(why) => {
                 self.report(outage(RuntimePart::HeartbeatScript, why));
                 return None;
             }
@@ -144,7 +144,7 @@ impl Supervisor<'_> {
                 return None;
             }
             // Carried out, not reported.
-            HubEvent::Opens(_) => return None,
+            HubEvent::OpenSocket(_) => return None,
             HubEvent::Listens(run, address) => {
                 self.trace(run, |who| format!("{who} listens on {address}"));
                 return None;
@@ -165,11 +165,11 @@ impl Supervisor<'_> {
                 return None;
             }
             HubEvent::SharesSocket(run, place, other) => (run, EventData::PortShared { place, other }),
-            HubEvent::Misbehaves(run, what) => {
+            HubEvent::ProtocolViolation(run, what) => {
                 (run, EventData::ProtocolViolated { violation: what.to_owned() })
             }
             HubEvent::NoSocketForBun(run) => (run, EventData::SocketRefused {}),
-            HubEvent::CutOff(run, why) => (run, EventData::ChannelClosed { reason: why }),
+            HubEvent::Disconnected(run, why) => (run, EventData::ChannelClosed { reason: why }),
         };
         self.report_of(run, data);
         None

@@ -624,7 +624,7 @@ setInterval(() => {}, 1000);
     let bed = set_up(&ecosystem, &[("app.js", SERVER), ("hostile.js", hostile)]);
     let mut procrun = start(&bed);
     let port = port_of(&procrun, 1);
-    procrun.wait_for_err_lines("something that is not a Node message: its channel is closed", 1);
+    procrun.wait_for_err_lines("a line that is not a Node message: its channel is closed", 1);
     procrun.wait_for_err_lines("a message of more than 1 MiB: its channel is closed", 1);
     procrun.wait_for_err_lines("sent a cluster message that Node does not have", 1);
     procrun.wait_for_err_lines("acknowledged a handle that was never sent", 1);

@@ -194,7 +194,7 @@ fn junk_in_the_channel_affects_no_other_worker() {
     let mut run = start(&bed);
     run.wait_for_lines("went on", 2);
     run.wait_for_err("node (1) is ready");
-    run.wait_for_err("junk (0) writes something to its IPC channel that is not a Node message");
+    run.wait_for_err("junk (0) writes lines to its IPC channel that are not Node messages");
     assert!(run.err().lines_with("channel is closed").is_empty(), "{}", run.story());
     run.expect_stop();
     assert_eq!(run.err().lines_with("not a Node message").len(), 2, "once each: {}", run.story());

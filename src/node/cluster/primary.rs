@@ -4,27 +4,25 @@ mod choice;
 mod direct;
 mod listening;
 mod probe;
+mod state;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{IpAddr, SocketAddr},
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    ConnectionId, Data, Effect, Endpoint, Event, ListenerId, ProtocolViolation, Version, WorkerMessage,
-    rate::Arrivals,
-    wire::{Answer, Outcome},
+    effect::{Effect, ProtocolViolation},
+    event::Event,
+    message::{Answer, ListenerId, Outcome, WorkerMessage},
 };
 use crate::{
     machine::{Run, Time},
     spec::Balance,
 };
-use choice::Choice;
-use direct::Direct;
+use choice::{Choice, choose};
 pub use probe::Reach;
+use state::{Connection, DrainState, Listener, Pending, Sent, Worker};
 
-/// A lost descriptor is sent again this number of times (Node: 3).
-const RETRIES: u8 = 3;
+/// Maximum number of times that a lost descriptor is sent again (Node: 3).
+const MAX_RETRIES: u8 = 3;
 /// Maximum number of sockets of one application.
 const MAX_LISTENERS: usize = 256;
 /// Maximum number of descriptors that a worker has not confirmed.
@@ -43,123 +41,19 @@ pub struct Primary {
     last_seq: u64,
 }
 
-#[derive(Debug)]
-struct Worker {
-    balance: Balance,
-    /// The same for all processes of a slot.
-    place: u32,
-    version: Version,
-    user: u32,
-    /// Whether it is about to stop, or wants to exit.
-    leaving: bool,
-    /// Whether it has listened.
-    listening: bool,
-    drain: Drain,
-    /// Whether it can accept connections by itself when requested.
-    accepts: bool,
-    /// The [`ProtocolViolation`]s that were reported, a bit each.
-    reported: u8,
-    /// Descriptors on their way, the oldest first, with the number of times that each was lost.
-    handles: VecDeque<(Sent, u8)>,
-    /// Connections that it has not answered for, the oldest first.
-    pending: VecDeque<Pending>,
-}
-
-/// The progress of a drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Drain {
-    /// It has not reported that it can be drained.
-    Cannot,
-    Can,
-    Asked,
-    Done,
-}
-
-/// What a descriptor was sent with; the numbers are those of the messages.
-#[derive(Debug, Clone)]
-enum Sent {
-    Connection(u64),
-    Answer(Answer),
-    /// The socket itself, to accept from.
-    Socket {
-        listener: ListenerId,
-        backlog: i32,
-        handed: u32,
-    },
-}
-
-#[derive(Debug)]
-struct Pending {
-    seq: u64,
-    listener: ListenerId,
-    connection: Connection,
-}
-
-#[derive(Debug)]
-struct Connection {
-    id: ConnectionId,
-    /// The address of its client.
-    origin: Option<IpAddr>,
-    /// The workers that have refused it.
-    refused_by: Vec<Run>,
-    /// Whether it is a probe of the worker that has it, and for no other.
-    is_probe: bool,
-}
-
-#[derive(Debug)]
-struct Listener {
-    endpoint: Endpoint,
-    index: u64,
-    data: Option<Data>,
-    /// The applications that have requested it.
-    apps: Vec<u32>,
-    /// The user of the worker that requested it first.
-    user: u32,
-    /// The versions that have requested it and may do so again.
-    versions: Vec<Version>,
-    state: State,
-    /// The slots whose workers have listened, each with its application.
-    places: Vec<(u32, u32)>,
-    /// The workers that listen, the next in turn first.
-    members: VecDeque<Run>,
-    /// Connections that workers refused, the oldest first.
-    returned: VecDeque<Connection>,
-    watched: bool,
-    /// Whether connections may be waiting in the kernel.
-    waiting: bool,
-    /// Whether a connection is being accepted.
-    accepting: bool,
-    arrivals: Arrivals,
-    /// Set if the workers accept by themselves. procrun does not accept then.
-    direct: Option<Direct>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Being opened for these workers, with the numbers of their requests.
-    Binding(Vec<(Run, u64)>),
-    Bound(Option<SocketAddr>),
-}
-
-impl Listener {
-    fn is_held(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Held { .. })
-    }
-}
-
 impl Primary {
     /// Handles one event and appends its effects to `out`.
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         match event {
-            Event::Joined { worker, balance, place, version, user } => {
+            Event::Joined { worker, balance, slot, version, user } => {
                 let worker_state = Worker {
                     balance,
-                    place,
+                    slot,
                     version,
                     user,
                     leaving: false,
                     listening: false,
-                    drain: Drain::Cannot,
+                    drain: DrainState::Unsupported,
                     accepts: false,
                     reported: 0,
                     handles: VecDeque::new(),
@@ -173,7 +67,7 @@ impl Primary {
                 }
                 self.close_outdated(out);
             }
-            Event::WorkerMessage(worker, hail) => self.hail(now, worker, hail, out),
+            Event::WorkerMessage(worker, message) => self.worker_message(now, worker, message, out),
             Event::HandleAck(worker) => {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && state.handles.pop_front().is_none()
@@ -182,17 +76,17 @@ impl Primary {
                 }
             }
             Event::HandleNack(worker) => self.handle_lost(now, worker, out),
-            Event::Retiring(worker) => self.leaves(worker, out),
+            Event::Retiring(worker) => self.set_leaving(worker, out),
             Event::Drain(worker) => {
-                self.leaves(worker, out);
+                self.set_leaving(worker, out);
                 if let Some(state) = self.workers.get_mut(&worker)
-                    && state.drain == Drain::Can
+                    && state.drain == DrainState::Possible
                 {
-                    state.drain = Drain::Asked;
+                    state.drain = DrainState::Requested;
                     out.push(Effect::Drain(worker));
                 }
             }
-            Event::Gone(worker) => self.gone(worker, out),
+            Event::Gone(worker) => self.worker_gone(worker, out),
             Event::Bound(id, address) => self.bound(id, Ok(address), out),
             Event::BindFailed(id, errno) => self.bound(id, Err(errno), out),
             Event::Waiting(id) => {
@@ -229,10 +123,10 @@ impl Primary {
             Event::Abandoned(app) => {
                 let mut unused = Vec::new();
                 for (id, listener) in &mut self.listeners {
-                    let had_it = listener.apps.contains(&app);
+                    let was_used = listener.apps.contains(&app);
                     listener.apps.retain(|other| *other != app);
                     listener.versions.retain(|version| version.app != app);
-                    if had_it && listener.apps.is_empty() {
+                    if was_used && listener.apps.is_empty() {
                         unused.push(*id);
                     }
                 }
@@ -252,14 +146,14 @@ impl Primary {
 
     /// Whether this worker was requested to finish its connections and has not finished.
     pub fn is_draining(&self, worker: Run) -> bool {
-        self.workers.get(&worker).is_some_and(|state| state.drain == Drain::Asked)
+        self.workers.get(&worker).is_some_and(|state| state.drain == DrainState::Requested)
     }
 
-    fn hail(&mut self, now: Time, worker: Run, hail: WorkerMessage, out: &mut Vec<Effect>) {
+    fn worker_message(&mut self, now: Time, worker: Run, message: WorkerMessage, out: &mut Vec<Effect>) {
         if !self.workers.contains_key(&worker) {
             return;
         }
-        match hail {
+        match message {
             WorkerMessage::Online => {}
             WorkerMessage::Query(query) => self.query(worker, query, out),
             WorkerMessage::Listening { address } => {
@@ -273,14 +167,14 @@ impl Primary {
             WorkerMessage::Close { listener } => self.closed_by(worker, listener, out),
             WorkerMessage::Leaving { seq } => {
                 out.push(Effect::Answer(worker, Answer { seq, to_query: None }));
-                self.leaves(worker, out);
+                self.set_leaving(worker, out);
             }
-            WorkerMessage::Ack { seq, accepted } => self.answered(worker, seq, accepted, out),
+            WorkerMessage::Ack { seq, accepted } => self.acknowledged(worker, seq, accepted, out),
             WorkerMessage::Drains => {
                 if let Some(state) = self.workers.get_mut(&worker)
-                    && state.drain == Drain::Cannot
+                    && state.drain == DrainState::Unsupported
                 {
-                    state.drain = Drain::Can;
+                    state.drain = DrainState::Possible;
                 }
             }
             WorkerMessage::Drained => self.drained(worker, out),
@@ -290,9 +184,9 @@ impl Primary {
                 }
             }
             WorkerMessage::Accepted { listener, count } => {
-                self.has_accepted(now, worker, listener, count, out);
+                self.count_accepted(now, worker, listener, count, out);
             }
-            WorkerMessage::Declines { listener } => self.declines(now, worker, listener, out),
+            WorkerMessage::Declines { listener } => self.declined(now, worker, listener, out),
             WorkerMessage::Unknown => self.report(worker, ProtocolViolation::UnknownAct, out),
         }
     }
@@ -300,24 +194,24 @@ impl Primary {
     fn drained(&mut self, worker: Run, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         match state.drain {
-            Drain::Asked => {
-                state.drain = Drain::Done;
+            DrainState::Requested => {
+                state.drain = DrainState::Done;
                 out.push(Effect::HasDrained(worker));
             }
-            Drain::Cannot | Drain::Can | Drain::Done => {
+            DrainState::Unsupported | DrainState::Possible | DrainState::Done => {
                 self.report(worker, ProtocolViolation::NotDraining, out);
             }
         }
     }
 
-    fn leaves(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn set_leaving(&mut self, worker: Run, out: &mut Vec<Effect>) {
         if let Some(state) = self.workers.get_mut(&worker) {
             state.leaving = true;
             self.dispatch_all(out);
         }
     }
 
-    fn answered(&mut self, worker: Run, seq: u64, accepted: bool, out: &mut Vec<Effect>) {
+    fn acknowledged(&mut self, worker: Run, seq: u64, accepted: bool, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else {
             self.report(worker, ProtocolViolation::WrongAnswer, out);
@@ -325,20 +219,21 @@ impl Primary {
         };
         let Some(pending) = state.pending.remove(at) else { return };
         // An answer also confirms the descriptor.
-        let of_this = |(sent, _): &(Sent, u8)| matches!(sent, Sent::Connection(other) if *other == seq);
-        if let Some(at) = state.handles.iter().position(of_this) {
+        let is_acknowledged =
+            |(sent, _): &(Sent, u8)| matches!(sent, Sent::Connection(other) if *other == seq);
+        if let Some(at) = state.handles.iter().position(is_acknowledged) {
             state.handles.remove(at);
         }
         if accepted {
             out.push(Effect::Release(pending.connection.id));
         } else {
-            self.give_back(worker, pending, out);
+            self.return_connection(worker, pending, out);
         }
-        self.has_room(worker, out);
+        self.dispatch_to(worker, out);
     }
 
-    /// Gives a connection that this worker refused to another.
-    fn give_back(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<Effect>) {
+    /// Gives a connection that this worker refused to another worker.
+    fn return_connection(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<Effect>) {
         match self.listeners.get_mut(&pending.listener) {
             Some(_) if pending.connection.is_probe => out.push(Effect::Release(pending.connection.id)),
             Some(listener) => {
@@ -351,7 +246,7 @@ impl Primary {
     }
 
     /// Gives a worker that can accept another connection one from any of its sockets.
-    fn has_room(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn dispatch_to(&mut self, worker: Run, out: &mut Vec<Effect>) {
         let mut next = self.listeners.range(..).next().map(|(id, _)| *id);
         while let Some(id) = next {
             let listener = &self.listeners[&id];
@@ -368,28 +263,28 @@ impl Primary {
             self.report(worker, ProtocolViolation::WrongAnswer, out);
             return;
         };
-        let again = lost < RETRIES;
+        let may_retry = lost < MAX_RETRIES;
         match sent {
             Sent::Connection(seq) => {
                 let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else { return };
-                if again && self.listeners.contains_key(&state.pending[at].listener) {
+                if may_retry && self.listeners.contains_key(&state.pending[at].listener) {
                     let Pending { listener, ref connection, .. } = state.pending[at];
                     let connection = connection.id;
                     state.handles.push_back((Sent::Connection(seq), lost + 1));
                     out.push(Effect::Hand { worker, listener, seq, connection });
                 } else if let Some(pending) = state.pending.remove(at) {
-                    self.give_back(worker, pending, out);
+                    self.return_connection(worker, pending, out);
                 }
             }
             Sent::Socket { listener, backlog, handed } => {
                 // Otherwise it was requested to stop since then, or the socket was closed.
-                if self.is_to_accept(worker, listener) && again {
+                if self.is_direct(worker, listener) && may_retry {
                     self.let_accept(worker, listener, backlog, handed, lost + 1, out);
                 } else {
-                    self.declines(now, worker, listener, out);
+                    self.declined(now, worker, listener, out);
                 }
             }
-            Sent::Answer(answer) if again => {
+            Sent::Answer(answer) if may_retry => {
                 state.handles.push_back((Sent::Answer(answer.clone()), lost + 1));
                 out.push(Effect::Answer(worker, answer));
             }
@@ -411,7 +306,7 @@ impl Primary {
         }
     }
 
-    fn gone(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn worker_gone(&mut self, worker: Run, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.remove(&worker) else { return };
         for listener in self.listeners.values_mut() {
             listener.members.retain(|member| *member != worker);
@@ -435,11 +330,11 @@ impl Primary {
 
     /// Hands out refused connections, and accepts more while a worker can take one.
     fn dispatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
-        self.tell_to_accept(id, out);
+        self.update_direct(id, out);
         loop {
             let Some(listener) = self.listeners.get(&id) else { return };
             let Some(connection) = listener.returned.front() else { break };
-            let choice = self.choose(listener, Some(connection));
+            let choice = choose(listener, Some(connection), &self.workers);
             let Some(listener) = self.listeners.get_mut(&id) else { return };
             match choice {
                 Choice::NoWorker => return,
@@ -467,7 +362,7 @@ impl Primary {
         if listener.waiting
             && !listener.accepting
             && listener.direct.is_none()
-            && matches!(self.choose(listener, None), Choice::Worker(_))
+            && matches!(choose(listener, None, &self.workers), Choice::Worker(_))
             && let Some(listener) = self.listeners.get_mut(&id)
         {
             listener.accepting = true;
@@ -478,19 +373,19 @@ impl Primary {
     /// Stops the wake-ups for connections that the workers accept themselves.
     fn unwatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        let shared = |run: &Run| self.workers.get(run).is_some_and(|it| it.balance == Balance::Shared);
-        if listener.watched && !listener.members.is_empty() && listener.members.iter().all(shared) {
+        let is_shared = |run: &Run| self.workers.get(run).is_some_and(|it| it.balance == Balance::Shared);
+        if listener.watched && !listener.members.is_empty() && listener.members.iter().all(is_shared) {
             listener.watched = false;
             out.push(Effect::Unwatch(id));
         }
     }
 
-    fn report(&mut self, worker: Run, offence: ProtocolViolation, out: &mut Vec<Effect>) {
+    fn report(&mut self, worker: Run, violation: ProtocolViolation, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
-        let bit = 1 << offence as u8;
+        let bit = 1 << violation as u8;
         if state.reported & bit == 0 {
             state.reported |= bit;
-            out.push(Effect::Report(worker, offence));
+            out.push(Effect::Report(worker, violation));
         }
     }
 
@@ -498,18 +393,18 @@ impl Primary {
     #[cfg(debug_assertions)]
     fn check(&self) {
         for (run, worker) in &self.workers {
-            assert!(worker.load() <= worker.window(), "{run:?} has too much to take");
+            assert!(worker.load() <= worker.window(), "{run:?} has too many connections");
         }
         for (id, listener) in &self.listeners {
             let known = |run| self.workers.contains_key(run);
-            assert!(listener.members.iter().all(known), "{id:?} has a member that is gone");
+            assert!(listener.members.iter().all(known), "{id:?} has a member that does not exist");
             let mut members: Vec<_> = listener.members.iter().collect();
             members.sort_unstable();
             members.dedup();
             assert_eq!(members.len(), listener.members.len(), "{id:?} has a member twice");
-            assert!(!(listener.direct.is_some() && listener.watched), "{id:?} has two that accept");
+            assert!(!(listener.direct.is_some() && listener.watched), "{id:?} is accepted from twice");
             if let Some(connection) = listener.returned.front() {
-                let choice = self.choose(listener, Some(connection));
+                let choice = choose(listener, Some(connection), &self.workers);
                 assert_eq!(
                     choice,
                     Choice::NoWorker,

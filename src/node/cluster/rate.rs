@@ -18,7 +18,7 @@ const MAX_BURST: u32 = 512;
 const SPACING: Duration = Duration::from_millis(1000 / MAX_RATE as u64);
 
 /// Minimum time for measuring the rate while workers accept by themselves.
-const MEASURED_FOR: Duration = Duration::from_millis(200);
+const MIN_MEASUREMENT: Duration = Duration::from_millis(200);
 
 /// The arrivals at a socket while connections are handed out one by one.
 #[derive(Debug, Default)]
@@ -26,27 +26,27 @@ pub(super) struct Arrivals {
     /// When all arrivals until now would have come at [`MAX_RATE`].
     due: Time,
     /// The number of arrivals since the rate was last low.
-    in_a_row: u32,
+    burst: u32,
 }
 
 impl Arrivals {
     /// Counts one arrival. True: they come too fast.
     pub(super) fn count(&mut self, now: Time) -> bool {
         if self.due <= now {
-            (self.due, self.in_a_row) = (now, 0);
+            (self.due, self.burst) = (now, 0);
         }
         self.due = self.due + SPACING;
-        self.in_a_row += 1;
+        self.burst += 1;
         self.due.since(now) >= SPACING * MAX_BURST
     }
 
     /// The number of arrivals since the rate was last low.
-    pub(super) fn in_a_row(&self) -> u32 {
-        self.in_a_row
+    pub(super) fn burst(&self) -> u32 {
+        self.burst
     }
 
-    /// Connections are handed out one by one although they arrive fast; decides again half a burst later.
-    pub(super) fn ask_again_later(&mut self, now: Time) {
+    /// Continues to hand connections out although they arrive fast, and decides again half a burst later.
+    pub(super) fn postpone(&mut self, now: Time) {
         self.due = now + SPACING * (MAX_BURST / 2);
     }
 }
@@ -68,10 +68,10 @@ impl Reports {
     pub(super) fn add(&mut self, now: Time, accepted: u32) -> bool {
         self.accepted = self.accepted.saturating_add(accepted);
         let passed = now.since(self.since);
-        if passed < MEASURED_FOR {
+        if passed < MIN_MEASUREMENT {
             return false;
         }
-        // Half of the rate at which it began, so that a steady rate does not switch to and fro.
+        // Half of the rate at which it began, so that a steady rate does not switch back and forth.
         let is_slow = passed > SPACING * 2 * self.accepted;
         *self = Self::new(now);
         is_slow
@@ -101,25 +101,25 @@ mod tests {
         let mut arrivals = Arrivals::default();
         let first = (0..10_000u32).find(|number| arrivals.count(at(u64::from(*number))));
         assert!(first.is_some_and(|first| first < 2 * MAX_BURST), "1000 a second: {first:?}");
-        assert_eq!(Some(arrivals.in_a_row()), first.map(|first| first + 1));
+        assert_eq!(Some(arrivals.burst()), first.map(|first| first + 1));
     }
 
     #[test]
-    fn a_pause_forgets_what_was() {
+    fn a_pause_ends_a_burst() {
         let mut arrivals = Arrivals::default();
         assert!((1..MAX_BURST).all(|_| !arrivals.count(at(0))));
         assert!(!arrivals.count(at(2000)));
-        assert_eq!(arrivals.in_a_row(), 1);
+        assert_eq!(arrivals.burst(), 1);
     }
 
     #[test]
     fn a_refusal_is_decided_again_half_a_burst_later() {
         let mut arrivals = Arrivals::default();
         while !arrivals.count(at(0)) {}
-        arrivals.ask_again_later(at(0));
+        arrivals.postpone(at(0));
         let more = (1..=MAX_BURST).find(|_| arrivals.count(at(0)));
         assert_eq!(more, Some(MAX_BURST / 2));
-        assert_eq!(arrivals.in_a_row(), MAX_BURST + MAX_BURST / 2, "it is the same storm");
+        assert_eq!(arrivals.burst(), MAX_BURST + MAX_BURST / 2, "it is the same burst");
     }
 
     #[test]
@@ -129,6 +129,6 @@ mod tests {
         assert!(reports.add(at(200), 49), "245 a second");
         assert!(!reports.add(at(400), 50), "250 a second");
         assert!(!reports.add(at(500), 10));
-        assert!(reports.add(at(600), 10), "each window for itself");
+        assert!(reports.add(at(600), 10), "each window is measured alone");
     }
 }

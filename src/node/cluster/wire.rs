@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt, io::Write, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fmt, io::Write, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,7 +14,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::{Data, Endpoint, ListenerId, Query, WorkerMessage};
+use super::{
+    endpoint::{Endpoint, display_path},
+    message::{Answer, Data, Handle, ListenerId, Outcome, Query, WorkerMessage},
+};
 use crate::{logs::frame::Framer, machine::Uncaught};
 
 /// Maximum bytes of a message; a longer one closes the channel.
@@ -24,12 +27,10 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 const MAX_DATA: usize = 16 * 1024;
 
 /// Maximum characters of an address that a worker reports. A path of a unix socket has 108.
-const MAX_PLACE: usize = 128;
+const MAX_ADDRESS: usize = 128;
 
 /// Bun's internal messages begin with this byte, in both directions.
-const OF_BUN: u8 = 2;
-
-const ENOTSUP: i32 = 95;
+const BUN_PREFIX: u8 = 2;
 
 /// One message from a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,11 +47,11 @@ pub enum Message {
     /// The oldest unconfirmed descriptor was lost.
     HandleNack,
     /// A heartbeat.
-    Beat,
+    Heartbeat,
     /// The worker could not listen.
     CannotListen {
         /// The address for messages.
-        place: String,
+        address: String,
         /// A positive errno.
         errno: i32,
         /// The application handles the error of this server.
@@ -63,7 +64,7 @@ pub enum Message {
     /// A message about clustering.
     Cluster(WorkerMessage),
     /// As [`Self::Cluster`], from Bun. It receives no descriptors, and opens most of its sockets by itself.
-    OfBun(WorkerMessage),
+    Bun(WorkerMessage),
     /// A message of Node itself that procrun does not need.
     Other,
 }
@@ -73,15 +74,15 @@ pub enum Message {
 pub enum Broken {
     /// A line longer than [`MAX_MESSAGE`].
     TooLong,
-    /// A line that is no JSON value, or one of Node's own messages with fields of the wrong type.
-    Garbage,
+    /// A line that is not a JSON value, or one of Node's own messages with fields of the wrong type.
+    Malformed,
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "a message of more than 1 MiB",
-            Self::Garbage => "something that is not a Node message",
+            Self::Malformed => "a line that is not a Node message",
         })
     }
 }
@@ -90,7 +91,7 @@ impl fmt::Display for Broken {
 #[derive(Debug)]
 pub struct Decoder {
     framer: Framer,
-    /// Whether it continues with the next line after one that is no message.
+    /// Whether it continues with the next line after a line that is not a message.
     is_tolerant: bool,
     broken: bool,
 }
@@ -102,7 +103,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// For a program that may not know that it has a channel: lines that are no messages are skipped.
+    /// For a program that may not know that it has a channel: lines that are not messages are skipped.
     pub fn tolerant() -> Self {
         Self { is_tolerant: true, ..Self::default() }
     }
@@ -127,12 +128,12 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
     match line.first() {
         // The one message that every application with `wait_ready` sends.
         _ if line == b"\"ready\"" => Ok(Message::Application { ready: true }),
-        Some(&OF_BUN) => Ok(of_bun(&line[1..])),
+        Some(&BUN_PREFIX) => Ok(parse_bun_message(&line[1..])),
         _ => {
-            let value: Shallow<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
+            let value: Shallow<'_> = serde_json::from_slice(line).map_err(|_| Broken::Malformed)?;
             match value.cmd.as_deref() {
-                Some("NODE_CLUSTER") => hail(line).map(Message::Cluster),
-                Some("NODE_PROCRUN") => word(line),
+                Some("NODE_CLUSTER") => parse_cluster_message(line).map(Message::Cluster),
+                Some("NODE_PROCRUN") => parse_script_message(line),
                 Some("NODE_HANDLE") => Ok(Message::Handle),
                 Some("NODE_HANDLE_ACK") => Ok(Message::HandleAck),
                 Some("NODE_HANDLE_NACK") => Ok(Message::HandleNack),
@@ -145,10 +146,10 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
 
 /// Bun writes messages about clustering as Node does. Its internal messages are skipped and never close the
 /// channel.
-fn of_bun(line: &[u8]) -> Message {
+fn parse_bun_message(line: &[u8]) -> Message {
     match serde_json::from_slice::<Shallow<'_>>(line) {
         Ok(Shallow { cmd: Some(cmd), .. }) if cmd == "NODE_CLUSTER" => {
-            hail(line).map_or(Message::Other, Message::OfBun)
+            parse_cluster_message(line).map_or(Message::Other, Message::Bun)
         }
         Ok(_) | Err(_) => Message::Other,
     }
@@ -158,7 +159,7 @@ fn of_bun(line: &[u8]) -> Message {
 #[derive(Default)]
 struct Shallow<'a> {
     /// The value itself if it is a string.
-    text: Option<Cow<'a, str>>,
+    string: Option<Cow<'a, str>>,
     /// Its `cmd` if it is an object that has one and that is a string.
     cmd: Option<Cow<'a, str>>,
 }
@@ -179,23 +180,23 @@ impl<'de> Visitor<'de> for ShallowVisitor {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Shallow<'de>, E> {
-        Ok(Shallow { text: Some(Cow::Borrowed(text)), cmd: None })
+        Ok(Shallow { string: Some(Cow::Borrowed(text)), cmd: None })
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Shallow<'de>, E> {
-        Ok(Shallow { text: Some(Cow::Owned(text.to_owned())), cmd: None })
+        Ok(Shallow { string: Some(Cow::Owned(text.to_owned())), cmd: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shallow<'de>, A::Error> {
         let mut cmd = None;
         while let Some(key) = map.next_key::<Shallow<'de>>()? {
-            if key.text.as_deref() == Some("cmd") {
-                cmd = map.next_value::<Shallow<'de>>()?.text;
+            if key.string.as_deref() == Some("cmd") {
+                cmd = map.next_value::<Shallow<'de>>()?.string;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Shallow { text: None, cmd })
+        Ok(Shallow { string: None, cmd })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shallow<'de>, A::Error> {
@@ -251,12 +252,12 @@ struct Raw<'a> {
     origin: Option<Cow<'a, str>>,
 }
 
-fn hail(line: &[u8]) -> Result<WorkerMessage, Broken> {
-    let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
+fn parse_cluster_message(line: &[u8]) -> Result<WorkerMessage, Broken> {
+    let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Malformed)?;
     if let Some(ack) = raw.ack {
         return Ok(WorkerMessage::Ack { seq: ack, accepted: raw.accepted == Some(true) });
     }
-    let seq = || raw.seq.ok_or(Broken::Garbage);
+    let seq = || raw.seq.ok_or(Broken::Malformed);
     Ok(match raw.act.as_deref() {
         Some("online") => WorkerMessage::Online,
         Some("queryServer") => WorkerMessage::Query(Query {
@@ -274,14 +275,15 @@ fn hail(line: &[u8]) -> Result<WorkerMessage, Broken> {
 }
 
 /// Parses a message of procrun's own scripts in a worker.
-fn word(line: &[u8]) -> Result<Message, Broken> {
-    let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
+fn parse_script_message(line: &[u8]) -> Result<Message, Broken> {
+    let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Malformed)?;
     Ok(match raw.act.as_deref() {
-        Some("beat") => Message::Beat,
+        Some("beat") => Message::Heartbeat,
         Some("cannot-listen") => {
-            let place: String = address(&raw).chars().filter(|it| !it.is_control()).take(MAX_PLACE).collect();
+            let address: String =
+                address(&raw).chars().filter(|it| !it.is_control()).take(MAX_ADDRESS).collect();
             let errno = raw.errno.unwrap_or_default().saturating_abs();
-            Message::CannotListen { place, errno, is_handled: raw.handled == Some(true) }
+            Message::CannotListen { address, errno, is_handled: raw.handled == Some(true) }
         }
         Some("listens") => Message::Listens,
         Some("uncaught") => Message::Uncaught(match raw.origin.as_deref() {
@@ -292,11 +294,11 @@ fn word(line: &[u8]) -> Result<Message, Broken> {
         Some("drained") => Message::Cluster(WorkerMessage::Drained),
         Some("accepts") => Message::Cluster(WorkerMessage::Accepts),
         Some("accepted") => {
-            let listener = key(&raw).ok_or(Broken::Garbage)?;
+            let listener = key(&raw).ok_or(Broken::Malformed)?;
             Message::Cluster(WorkerMessage::Accepted { listener, count: raw.count.unwrap_or(0) })
         }
         Some("declined") => {
-            Message::Cluster(WorkerMessage::Declines { listener: key(&raw).ok_or(Broken::Garbage)? })
+            Message::Cluster(WorkerMessage::Declines { listener: key(&raw).ok_or(Broken::Malformed)? })
         }
         Some(_) | None => Message::Cluster(WorkerMessage::Unknown),
     })
@@ -357,44 +359,11 @@ fn data(data: &Value) -> Option<Data> {
 fn address(raw: &Raw<'_>) -> String {
     let port = raw.port.as_i64().unwrap_or(-1);
     match raw.address.as_str() {
-        Some(path) if port < 0 => super::path_for_people(path),
+        Some(path) if port < 0 => display_path(path),
         Some(address) if address.contains(':') => format!("[{address}]:{port}"),
         Some(address) => format!("{address}:{port}"),
         None => format!("port {port}"),
     }
-}
-
-/// An answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The request's own number.
-    pub seq: u64,
-    /// The result of a query; `None` for other requests.
-    pub to_query: Option<Outcome>,
-}
-
-/// The result of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The socket that was found or created.
-    pub listener: ListenerId,
-    /// The reason of a failure, as a positive errno.
-    pub errno: Option<i32>,
-    /// The data of the server that requested the socket first.
-    pub data: Option<Data>,
-    /// The kind of descriptor that goes with the answer; `None`: connections will be handed over.
-    pub handle: Option<Handle>,
-    /// The address of the socket.
-    pub bound_to: Option<SocketAddr>,
-}
-
-/// A kind of descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handle {
-    /// A TCP or unix socket.
-    Stream,
-    /// A UDP socket.
-    Datagram,
 }
 
 /// Node's acknowledgement of a descriptor.
@@ -408,14 +377,6 @@ pub const DRAIN: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"drain\"}\n";
 pub const SHUTDOWN: &[u8] = b"\"shutdown\"\n";
 
 impl Answer {
-    /// Answers a request for a socket that is not supported: the application gets an error, and without an answer
-    /// it would wait forever.
-    pub fn not_supported(seq: u64) -> Self {
-        let errno = Some(ENOTSUP);
-        let listener = ListenerId(0);
-        Self { seq, to_query: Some(Outcome { listener, errno, data: None, handle: None, bound_to: None }) }
-    }
-
     /// Appends the answer as a line.
     pub fn encode(&self, into: &mut Vec<u8>) {
         let handle = self.to_query.as_ref().and_then(|outcome| outcome.handle);
@@ -440,7 +401,7 @@ impl Answer {
 
 /// Appends the answer to a request of Bun.
 pub fn encode_for_bun(answer: &Answer, into: &mut Vec<u8>) {
-    into.push(OF_BUN);
+    into.push(BUN_PREFIX);
     answer.encode(into);
 }
 
@@ -489,5 +450,5 @@ fn closing(handle: Option<Handle>) -> &'static str {
 }
 
 fn put(into: &mut Vec<u8>, what: fmt::Arguments<'_>) {
-    into.write_fmt(what).expect("a Vec takes everything");
+    into.write_fmt(what).expect("writing to a Vec cannot fail");
 }

@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// Marks the token of a socket; without it, a token is the number of a run.
-const OF_SOCKET: u64 = 1 << 63;
+const SOCKET_BIT: u64 = 1 << 63;
 
-/// When accepting or sending has failed for lack of descriptors or memory, the kernel sends no event when it
-/// would work again: it is tried again after this.
-const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// Pause after accepting or sending has failed for lack of descriptors or memory: the kernel sends no event when
+/// they are available again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 impl Hub {
     /// Passes an event to the primary and carries out its effects.
@@ -51,20 +51,20 @@ impl Hub {
         match effect {
             Effect::Bind(id, endpoint, worker) => {
                 let worker = self.workers.get(&worker.number);
-                let (app, owner, lent) = worker.map_or((None, None, Vec::new()), |worker| {
-                    (worker.app, worker.owner, worker.lent.clone())
+                let (app, owner, held_sockets) = worker.map_or((None, None, Vec::new()), |worker| {
+                    (worker.app, worker.owner, worker.held_sockets.clone())
                 });
                 let opening = Opening { listener: id, endpoint, app, owner };
                 if opening.has_file() {
                     self.opening.insert(id);
-                    self.events.push(HubEvent::Opens(opening));
+                    self.events.push(HubEvent::OpenSocket(opening));
                     return;
                 }
-                let mut opened = opening.open_with(&lent);
+                let mut opened = opening.open_with(&held_sockets);
                 if opened.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
-                    opened = opening.open_with(&lent);
+                    opened = opening.open_with(&held_sockets);
                 }
-                let event = self.take_listener(id, opened);
+                let event = self.add_listener(id, opened);
                 self.step(event, out);
             }
             Effect::Close(id) => {
@@ -79,7 +79,7 @@ impl Hub {
             Effect::Watch(id) => {
                 if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
                     // Fails only for lack of memory; then the workers wait for connections in vain.
-                    let _ = poller.add(listener.socket().as_fd(), token_of(id), Readiness::Arrival);
+                    let _ = poller.add(listener.socket().as_fd(), token_of_listener(id), Readiness::Arrival);
                 }
             }
             Effect::Unwatch(id) => {
@@ -141,24 +141,24 @@ impl Hub {
                 self.send(run, wire::DRAIN, None);
             }
             Effect::HasDrained(run) => self.events.push(HubEvent::Drained(run)),
-            Effect::Report(run, offence) => {
-                self.events.push(HubEvent::Misbehaves(run, offence.describe()));
+            Effect::Report(run, violation) => {
+                self.events.push(HubEvent::ProtocolViolation(run, violation.describe()));
             }
-            Effect::Disconnect(run, offence) => self.cut_off(run, offence.describe().to_owned()),
+            Effect::Disconnect(run, violation) => self.disconnect(run, violation.describe().to_owned()),
         }
     }
 
-    /// Handles the result for a socket that [`HubEvent::Opens`] requested.
+    /// Handles the result for a socket that [`HubEvent::OpenSocket`] requested.
     pub fn opened(&mut self, opening: Opening, result: io::Result<Listener>) {
         let id = opening.listener;
         if !self.opening.remove(&id) {
-            // No worker wants it any more.
+            // The request was withdrawn.
             self.closed_files.extend(result.ok().and_then(Listener::into_file));
         } else if result.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
             self.opening.insert(id);
-            self.events.push(HubEvent::Opens(opening));
+            self.events.push(HubEvent::OpenSocket(opening));
         } else {
-            let event = self.take_listener(id, result);
+            let event = self.add_listener(id, result);
             self.drive(event);
         }
     }
@@ -168,7 +168,7 @@ impl Hub {
         std::mem::take(&mut self.closed_files)
     }
 
-    fn take_listener(&mut self, id: ListenerId, opened: io::Result<Listener>) -> Event {
+    fn add_listener(&mut self, id: ListenerId, opened: io::Result<Listener>) -> Event {
         match opened {
             Ok(listener) => {
                 let bound_to = listener.bound_to();
@@ -180,8 +180,8 @@ impl Hub {
     }
 
     /// Operations that fail in a shortage are retried later.
-    pub(super) fn try_again_soon(&mut self) {
-        self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
+    pub(super) fn schedule_retry(&mut self) {
+        self.retry_at.get_or_insert_with(|| Instant::now() + RETRY_PAUSE);
     }
 
     fn accept(&mut self, id: ListenerId) -> Event {
@@ -191,32 +191,32 @@ impl Hub {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Drained(id),
             Err(error) => {
                 let app = listener.app.and_then(|app| self.apps.get_mut(&app));
-                if let Some(app) = app.filter(|_| listener.fails_now()) {
+                if let Some(app) = app.filter(|_| listener.set_failing()) {
                     self.events.push(HubEvent::CannotAccept(app.name.clone(), error.to_string()));
                 }
-                if !self.stuck.contains(&id) {
-                    self.stuck.push(id);
+                if !self.failing_listeners.contains(&id) {
+                    self.failing_listeners.push(id);
                 }
-                self.try_again_soon();
+                self.schedule_retry();
                 Event::AcceptFailed(id)
             }
         }
     }
 }
 
-/// Whether sockets that linger for an earlier version, of any application, may be in the way.
+/// Whether sockets of an earlier version, of any application, may occupy the address.
 fn is_in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
-fn token_of(listener: ListenerId) -> u64 {
-    OF_SOCKET | u64::from(listener.0)
+fn token_of_listener(listener: ListenerId) -> u64 {
+    SOCKET_BIT | u64::from(listener.0)
 }
 
 /// The socket of a token. `None`: it is the token of a run.
-pub(super) fn of_token(token: u64) -> Option<ListenerId> {
-    if token & OF_SOCKET == 0 {
+pub(super) fn listener_of_token(token: u64) -> Option<ListenerId> {
+    if token & SOCKET_BIT == 0 {
         return None;
     }
-    Some(ListenerId(u32::try_from(token & !OF_SOCKET).expect("32 bits")))
+    Some(ListenerId(u32::try_from(token & !SOCKET_BIT).expect("32 bits")))
 }

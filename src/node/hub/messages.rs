@@ -1,13 +1,13 @@
 //! Messages over the channels: passes messages of workers to the primary, and sends answers.
 //!
-//! It never decides what a message about clustering leads to: that is the primary's part.
+//! It never decides about messages of the cluster protocol: the primary does.
 
 use super::{
     super::{
         channel::{Delivery, READ, Reading},
         cluster::{
-            ConnectionId, Endpoint, Event, ListenerId, Query, WorkerMessage,
-            wire::{self, Answer, Message},
+            Answer, ConnectionId, Endpoint, Event, ListenerId, Query, WorkerMessage,
+            wire::{self, Message},
         },
         listener::Listener,
     },
@@ -36,16 +36,16 @@ impl Hub {
         let reading = worker.channel.read(&mut buffer);
         let count = match reading {
             Reading::Bytes(count) => count,
-            Reading::Nothing | Reading::Lacks | Reading::End => 0,
+            Reading::Nothing | Reading::Shortage | Reading::End => 0,
         };
         let (run, app) = (worker.run, worker.app);
         let mut decoder = std::mem::take(&mut worker.decoder);
         decoder.feed(&buffer[..count], |message| match message {
             Ok(message) => self.message(run, app, message),
-            Err(broken) if app.is_some() => self.cut_off(run, format!("sent {broken}")),
+            Err(broken) if app.is_some() => self.disconnect(run, format!("sent {broken}")),
             // In a process tree, any process may write to the channel, and not all of them follow its protocol.
             Err(_) => {
-                self.misbehaves(run, "writes something to its IPC channel that is not a Node message");
+                self.report_violation(run, "writes lines to its IPC channel that are not Node messages");
             }
         });
         self.buffer = buffer;
@@ -56,18 +56,18 @@ impl Hub {
     }
 
     /// Pauses a worker's channel until the time to try again: the poller would report it as ready all the time.
-    pub(super) fn let_rest(&mut self, number: u64) {
+    pub(super) fn pause_channel(&mut self, number: u64) {
         let (Some(worker), Some(poller)) = (self.workers.get_mut(&number), &self.poller) else { return };
         let _ = poller.change(worker.channel.socket(), number, Readiness::Gone);
-        if !self.resting.contains(&number) {
-            self.resting.push(number);
+        if !self.paused.contains(&number) {
+            self.paused.push(number);
         }
-        self.try_again_soon();
+        self.schedule_retry();
     }
 
     /// Continues the channels that were paused.
-    pub(super) fn end_rests(&mut self) {
-        for number in std::mem::take(&mut self.resting) {
+    pub(super) fn resume_channels(&mut self) {
+        for number in std::mem::take(&mut self.paused) {
             // Without anything to send it is read from again.
             self.flush(number);
         }
@@ -82,12 +82,12 @@ impl Hub {
                 Some(HubEvent::Messages(other, count)) if *other == run => *count += 1,
                 _ => self.events.push(HubEvent::Messages(run, 1)),
             },
-            (Message::Beat, _) => self.events.push(HubEvent::Beats(run)),
-            (Message::CannotListen { place, errno, is_handled }, _) => {
-                let failure = listen_failure(place, errno);
+            (Message::Heartbeat, _) => self.events.push(HubEvent::Heartbeat(run)),
+            (Message::CannotListen { address, errno, is_handled }, _) => {
+                let failure = listen_failure(address, errno);
                 self.events.push(HubEvent::CannotListen { run, failure, is_handled });
             }
-            (Message::Listens, _) => self.events.push(HubEvent::ListensAfterAll(run)),
+            (Message::Listens, _) => self.events.push(HubEvent::ListensAgain(run)),
             (Message::Uncaught(uncaught), _) => self.events.push(HubEvent::Uncaught(run, uncaught)),
             // The descriptor was dropped; without this answer a Node worker sends nothing more.
             (Message::Handle, _) => {
@@ -96,24 +96,24 @@ impl Hub {
             (Message::HandleAck, Some(_)) => self.drive(Event::HandleAck(run)),
             (Message::HandleNack, Some(_)) => self.drive(Event::HandleNack(run)),
             (Message::Cluster(WorkerMessage::Query(query)), Some(_)) => {
-                let query = self.with_its_socket(run, query);
+                let query = self.with_held_socket(run, query);
                 self.drive(Event::WorkerMessage(run, WorkerMessage::Query(query)));
             }
             (Message::Cluster(message), Some(_)) => self.drive(Event::WorkerMessage(run, message)),
-            (Message::OfBun(message), Some(_)) => self.bun(run, message),
-            (Message::Other | Message::OfBun(_) | Message::Cluster(WorkerMessage::Online), _) => {}
+            (Message::Bun(message), Some(_)) => self.bun(run, message),
+            (Message::Other | Message::Bun(_) | Message::Cluster(WorkerMessage::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
-                self.misbehaves(run, "sent a cluster message and is in no cluster");
+                self.report_violation(run, "sent a cluster message and is in no cluster");
             }
         }
     }
 
     /// Reports a worker, once for each kind of violation.
-    fn misbehaves(&mut self, run: Run, what: &'static str) {
+    fn report_violation(&mut self, run: Run, what: &'static str) {
         if let Some(worker) = self.workers.get_mut(&run.number)
             && !std::mem::replace(&mut worker.reported, true)
         {
-            self.events.push(HubEvent::Misbehaves(run, what));
+            self.events.push(HubEvent::ProtocolViolation(run, what));
         }
     }
 
@@ -147,11 +147,12 @@ impl Hub {
         self.outgoing = bytes;
     }
 
-    /// If a worker names a descriptor, it means the socket that it was handed there.
-    fn with_its_socket(&self, run: Run, query: Query) -> Query {
-        let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
-        let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
-        match lent {
+    /// Replaces a descriptor number in a query by the held socket that the worker got at this descriptor.
+    fn with_held_socket(&self, run: Run, query: Query) -> Query {
+        let index = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
+        let held_socket =
+            self.workers.get(&run.number).zip(index).and_then(|(worker, at)| worker.held_sockets.get(at));
+        match held_socket {
             Some((address, _)) if address.is_stream() => {
                 Query { endpoint: Some(Endpoint::Held { address: address.to_string() }), ..query }
             }
@@ -160,15 +161,15 @@ impl Hub {
     }
 
     /// Sends a message and a descriptor with it. False if the channel is closed.
-    pub(super) fn send(&mut self, run: Run, bytes: &[u8], with: Option<Attached>) -> bool {
-        let Some(worker) = self.workers.get_mut(&run.number).filter(|worker| !worker.cut_off) else {
+    pub(super) fn send(&mut self, run: Run, bytes: &[u8], attached: Option<Attached>) -> bool {
+        let Some(worker) = self.workers.get_mut(&run.number).filter(|worker| !worker.disconnected) else {
             return false;
         };
-        let with = with.and_then(|with| match with {
+        let descriptor = attached.and_then(|attached| match attached {
             Attached::Listener(id) => self.listeners.get(&id).map(Listener::socket),
             Attached::Connection(id) => self.connections.get(id),
         });
-        match worker.channel.send(bytes, with) {
+        match worker.channel.send(bytes, descriptor) {
             Delivery::Sent => true,
             Delivery::Waits => {
                 if let (false, Some(poller)) = (worker.is_blocked, &self.poller) {
@@ -177,20 +178,20 @@ impl Hub {
                 }
                 true
             }
-            Delivery::Lacks => {
+            Delivery::Shortage => {
                 worker.is_blocked = true;
-                self.let_rest(run.number);
+                self.pause_channel(run.number);
                 true
             }
             Delivery::Full => {
-                self.cut_off(run, "does not read its IPC channel".to_owned());
+                self.disconnect(run, "does not read its IPC channel".to_owned());
                 false
             }
             Delivery::Refused(error) => {
-                self.cut_off(run, format!("cannot be sent a message ({error})"));
+                self.disconnect(run, format!("cannot be sent a message ({error})"));
                 false
             }
-            // Its last messages, and then its end, arrive by themselves.
+            // The poller reports its last messages, and then its end.
             Delivery::Closed => false,
         }
     }
@@ -199,12 +200,12 @@ impl Hub {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         let run = worker.run;
         let when = match worker.channel.flush() {
-            // Of a closed channel, the last messages and then its end arrive by themselves.
+            // The poller reports the last messages of a closed channel, and then its end.
             Delivery::Sent | Delivery::Closed | Delivery::Full => Readiness::Readable,
             Delivery::Waits => Readiness::Writable,
-            Delivery::Lacks => return self.let_rest(number),
+            Delivery::Shortage => return self.pause_channel(number),
             Delivery::Refused(error) => {
-                return self.cut_off(run, format!("cannot be sent a message ({error})"));
+                return self.disconnect(run, format!("cannot be sent a message ({error})"));
             }
         };
         worker.is_blocked = when == Readiness::Writable;
@@ -214,21 +215,21 @@ impl Hub {
     }
 
     /// Shuts a worker's channel down. Its earlier messages are still handled.
-    pub(super) fn cut_off(&mut self, run: Run, why: String) {
+    pub(super) fn disconnect(&mut self, run: Run, why: String) {
         if let Some(worker) = self.workers.get_mut(&run.number)
-            && !std::mem::replace(&mut worker.cut_off, true)
+            && !std::mem::replace(&mut worker.disconnected, true)
         {
             worker.channel.shut_down();
-            self.events.push(HubEvent::CutOff(run, why));
+            self.events.push(HubEvent::Disconnected(run, why));
         }
     }
 }
 
 /// A failure to listen with the kernel's error text; `errno` is positive.
-pub(super) fn listen_failure(place: String, errno: i32) -> ListenFailure {
+pub(super) fn listen_failure(address: String, errno: i32) -> ListenFailure {
     let errno = Errno::from_raw(errno);
     ListenFailure {
-        place,
+        place: address,
         error: format!("{} ({errno:?})", errno.desc()),
         is_in_use: errno == Errno::EADDRINUSE,
     }

@@ -205,7 +205,7 @@ impl Workers {
             let added = parts.node.add(run, spec, view.pm_id, owner, channel);
             added.map_err(|error| refused("make its IPC channel", &error))?;
             if !spec.listen.is_empty() && spec.is_cluster() {
-                parts.node.lend(run, parts.listen_sockets.lent_to(spec));
+                parts.node.set_held_sockets(run, parts.listen_sockets.lent_to(spec));
             }
         }
         if let Some(socket) = notify {

@@ -1,100 +1,93 @@
-//! When workers with `balance = "auto"` accept for themselves: while connections come so fast that
-//! handing them out one by one would cost too much, and are short.
+//! When workers with `balance = "auto"` accept by themselves: while connections are short and arrive so fast that
+//! handing them out one by one would cost too much.
 //!
-//! It takes procrun's own script in each worker (`node/accept.cjs`). Where that does not run in one of
-//! them, or one of them declines, procrun goes on handing out.
+//! This needs procrun's own script in each worker (`node/accept.cjs`). If the script does not run in one of them, or
+//! one of them declines, procrun continues to hand connections out.
 
 use super::{
-    super::{Effect, Endpoint, ListenerId, rate::Reports},
-    MAX_HANDLES, Primary, Sent,
+    MAX_HANDLES, Primary,
+    state::{DirectPeriod, Sent, Worker},
 };
 use crate::{
     machine::{Run, Time},
+    node::cluster::{effect::Effect, endpoint::Endpoint, message::ListenerId, rate::Reports},
     spec::Balance,
 };
 
-/// A time when the workers of a socket accept for themselves.
-#[derive(Debug)]
-pub(super) struct Direct {
-    reports: Reports,
-    /// How many connections were handed out since they began to come fast.
-    handed: u32,
-    /// Which workers have been told.
-    told: Vec<Run>,
-}
-
 impl Primary {
-    /// A connection has been accepted to be handed out.
+    /// Counts a connection that procrun has accepted to hand it out.
     pub(super) fn count_arrival(&mut self, now: Time, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         if listener.direct.is_some() || !listener.arrivals.count(now) {
             return;
         }
-        let handed = listener.arrivals.in_a_row();
-        let staying = self.staying(id);
-        let can = !staying.is_empty() && staying.iter().all(|run| self.can_accept(*run));
+        let handed = listener.arrivals.burst();
+        let staying_workers = self.staying_workers(id);
+        let all_can = !staying_workers.is_empty() && staying_workers.iter().all(|run| self.can_accept(*run));
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        if !can {
-            listener.arrivals.ask_again_later(now);
+        if !all_can {
+            listener.arrivals.postpone(now);
             return;
         }
-        listener.direct = Some(Direct { reports: Reports::new(now), handed, told: Vec::new() });
+        listener.direct = Some(DirectPeriod { reports: Reports::new(now), handed, notified: Vec::new() });
         if std::mem::replace(&mut listener.watched, false) {
             out.push(Effect::Unwatch(id));
         }
-        self.tell_to_accept(id, out);
+        self.update_direct(id, out);
     }
 
-    /// Who listens and is not about to end.
-    fn staying(&self, id: ListenerId) -> Vec<Run> {
+    /// The workers that listen and are not about to end.
+    fn staying_workers(&self, id: ListenerId) -> Vec<Run> {
         let members = self.listeners.get(&id).into_iter().flat_map(|listener| &listener.members);
         members.filter(|run| self.workers.get(run).is_some_and(|it| !it.leaving)).copied().collect()
     }
 
     fn can_accept(&self, worker: Run) -> bool {
-        let can =
-            |it: &super::Worker| it.balance == Balance::Auto && it.accepts && it.handles.len() < MAX_HANDLES;
+        let can = |it: &Worker| it.balance == Balance::Auto && it.accepts && it.handles.len() < MAX_HANDLES;
         self.workers.get(&worker).is_some_and(can)
     }
 
-    /// Whether a worker has been told to accept for itself, and not to stop since.
-    pub(super) fn is_to_accept(&self, worker: Run, id: ListenerId) -> bool {
+    /// Whether a worker has been told to accept by itself, and not to stop since then.
+    pub(super) fn is_direct(&self, worker: Run, id: ListenerId) -> bool {
         let direct = self.listeners.get(&id).and_then(|listener| listener.direct.as_ref());
-        direct.is_some_and(|direct| direct.told.contains(&worker))
+        direct.is_some_and(|direct| direct.notified.contains(&worker))
     }
 
-    /// Those who listen have changed, or what they can: each who stays accepts, or none does.
-    pub(super) fn tell_to_accept(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    /// Tells the workers to accept or to stop, after the set of workers or their abilities have changed: all workers that
+    /// stay accept, or none does.
+    pub(super) fn update_direct(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get(&id) else { return };
         let Some(direct) = &listener.direct else { return };
         let backlog = match listener.endpoint {
             Endpoint::Tcp { backlog, .. } | Endpoint::Unix { backlog, .. } => backlog,
             Endpoint::Udp { .. } | Endpoint::Held { .. } => return,
         };
-        let staying = self.staying(id);
-        if staying.is_empty() || !staying.iter().all(|run| direct.told.contains(run) || self.can_accept(*run))
+        let staying_workers = self.staying_workers(id);
+        if staying_workers.is_empty()
+            || !staying_workers.iter().all(|run| direct.notified.contains(run) || self.can_accept(*run))
         {
-            self.hand_out_again(id, out);
+            self.accept_again(id, out);
             return;
         }
-        let handed = direct.handed / u32::try_from(staying.len()).unwrap_or(u32::MAX);
+        let handed = direct.handed / u32::try_from(staying_workers.len()).unwrap_or(u32::MAX);
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let Some(direct) = &mut listener.direct else { return };
-        direct.told.retain(|run| {
-            let still = staying.contains(run);
-            if !still && self.workers.contains_key(run) {
+        direct.notified.retain(|run| {
+            let stays = staying_workers.contains(run);
+            if !stays && self.workers.contains_key(run) {
                 out.push(Effect::StopAccepting { worker: *run, listener: id });
             }
-            still
+            stays
         });
-        let new: Vec<Run> = staying.into_iter().filter(|run| !direct.told.contains(run)).collect();
-        direct.told.extend(&new);
+        let new: Vec<Run> =
+            staying_workers.into_iter().filter(|run| !direct.notified.contains(run)).collect();
+        direct.notified.extend(&new);
         for worker in new {
             self.let_accept(worker, id, backlog, handed, 0, out);
         }
     }
 
-    /// Sends the socket to a worker; it has got lost this often.
+    /// Sends the socket to a worker. It was lost this number of times.
     pub(super) fn let_accept(
         &mut self,
         worker: Run,
@@ -110,11 +103,11 @@ impl Primary {
         }
     }
 
-    /// procrun accepts again itself.
-    pub(super) fn hand_out_again(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    /// Ends the period: procrun accepts again.
+    pub(super) fn accept_again(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let Some(direct) = listener.direct.take() else { return };
-        for worker in direct.told.into_iter().filter(|run| self.workers.contains_key(run)) {
+        for worker in direct.notified.into_iter().filter(|run| self.workers.contains_key(run)) {
             out.push(Effect::StopAccepting { worker, listener: id });
         }
         if !std::mem::replace(&mut listener.watched, true) {
@@ -123,7 +116,7 @@ impl Primary {
     }
 
     /// A worker has accepted this number of connections since it was requested to, or since its last report.
-    pub(super) fn has_accepted(
+    pub(super) fn count_accepted(
         &mut self,
         now: Time,
         worker: Run,
@@ -132,20 +125,20 @@ impl Primary {
         out: &mut Vec<Effect>,
     ) {
         let Some(direct) = self.listeners.get_mut(&id).and_then(|listener| listener.direct.as_mut()) else {
-            // It has not read yet that it is to stop.
+            // The worker has not read the message to stop yet.
             return;
         };
-        if direct.told.contains(&worker) && direct.reports.add(now, count) {
-            self.hand_out_again(id, out);
+        if direct.notified.contains(&worker) && direct.reports.add(now, count) {
+            self.accept_again(id, out);
         }
     }
 
-    /// A worker does not accept for itself: its connections are long, or it refuses some.
-    pub(super) fn declines(&mut self, now: Time, worker: Run, id: ListenerId, out: &mut Vec<Effect>) {
+    /// Handles a worker that does not accept by itself: its connections are long, or it refuses some.
+    pub(super) fn declined(&mut self, now: Time, worker: Run, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        if listener.direct.as_ref().is_some_and(|direct| direct.told.contains(&worker)) {
-            listener.arrivals.ask_again_later(now);
-            self.hand_out_again(id, out);
+        if listener.direct.as_ref().is_some_and(|direct| direct.notified.contains(&worker)) {
+            listener.arrivals.postpone(now);
+            self.accept_again(id, out);
         }
     }
 }

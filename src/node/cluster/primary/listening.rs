@@ -3,14 +3,19 @@
 use std::{collections::VecDeque, net::SocketAddr};
 
 use super::{
-    super::{
-        Effect, Endpoint, ListenerId, ProtocolViolation, Query,
-        rate::Arrivals,
-        wire::{Answer, Handle, Outcome},
-    },
-    EADDRINUSE, EINVAL, EMFILE, Listener, MAX_HANDLES, MAX_LISTENERS, Primary, Sent, State,
+    EADDRINUSE, EINVAL, EMFILE, MAX_HANDLES, MAX_LISTENERS, Primary,
+    state::{Listener, Sent, State},
 };
-use crate::{machine::Run, spec::Balance};
+use crate::{
+    machine::Run,
+    node::cluster::{
+        effect::{Effect, ProtocolViolation},
+        endpoint::Endpoint,
+        message::{Answer, Handle, ListenerId, Outcome, Query},
+        rate::Arrivals,
+    },
+    spec::Balance,
+};
 
 impl Primary {
     pub(super) fn query(&mut self, worker: Run, query: Query, out: &mut Vec<Effect>) {
@@ -30,15 +35,15 @@ impl Primary {
             return;
         };
         let version = self.workers[&worker].version;
-        let is_it = |listener: &Listener| {
+        let is_requested = |listener: &Listener| {
             listener.index == index
-                && listener.endpoint.is_same_place(&endpoint)
-                && (endpoint.is_one_for_all() || listener.apps.contains(&version.app))
+                && listener.endpoint.is_same_address(&endpoint)
+                && (endpoint.is_shared_between_apps() || listener.apps.contains(&version.app))
         };
-        if let Some((id, listener)) = self.listeners.iter_mut().find(|(_, listener)| is_it(listener)) {
+        if let Some((id, listener)) = self.listeners.iter_mut().find(|(_, listener)| is_requested(listener)) {
             let id = *id;
             if !listener.apps.contains(&version.app) {
-                // The kernel would not let one user take another's connections either.
+                // The kernel does not let two users share a port either.
                 if listener.user != self.workers[&worker].user {
                     out.push(refuse(EADDRINUSE));
                     return;
@@ -55,7 +60,7 @@ impl Primary {
                 listener.data = data;
             }
             match &mut listener.state {
-                State::Binding(asking) => asking.push((worker, seq)),
+                State::Binding(requests) => requests.push((worker, seq)),
                 State::Bound(_) => self.join(id, worker, seq, out),
             }
             return;
@@ -76,7 +81,7 @@ impl Primary {
             user: self.workers[&worker].user,
             versions: vec![version],
             state: State::Binding(vec![(worker, seq)]),
-            places: Vec::new(),
+            slots: Vec::new(),
             members: VecDeque::new(),
             returned: VecDeque::new(),
             watched: false,
@@ -95,7 +100,7 @@ impl Primary {
         result: Result<Option<SocketAddr>, i32>,
         out: &mut Vec<Effect>,
     ) {
-        if result == Err(EADDRINUSE) && self.make_way(id, out) {
+        if result == Err(EADDRINUSE) && self.close_conflicting(id, out) {
             return;
         }
         let Some(listener) = self.listeners.get_mut(&id) else { return };
@@ -103,10 +108,10 @@ impl Primary {
             Ok(address) => State::Bound(address),
             Err(_) => State::Bound(None),
         };
-        let State::Binding(asking) = std::mem::replace(&mut listener.state, state) else { return };
+        let State::Binding(requests) = std::mem::replace(&mut listener.state, state) else { return };
         match result {
             Ok(_) => {
-                for (worker, seq) in asking {
+                for (worker, seq) in requests {
                     self.join(id, worker, seq, out);
                 }
                 // The worker may have ended.
@@ -115,7 +120,7 @@ impl Primary {
             Err(errno) => {
                 // The next request may succeed.
                 let endpoint = self.listeners.remove(&id).map(|listener| listener.endpoint);
-                for (worker, seq) in asking {
+                for (worker, seq) in requests {
                     if self.workers.contains_key(&worker) {
                         if let Some(endpoint) = &endpoint {
                             out.push(Effect::CannotListen(worker, endpoint.clone(), errno));
@@ -136,30 +141,30 @@ impl Primary {
 
     /// Closes unused sockets that prevent another one from being opened. Returns whether there were any; then the
     /// caller tries again.
-    pub(super) fn make_way(&mut self, id: ListenerId, out: &mut Vec<Effect>) -> bool {
+    pub(super) fn close_conflicting(&mut self, id: ListenerId, out: &mut Vec<Effect>) -> bool {
         let Some(wanted) = self.listeners.get(&id).map(|listener| listener.endpoint.clone()) else {
             return false;
         };
-        let Some(State::Binding(asking)) = self.listeners.get(&id).map(|listener| &listener.state) else {
+        let Some(State::Binding(requests)) = self.listeners.get(&id).map(|listener| &listener.state) else {
             return false;
         };
-        let Some((worker, _)) = asking.first().copied() else { return false };
+        let Some((worker, _)) = requests.first().copied() else { return false };
         let Some(app) = self.workers.get(&worker).map(|it| it.version.app) else { return false };
-        let in_the_way = |listener: &Listener| {
+        let is_conflicting = |listener: &Listener| {
             matches!(listener.state, State::Bound(_))
                 && listener.members.is_empty()
                 && listener.apps == [app]
-                && listener.endpoint.is_in_the_way_of(&wanted)
+                && listener.endpoint.conflicts_with(&wanted)
         };
-        let held: Vec<_> =
-            self.listeners.iter().filter(|(_, it)| in_the_way(it)).map(|(id, _)| *id).collect();
-        for other in &held {
+        let conflicting: Vec<_> =
+            self.listeners.iter().filter(|(_, it)| is_conflicting(it)).map(|(id, _)| *id).collect();
+        for other in &conflicting {
             self.close(*other, out);
         }
-        if !held.is_empty() {
+        if !conflicting.is_empty() {
             out.push(Effect::Bind(id, wanted, worker));
         }
-        !held.is_empty()
+        !conflicting.is_empty()
     }
 
     /// Answers a worker's request; the worker gets connections from now on.
@@ -190,9 +195,9 @@ impl Primary {
         if !listener.members.contains(&worker) {
             listener.members.push_front(worker);
         }
-        let place = (state.version.app, state.place);
-        if !listener.places.contains(&place) {
-            listener.places.push(place);
+        let slot = (state.version.app, state.slot);
+        if !listener.slots.contains(&slot) {
+            listener.slots.push(slot);
         }
         if handle.is_some() {
             state.handles.push_back((Sent::Answer(answer.clone()), 0));
@@ -222,7 +227,7 @@ impl Primary {
             && (!leaving || listener.is_held())
             && let Some(id) = id
         {
-            // The application closes it, and not because it exits.
+            // The application closes the server, and not because it exits.
             self.close(id, out);
         } else if let Some(id) = id {
             self.dispatch(id, out);

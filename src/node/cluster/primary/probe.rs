@@ -4,38 +4,45 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    super::{ConnectionId, Effect, Endpoint, ListenerId},
-    Connection, Listener, Pending, Primary, Sent, State, Worker,
+    Primary,
+    state::{Connection, Listener, Pending, Sent, State, Worker},
 };
-use crate::machine::Run;
+use crate::{
+    machine::Run,
+    node::cluster::{
+        effect::Effect,
+        endpoint::Endpoint,
+        message::{ConnectionId, ListenerId},
+    },
+};
 
 /// Maximum probes that a worker has not accepted. Further probes fail, because each holds a descriptor.
 const MAX_PROBES: usize = 4;
 
-/// How one worker is reached at an address.
+/// How a probe reaches one worker at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// The primary hands it the connection, for this socket.
     Handed(ListenerId),
     /// Its predecessor listened there, and it does not yet: another worker would answer.
     NotYet,
-    /// It has not taken the connections of earlier probes.
+    /// It has not accepted the connections of earlier probes.
     Full,
     /// By a connection to the address: no socket of the cluster listens there.
     Network,
 }
 
 impl Worker {
-    /// Connections of clients that it has not answered for.
+    /// The number of connections of clients that it has not acknowledged.
     pub(super) fn load(&self) -> usize {
         self.pending.iter().filter(|pending| !pending.connection.is_probe).count()
     }
 }
 
 impl Listener {
-    /// Whether a connection to this address arrives here. A probe that does not go to this machine is none
-    /// of the cluster's.
-    fn takes(&self, address: SocketAddr) -> bool {
+    /// Whether a connection to this address arrives here. A probe of another machine does not
+    /// concern the cluster.
+    fn is_bound_to(&self, address: SocketAddr) -> bool {
         let State::Bound(Some(bound)) = self.state else { return false };
         let is_stream = match self.endpoint {
             Endpoint::Tcp { .. } | Endpoint::Held { .. } => true,
@@ -49,23 +56,23 @@ impl Listener {
 }
 
 impl Primary {
-    /// How a worker is reached at the first of these addresses where it can be.
+    /// How a probe reaches a worker, at the first of these addresses where it can.
     pub fn reach(&self, worker: Run, addresses: &[SocketAddr]) -> Reach {
         let Some(state) = self.workers.get(&worker) else { return Reach::Network };
-        let takes = |listener: &Listener| addresses.iter().any(|address| listener.takes(*address));
-        let there = || self.listeners.iter().filter(|(_, listener)| takes(listener));
-        if let Some((id, _)) = there().find(|(_, listener)| listener.members.contains(&worker)) {
+        let is_probed = |listener: &Listener| addresses.iter().any(|address| listener.is_bound_to(*address));
+        let probed = || self.listeners.iter().filter(|(_, listener)| is_probed(listener));
+        if let Some((id, _)) = probed().find(|(_, listener)| listener.members.contains(&worker)) {
             let probes = state.pending.len() - state.load();
             return if probes < MAX_PROBES { Reach::Handed(*id) } else { Reach::Full };
         }
-        let place = (state.version.app, state.place);
-        if there().any(|(_, listener)| listener.places.contains(&place)) {
+        let slot = (state.version.app, state.slot);
+        if probed().any(|(_, listener)| listener.slots.contains(&slot)) {
             return Reach::NotYet;
         }
         Reach::Network
     }
 
-    /// A probe of this worker: no other one is to take its connection.
+    /// Hands the connection of a probe to the probed worker.
     pub(super) fn probe(
         &mut self,
         worker: Run,

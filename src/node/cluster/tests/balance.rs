@@ -28,7 +28,7 @@ fn a_burst_is_spread_and_then_waits_in_the_kernel() {
     assert_eq!(world.served().len(), 50);
 }
 
-/// As strict turns would do it, whichever worker takes its connections sooner.
+/// As strict in_turn would do it, whichever worker takes its connections sooner.
 #[test]
 fn a_burst_is_divided_evenly_whichever_worker_is_faster() {
     for count in [8, 32] {
@@ -37,9 +37,9 @@ fn a_burst_is_divided_evenly_whichever_worker_is_faster() {
             for number in 0..count {
                 world.connect(id);
                 // One takes each at once, the other every fourth time.
-                world.look(workers[first], Look::Accept);
+                world.react(workers[first], Reaction::Accept);
                 if number % 4 == 3 {
-                    while world.look(workers[1 - first], Look::Accept) {}
+                    while world.react(workers[1 - first], Reaction::Accept) {}
                 }
             }
             world.settle();
@@ -50,11 +50,11 @@ fn a_burst_is_divided_evenly_whichever_worker_is_faster() {
 }
 
 #[test]
-fn a_busy_worker_is_passed_over() {
+fn a_busy_worker_gets_fewer_connections() {
     let (mut world, workers, id) = cluster(2);
     for _ in 0..20 {
         world.connect(id);
-        while world.look(workers[1], Look::Accept) {}
+        while world.react(workers[1], Reaction::Accept) {}
     }
     let by_the_busy_one = world.sent(workers[0]);
     assert_eq!(world.served().len() + by_the_busy_one, 20);
@@ -62,11 +62,11 @@ fn a_busy_worker_is_passed_over() {
 }
 
 #[test]
-fn what_a_dead_worker_did_not_take_is_for_another() {
+fn connections_that_an_exited_worker_did_not_accept_go_to_another() {
     let (mut world, workers, id) = cluster(2);
     world.connect(id);
     world.connect(id);
-    world.die(workers[0]);
+    world.exit(workers[0]);
     world.settle();
     assert_eq!(world.served(), [workers[1].number; 2]);
 }
@@ -74,30 +74,30 @@ fn what_a_dead_worker_did_not_take_is_for_another() {
 #[test]
 fn a_port_stays_open_without_workers_and_the_next_one_serves_what_waited() {
     let (mut world, workers, id) = cluster(1);
-    world.die(workers[0]);
+    world.exit(workers[0]);
     world.connect(id);
     world.connect(id);
     assert!(world.served().is_empty());
     let next = world.join(Balance::RoundRobin);
-    world.ask(next, tcp(1), 0);
+    world.query(next, tcp(1), 0);
     world.settle();
     assert_eq!(world.served(), [next.number; 2]);
     assert_eq!(world.kernel.len(), 1, "the same socket");
 }
 
 #[test]
-fn a_refused_connection_goes_round_once() {
+fn a_refused_connection_is_offered_to_each_worker_once() {
     let (mut world, workers, id) = cluster(3);
     world.connect(id);
     for _ in 0..3 {
         let with_it = workers.iter().find(|worker| world.sent(**worker) > 0).expect("a worker has it");
-        world.look(*with_it, Look::Refuse);
+        world.react(*with_it, Reaction::Refuse);
     }
-    assert_eq!(world.connections, [Fate::Closed], "no worker accepts it");
+    assert_eq!(world.connections, [ConnectionState::Closed], "no worker accepts it");
 
     world.connect(id);
     let with_it = *workers.iter().find(|worker| world.sent(**worker) > 0).unwrap();
-    world.look(with_it, Look::Refuse);
+    world.react(with_it, Reaction::Refuse);
     world.settle();
     assert_eq!(world.served().len(), 1);
     assert_ne!(world.served(), [with_it.number]);
@@ -109,7 +109,7 @@ fn a_lost_descriptor_is_sent_again_a_few_times_and_then_to_another() {
     world.connect(id);
     let unlucky = *workers.iter().find(|worker| world.sent(**worker) > 0).unwrap();
     let mut lost = 0;
-    while world.look(unlucky, Look::Lose) {
+    while world.react(unlucky, Reaction::Lose) {
         lost += 1;
     }
     assert_eq!(lost, 4, "once and three times more");
@@ -119,16 +119,16 @@ fn a_lost_descriptor_is_sent_again_a_few_times_and_then_to_another() {
 }
 
 #[test]
-fn closing_the_last_server_closes_the_port_but_not_on_the_way_out() {
+fn closing_the_last_server_closes_the_port_unless_the_worker_is_leaving() {
     let (mut world, workers, id) = cluster(2);
-    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
+    world.send(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert_eq!(world.kernel.len(), 1);
-    world.hail(workers[1], WorkerMessage::Close { listener: Some(id) });
+    world.send(workers[1], WorkerMessage::Close { listener: Some(id) });
     assert!(world.kernel.is_empty());
 
     let (mut world, workers, id) = cluster(1);
     world.feed(Event::Retiring(workers[0]));
-    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
+    world.send(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert_eq!(world.kernel.len(), 1, "its successor will want it");
 }
 
@@ -152,11 +152,11 @@ fn a_leaving_worker_gets_connections_only_if_no_other_stays() {
 fn a_taken_port_is_the_applications_own_error_and_the_next_may_try_again() {
     let mut world = World { taken: [1].into(), ..World::default() };
     let worker = world.join(Balance::RoundRobin);
-    world.ask(worker, tcp(1), 0);
+    world.query(worker, tcp(1), 0);
     let outcome = world.answers.pop().unwrap().1.to_query.unwrap();
     assert_eq!(outcome.errno, Some(ADDRINUSE));
     world.taken.clear();
-    world.ask(worker, tcp(1), 0);
+    world.query(worker, tcp(1), 0);
     assert_eq!(world.answers.pop().unwrap().1.to_query.unwrap().errno, None);
 }
 
@@ -165,8 +165,8 @@ fn several_servers_of_one_application_have_a_socket_each() {
     let mut world = World::default();
     let (first, second) = (world.join(Balance::RoundRobin), world.join(Balance::RoundRobin));
     for worker in [first, second] {
-        world.ask(worker, tcp(1), 0);
-        world.ask(worker, tcp(2), 0);
+        world.query(worker, tcp(1), 0);
+        world.query(worker, tcp(2), 0);
     }
     assert_eq!(world.kernel.len(), 2);
     world.settle();
@@ -179,30 +179,30 @@ fn several_servers_of_one_application_have_a_socket_each() {
 #[test]
 fn udp_shared_and_held_servers_get_the_socket_itself() {
     let mut world = World::default();
-    let (turns, shares) = (world.join(Balance::RoundRobin), world.join(Balance::Shared));
-    world.ask(turns, udp(3), 0);
-    world.ask(shares, tcp(1), 0);
+    let (in_turn, shares) = (world.join(Balance::RoundRobin), world.join(Balance::Shared));
+    world.query(in_turn, udp(3), 0);
+    world.query(shares, tcp(1), 0);
     // A worker that has the socket itself could make a primary that accepts from it wait.
-    world.ask(turns, Endpoint::Held { address: "tcp://*:80".to_owned() }, 0);
+    world.query(in_turn, Endpoint::Held { address: "tcp://*:80".to_owned() }, 0);
     let handles: Vec<_> = world.answers.iter().map(|(_, it)| it.to_query.clone().unwrap().handle).collect();
     assert_eq!(handles, [Some(Handle::Datagram), Some(Handle::Stream), Some(Handle::Stream)]);
-    assert!(world.watched.is_empty(), "the workers accept for themselves");
+    assert!(world.watched.is_empty(), "the workers accept by themselves");
 }
 
 #[test]
-fn ticket_keys_of_the_first_are_those_of_all() {
+fn all_workers_get_the_ticket_keys_of_the_first() {
     let mut world = World::default();
-    let ask = |world: &mut World, keys: &str| {
+    let request_keys = |world: &mut World, keys: &str| {
         let worker = world.join(Balance::RoundRobin);
         let data = Some(keys.into());
-        world.hail(
+        world.send(
             worker,
             WorkerMessage::Query(Query { seq: 1, endpoint: Some(tcp(1)), descriptor: None, index: 0, data }),
         );
         world.answers.last().unwrap().1.to_query.clone().unwrap().data
     };
-    assert_eq!(ask(&mut world, "\"first\"").as_deref(), Some("\"first\""));
-    assert_eq!(ask(&mut world, "\"second\"").as_deref(), Some("\"first\""));
+    assert_eq!(request_keys(&mut world, "\"first\"").as_deref(), Some("\"first\""));
+    assert_eq!(request_keys(&mut world, "\"second\"").as_deref(), Some("\"first\""));
 }
 
 #[test]
@@ -210,64 +210,64 @@ fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
     let (mut world, workers, _) = cluster(2);
     world.version = 1;
     let new = world.join(Balance::RoundRobin);
-    world.ask(new, tcp(2), 0);
+    world.query(new, tcp(2), 0);
     for worker in workers {
-        world.die(worker);
+        world.exit(worker);
     }
     world.feed(Event::Outdated(Version { app: 0, number: 0 }));
     assert_eq!(world.kernel.len(), 2, "no worker listens yet");
-    world.hail(new, WorkerMessage::Listening { address: "port 2".to_owned() });
+    world.send(new, WorkerMessage::Listening { address: "port 2".to_owned() });
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(2)]);
 }
 
 #[test]
-fn what_a_version_that_failed_listened_on_is_closed() {
+fn the_sockets_of_a_failed_version_are_closed() {
     let (mut world, workers, _) = cluster(1);
-    world.hail(workers[0], WorkerMessage::Listening { address: "port 1".to_owned() });
+    world.send(workers[0], WorkerMessage::Listening { address: "port 1".to_owned() });
     world.version = 1;
     let new = world.join(Balance::RoundRobin);
-    world.ask(new, tcp(1), 0);
-    world.ask(new, tcp(2), 0);
-    world.die(new);
+    world.query(new, tcp(1), 0);
+    world.query(new, tcp(2), 0);
+    world.exit(new);
     assert_eq!(world.kernel.len(), 2, "a crash closes nothing");
     world.feed(Event::Outdated(Version { app: 0, number: 1 }));
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(1)]);
-    world.die(workers[0]);
+    world.exit(workers[0]);
     assert_eq!(world.kernel.len(), 1, "the old version will want it again");
 }
 
 #[test]
-fn a_socket_that_came_with_the_worker_goes_with_the_last_one() {
+fn a_held_socket_is_closed_with_the_last_worker_that_listens_on_it() {
     let mut world = World::default();
     let held = Endpoint::Held { address: "tcp://*:80".to_owned() };
     let workers = [world.join(Balance::Shared), world.join(Balance::Shared)];
     for worker in workers {
-        world.ask(worker, held.clone(), 0);
+        world.query(worker, held.clone(), 0);
     }
-    world.die(workers[0]);
+    world.exit(workers[0]);
     assert_eq!(world.kernel.len(), 1);
-    world.die(workers[1]);
+    world.exit(workers[1]);
     assert!(world.kernel.is_empty(), "it is not the primary's to keep open");
 }
 
 #[test]
-fn an_unused_socket_gives_way_to_a_used_one() {
+fn an_unused_socket_is_closed_for_a_conflicting_request() {
     let (mut world, workers, _) = cluster(1);
-    world.die(workers[0]);
+    world.exit(workers[0]);
     let next = world.join(Balance::RoundRobin);
     let loopback =
         Endpoint::Tcp { address: Some("127.0.0.1".to_owned()), port: 1, only_v6: false, backlog: 1 };
-    world.ask(next, loopback, 0);
+    world.query(next, loopback, 0);
     assert_eq!(world.answers.last().unwrap().1.to_query.as_ref().unwrap().errno, None);
     assert_eq!(world.kernel.len(), 1);
 }
 
 #[test]
-fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
+fn the_sockets_and_descriptors_of_one_worker_are_bounded() {
     let mut world = World::default();
     let worker = world.join(Balance::RoundRobin);
     for index in 0..300 {
-        world.ask(
+        world.query(
             worker,
             Endpoint::Unix { path: format!("/{index}"), readable: false, writable: false, backlog: 1 },
             0,
@@ -278,7 +278,7 @@ fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
 
     let greedy = world.join(Balance::Shared);
     for _ in 0..2000 {
-        world.ask(
+        world.query(
             greedy,
             Endpoint::Unix { path: "/0".to_owned(), readable: false, writable: false, backlog: 1 },
             0,
@@ -293,11 +293,11 @@ fn connections_in_hand_when_the_balance_changes_go_to_workers_that_accept_by_the
     let (mut world, workers, id) = cluster(1);
     world.connect(id);
     let shares = world.join(Balance::Shared);
-    world.ask(shares, tcp(1), 0);
+    world.query(shares, tcp(1), 0);
     world.feed(Event::Retiring(workers[0]));
     world.connect(id);
     assert_eq!(world.connections.len(), 1, "the next one is left to the new worker");
-    world.die(workers[0]);
+    world.exit(workers[0]);
     world.settle();
-    assert_eq!(world.connections, [Fate::Served(shares)]);
+    assert_eq!(world.connections, [ConnectionState::Served(shares)]);
 }

@@ -7,11 +7,11 @@ impl World {
         self.accepting.iter().filter(|(_, other)| *other == id).map(|(run, _)| *run).collect()
     }
 
-    /// Workers say so often what they took, 100 ms apart.
+    /// A worker reports these numbers of accepted connections, 100 ms apart.
     fn report(&mut self, worker: Run, listener: ListenerId, counts: &[u32]) {
         for count in counts {
             self.now = self.now + Duration::from_millis(100);
-            self.hail(worker, WorkerMessage::Accepted { listener, count: *count });
+            self.send(worker, WorkerMessage::Accepted { listener, count: *count });
             self.settle();
         }
     }
@@ -22,16 +22,16 @@ fn workers_accept_for_themselves_while_connections_arrive_fast() {
     let (mut world, workers, id) = automatic(2, 2);
     world.flood(id);
     assert_eq!(world.accept_themselves(id), workers);
-    assert!(world.watched.is_empty(), "procrun leaves them alone");
+    assert!(world.watched.is_empty(), "procrun does not accept");
     let by_hand = world.served().len();
     assert!(by_hand >= 512, "a burst is handed out: {by_hand}");
     let of_first = world.served().iter().filter(|number| **number == workers[0].number).count();
-    assert!(of_first.abs_diff(300) <= 44, "and evenly, up to there: {of_first}");
+    assert!(of_first.abs_diff(300) <= 44, "the burst is divided evenly: {of_first}");
 
     world.report(workers[0], id, &[300, 300, 300]);
     assert_eq!(world.accept_themselves(id), workers);
     world.report(workers[1], id, &[10, 10, 10, 10]);
-    assert!(world.accept_themselves(id).is_empty(), "it is calm again");
+    assert!(world.accept_themselves(id).is_empty(), "the rate is low again");
     let before = world.served().len();
     for _ in 0..8 {
         world.connect(id);
@@ -46,36 +46,36 @@ fn all_listening_workers_accept_by_themselves_or_none_does() {
     let (mut world, workers, id) = automatic(2, 1);
     world.flood(id);
     assert!(world.accept_themselves(id).is_empty(), "one of them cannot");
-    world.die(workers[1]);
+    world.exit(workers[1]);
     world.flood(id);
     assert_eq!(world.accept_themselves(id), [workers[0]]);
 
     let other = world.join(Balance::Auto);
-    world.hail(other, WorkerMessage::Accepts);
-    world.ask(other, tcp(1), 0);
+    world.send(other, WorkerMessage::Accepts);
+    world.query(other, tcp(1), 0);
     world.settle();
-    assert_eq!(world.accept_themselves(id), [workers[0], other], "one that comes later is told, too");
+    assert_eq!(world.accept_themselves(id), [workers[0], other], "a worker that joins later accepts, too");
 
     world.feed(Event::Retiring(other));
     world.settle();
-    assert_eq!(world.accept_themselves(id), [workers[0]], "one that is about to end gets no more");
+    assert_eq!(world.accept_themselves(id), [workers[0]], "a worker that is about to end stops");
 
-    let turns = world.join(Balance::RoundRobin);
-    world.ask(turns, tcp(1), 0);
+    let in_turn = world.join(Balance::RoundRobin);
+    world.query(in_turn, tcp(1), 0);
     world.settle();
-    assert!(world.accept_themselves(id).is_empty(), "this one gets its share from procrun only");
+    assert!(world.accept_themselves(id).is_empty(), "this worker gets connections only from procrun");
     assert!(world.watched.contains(&id));
 }
 
 #[test]
-fn a_port_whose_last_worker_has_gone_is_the_primarys_again() {
+fn procrun_accepts_again_after_the_last_worker_has_exited() {
     let (mut world, workers, id) = automatic(1, 1);
     world.flood(id);
-    world.die(workers[0]);
+    world.exit(workers[0]);
     assert!(world.watched.contains(&id));
     world.connect(id);
     let next = world.join(Balance::Auto);
-    world.ask(next, tcp(1), 0);
+    world.query(next, tcp(1), 0);
     world.settle();
     assert_eq!(world.served().last(), Some(&next.number));
 }
@@ -91,7 +91,7 @@ fn a_worker_that_declines_gets_another_request_later() {
         {
             let declines = refused == 0 && matches!(world.workers[&worker].front(), Some(Sent::Socket(_)));
             refused += usize::from(declines);
-            world.look(worker, if declines { Look::Refuse } else { Look::Accept });
+            world.react(worker, if declines { Reaction::Refuse } else { Reaction::Accept });
         }
         if refused == 1 {
             assert!(world.watched.contains(&id));
@@ -105,13 +105,13 @@ fn a_worker_that_declines_gets_another_request_later() {
 }
 
 #[test]
-fn a_socket_that_does_not_arrive_leaves_the_primary_at_work() {
+fn procrun_continues_to_accept_after_a_lost_socket() {
     let (mut world, workers, id) = automatic(1, 1);
     for _ in 0..520 {
         world.connect(id);
         while let Some(sent) = world.workers[&workers[0]].front() {
-            let look = if matches!(sent, Sent::Socket(_)) { Look::Lose } else { Look::Accept };
-            world.look(workers[0], look);
+            let reaction = if matches!(sent, Sent::Socket(_)) { Reaction::Lose } else { Reaction::Accept };
+            world.react(workers[0], reaction);
         }
     }
     assert!(world.accept_themselves(id).is_empty());
@@ -124,23 +124,23 @@ fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_a
     world.storm(id);
     // The other one ends the time of fast connections.
     while !world.workers[&workers[1]].is_empty() {
-        world.look(workers[1], Look::Accept);
+        world.react(workers[1], Reaction::Accept);
     }
     for _ in 0..4 {
         world.now = world.now + Duration::from_millis(100);
-        world.hail(workers[1], WorkerMessage::Accepted { listener: id, count: 1 });
+        world.send(workers[1], WorkerMessage::Accepted { listener: id, count: 1 });
     }
     assert!(world.watched.contains(&id), "connections are handed out again");
     assert!(matches!(world.workers[&workers[0]].front(), Some(Sent::Socket(_))));
-    world.look(workers[0], Look::Lose);
+    world.react(workers[0], Reaction::Lose);
     world.settle();
     assert!(world.accept_themselves(id).is_empty());
 
     // The same with a socket that is closed meanwhile.
     let (mut world, workers, id) = automatic(1, 1);
     world.storm(id);
-    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
+    world.send(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert!(world.kernel.is_empty());
-    world.look(workers[0], Look::Lose);
+    world.react(workers[0], Reaction::Lose);
     world.settle();
 }

@@ -1,5 +1,5 @@
-//! The primary against workers that come, go, accept, refuse and lie in random order, and its
-//! rules by name.
+//! Tests of the primary with a simulated kernel and simulated workers: its rules by name, and random orders of
+//! events.
 
 mod applications;
 mod balance;
@@ -17,9 +17,8 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    ConnectionId, Effect, Endpoint, Event, ListenerId, Primary, ProtocolViolation, Query, Reach, Version,
-    WorkerMessage,
-    wire::{Answer, Handle},
+    Answer, ConnectionId, Effect, Endpoint, Event, Handle, ListenerId, Primary, ProtocolViolation, Query,
+    Reach, Version, WorkerMessage,
 };
 use crate::{
     machine::{InstanceId, Run, Time},
@@ -40,7 +39,7 @@ fn udp(port: u16) -> Endpoint {
     Endpoint::Udp { address: "0.0.0.0".to_owned(), port, only_v6: false, reuse: false }
 }
 
-/// What a worker has been sent and has not looked at.
+/// A message to a worker that it has not handled.
 #[derive(Debug, Clone)]
 enum Sent {
     Answer(Answer),
@@ -50,50 +49,52 @@ enum Sent {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Held,
+enum ConnectionState {
+    Waiting,
     Served(Run),
     Closed,
 }
 
-/// The world around a primary: a kernel and workers.
+/// The simulated world around a primary: a kernel and workers.
 #[derive(Default)]
 struct World {
     primary: Primary,
     now: Time,
-    /// Whose connections arrive.
+    /// The address of the clients that connect from now on.
     origin: Option<IpAddr>,
     workers: BTreeMap<Run, VecDeque<Sent>>,
     last_worker: u64,
-    /// Which application joins, and which version of it.
+    /// The application of the workers that join from now on.
     app: u32,
     /// The user of the workers that join from now on.
     user: u32,
+    /// The version of that application.
     version: u32,
-    /// Open sockets and how many connections wait in each.
+    /// Open sockets, each with the number of connections that wait in it.
     kernel: BTreeMap<ListenerId, (Endpoint, u32)>,
-    /// The `index` of each socket, and that of the last question.
+    /// The `index` of each socket, and that of the last request.
     indexes: BTreeMap<ListenerId, u64>,
     last_index: u64,
     watched: BTreeSet<ListenerId>,
-    connections: Vec<Fate>,
+    connections: Vec<ConnectionState>,
     refused: BTreeSet<ConnectionId>,
-    /// How often a connection has not arrived.
+    /// The number of times that the descriptor of a connection was lost.
     lost: BTreeMap<ConnectionId, u32>,
     /// Connections that probe a worker.
     probes: BTreeMap<ConnectionId, Run>,
-    /// Whose listener was closed under them.
-    orphaned: bool,
+    /// Whether a socket was closed, with the connections that waited in it.
+    has_closed_socket: bool,
     reports: Vec<(Run, ProtocolViolation)>,
-    /// Who has said that it can be drained and was not asked to.
+    /// Workers that have reported that they can be drained, and were not requested to.
     drains: BTreeSet<Run>,
-    said_so: BTreeSet<Run>,
-    /// Who was asked to and has not finished.
-    asked: BTreeSet<Run>,
+    /// Workers that have reported that they can be drained.
+    has_reported: BTreeSet<Run>,
+    /// Workers that were requested to drain and have not finished.
+    draining: BTreeSet<Run>,
     answers: Vec<(Run, Answer)>,
-    /// Which workers accept from which sockets themselves.
+    /// The workers that accept by themselves, and from which socket.
     accepting: BTreeSet<(Run, ListenerId)>,
-    /// What applications were said to share.
+    /// The addresses that were reported as shared between applications.
     shared: Vec<String>,
     /// Ports that another process has.
     taken: BTreeSet<u16>,
@@ -118,20 +119,19 @@ impl World {
                     Endpoint::Tcp { port, .. } | Endpoint::Udp { port, .. } => port,
                     Endpoint::Unix { .. } | Endpoint::Held { .. } => 0,
                 };
-                let ours =
-                    port != 0 && self.kernel.values().any(|(open, _)| open.is_in_the_way_of(&endpoint));
+                let ours = port != 0 && self.kernel.values().any(|(open, _)| open.conflicts_with(&endpoint));
                 if self.taken.contains(&port) || ours {
                     return Some(Event::BindFailed(id, ADDRINUSE));
                 }
-                assert!(self.kernel.insert(id, (endpoint, 0)).is_none(), "one socket twice");
+                assert!(self.kernel.insert(id, (endpoint, 0)).is_none(), "a socket was opened twice");
                 self.indexes.insert(id, self.last_index);
                 let address = format!("127.0.0.1:{port}").parse().unwrap();
                 return Some(Event::Bound(id, Some(address)));
             }
             Effect::Close(id) => {
-                assert!(self.kernel.remove(&id).is_some(), "closed what was not open");
+                assert!(self.kernel.remove(&id).is_some(), "closed a socket that was not open");
                 self.watched.remove(&id);
-                self.orphaned = true;
+                self.has_closed_socket = true;
             }
             Effect::Watch(id) => {
                 assert!(self.kernel.contains_key(&id) && self.watched.insert(id), "watched twice");
@@ -144,53 +144,54 @@ impl World {
                     return Some(Event::Drained(id));
                 }
                 *waiting -= 1;
-                self.connections.push(Fate::Held);
+                self.connections.push(ConnectionState::Waiting);
                 let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
                 return Some(Event::Accepted(id, connection, self.origin));
             }
             Effect::Answer(to, answer) => {
                 self.answers.push((to, answer.clone()));
-                self.workers.get_mut(&to).expect("no answer to the dead").push_back(Sent::Answer(answer));
+                self.workers
+                    .get_mut(&to)
+                    .expect("an answer to a worker that has exited")
+                    .push_back(Sent::Answer(answer));
             }
             Effect::Hand { worker, listener, seq, connection } => {
                 assert!(self.kernel.contains_key(&listener), "handed over for a closed server");
-                assert_eq!(self.fate(connection), Fate::Held, "handed over what is not there");
+                assert_eq!(
+                    self.state(connection),
+                    ConnectionState::Waiting,
+                    "handed over a connection that is not open"
+                );
                 let probed = self.probes.get(&connection);
-                assert!(probed.is_none_or(|probed| *probed == worker), "a probe of another");
-                let inbox = self.workers.get_mut(&worker).expect("no connection to the dead");
+                assert!(probed.is_none_or(|probed| *probed == worker), "the probe was for another worker");
+                let inbox = self.workers.get_mut(&worker).expect("a connection for a worker that has exited");
                 inbox.push_back(Sent::Connection { seq, connection });
             }
             Effect::LetAccept { worker, listener, .. } => {
                 assert!(self.kernel.contains_key(&listener) && !self.watched.contains(&listener));
-                let inbox = self.workers.get_mut(&worker).expect("no socket to the dead");
+                let inbox = self.workers.get_mut(&worker).expect("a socket for a worker that has exited");
                 inbox.push_back(Sent::Socket(listener));
             }
             Effect::StopAccepting { worker, listener } => {
-                self.workers.get_mut(&worker).expect("no word to the dead").push_back(Sent::Stop(listener));
+                self.workers
+                    .get_mut(&worker)
+                    .expect("a message to a worker that has exited")
+                    .push_back(Sent::Stop(listener));
             }
-            Effect::Release(connection) => match self.fate(connection) {
-                Fate::Held => {
-                    // Who loses it four times counts as one who refuses.
-                    let often_lost = self.lost.get(&connection).is_some_and(|times| *times > 3);
-                    assert!(
-                        self.refused.contains(&connection)
-                            || often_lost
-                            || self.orphaned
-                            || self.probes.contains_key(&connection),
-                        "a connection is dropped that nobody refused"
-                    );
-                    self.connections[connection.0 as usize] = Fate::Closed;
-                }
-                Fate::Served(_) => {}
-                Fate::Closed => panic!("released twice"),
-            },
-            Effect::Report(run, offence) => self.reports.push((run, offence)),
+            Effect::Release(connection) => self.release(connection),
+            Effect::Report(run, violation) => self.reports.push((run, violation)),
             Effect::Drain(run) => {
-                assert!(self.drains.remove(&run), "asked who cannot, or twice");
-                assert!(self.workers.contains_key(&run) && self.asked.insert(run));
+                assert!(
+                    self.drains.remove(&run),
+                    "a drain was requested twice, or of a worker that cannot drain"
+                );
+                assert!(self.workers.contains_key(&run) && self.draining.insert(run));
             }
             Effect::HasDrained(run) => {
-                assert!(self.asked.remove(&run), "it was not asked, or said so before");
+                assert!(
+                    self.draining.remove(&run),
+                    "the end of a drain was reported twice, or was not requested"
+                );
             }
             Effect::SharesSocket(run, endpoint, with) => {
                 assert!(self.workers.contains_key(&run) && with < 2);
@@ -207,7 +208,26 @@ impl World {
         None
     }
 
-    fn fate(&self, connection: ConnectionId) -> Fate {
+    fn release(&mut self, connection: ConnectionId) {
+        match self.state(connection) {
+            ConnectionState::Waiting => {
+                // After four losses a worker counts as one that refuses.
+                let often_lost = self.lost.get(&connection).is_some_and(|times| *times > 3);
+                assert!(
+                    self.refused.contains(&connection)
+                        || often_lost
+                        || self.has_closed_socket
+                        || self.probes.contains_key(&connection),
+                    "a connection was dropped that no worker refused"
+                );
+                self.connections[connection.0 as usize] = ConnectionState::Closed;
+            }
+            ConnectionState::Served(_) => {}
+            ConnectionState::Closed => panic!("released twice"),
+        }
+    }
+
+    fn state(&self, connection: ConnectionId) -> ConnectionState {
         self.connections[connection.0 as usize]
     }
 
@@ -215,36 +235,36 @@ impl World {
         self.last_worker += 1;
         let worker = run(self.last_worker);
         self.workers.insert(worker, VecDeque::new());
-        let place = worker.instance.0;
+        let slot = worker.instance.0;
         let version = Version { app: self.app, number: self.version };
-        self.feed(Event::Joined { worker, balance, place, version, user: self.user });
+        self.feed(Event::Joined { worker, balance, slot, version, user: self.user });
         worker
     }
 
-    fn die(&mut self, worker: Run) {
+    fn exit(&mut self, worker: Run) {
         if self.workers.remove(&worker).is_some() {
             self.accepting.retain(|(run, _)| *run != worker);
             self.feed(Event::Gone(worker));
         }
     }
 
-    fn ask(&mut self, worker: Run, endpoint: Endpoint, index: u64) {
+    fn query(&mut self, worker: Run, endpoint: Endpoint, index: u64) {
         self.last_index = index;
         let query = Query { seq: 7, endpoint: Some(endpoint), descriptor: None, index, data: None };
-        self.hail(worker, WorkerMessage::Query(query));
+        self.send(worker, WorkerMessage::Query(query));
     }
 
-    fn hail(&mut self, worker: Run, hail: WorkerMessage) {
+    fn send(&mut self, worker: Run, message: WorkerMessage) {
         if self.workers.contains_key(&worker) {
-            self.feed(Event::WorkerMessage(worker, hail));
+            self.feed(Event::WorkerMessage(worker, message));
         }
     }
 
-    /// Probes a worker at this port, if that is the cluster's.
+    /// Probes a worker at this port, if a socket of the cluster listens there.
     fn probe(&mut self, worker: Run, port: u16) -> Reach {
         let reach = self.primary.reach(worker, &[format!("127.0.0.1:{port}").parse().unwrap()]);
         if let Reach::Handed(id) = reach {
-            self.connections.push(Fate::Held);
+            self.connections.push(ConnectionState::Waiting);
             let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
             self.probes.insert(connection, worker);
             self.feed(Event::Probe(worker, id, connection));
@@ -273,7 +293,7 @@ impl World {
         }
     }
 
-    /// The same, until sockets are sent; nobody looks at those.
+    /// As [`Self::flood`], but the workers do not handle the sockets that they are sent.
     fn storm(&mut self, id: ListenerId) {
         for _ in 0..600 {
             self.connect(id);
@@ -281,53 +301,53 @@ impl World {
                 matches!(inbox.front(), Some(Sent::Connection { .. } | Sent::Answer(_))).then_some(*run)
             };
             while let Some(worker) = self.workers.iter().find_map(reads) {
-                self.look(worker, Look::Accept);
+                self.react(worker, Reaction::Accept);
             }
         }
     }
 
-    /// A worker takes what waits at the sockets that it accepts from.
+    /// A worker accepts the waiting connections of its sockets.
     fn accept(&mut self, worker: Run) {
         for (_, id) in self.accepting.iter().filter(|(run, _)| *run == worker) {
             if let Some((_, waiting)) = self.kernel.get_mut(id) {
                 let served = std::mem::take(waiting) as usize;
-                self.connections.extend(vec![Fate::Served(worker); served]);
+                self.connections.extend(vec![ConnectionState::Served(worker); served]);
             }
         }
     }
 
-    /// A worker looks at the next thing it was sent.
-    fn look(&mut self, worker: Run, answer: Look) -> bool {
+    /// A worker handles the next message that it was sent. False: there is none.
+    fn react(&mut self, worker: Run, reaction: Reaction) -> bool {
         let Some(sent) = self.workers.get_mut(&worker).and_then(VecDeque::pop_front) else { return false };
-        match (sent, answer) {
-            (Sent::Connection { connection, .. }, Look::Lose) => {
+        match (sent, reaction) {
+            (Sent::Connection { connection, .. }, Reaction::Lose) => {
                 *self.lost.entry(connection).or_default() += 1;
                 self.feed(Event::HandleNack(worker));
             }
-            (Sent::Connection { seq, connection }, answer) => {
-                let accepted = answer != Look::Refuse;
+            (Sent::Connection { seq, connection }, reaction) => {
+                let accepted = reaction != Reaction::Refuse;
                 if accepted {
-                    self.connections[connection.0 as usize] = Fate::Served(worker);
+                    self.connections[connection.0 as usize] = ConnectionState::Served(worker);
                 } else {
                     self.refused.insert(connection);
                 }
-                if answer != Look::Silent {
+                if reaction != Reaction::Silent {
                     self.feed(Event::HandleAck(worker));
                 }
                 self.feed(Event::WorkerMessage(worker, WorkerMessage::Ack { seq, accepted }));
             }
-            (Sent::Answer(Answer { to_query: Some(outcome), .. }), answer) if outcome.handle.is_some() => {
-                self.feed(match answer {
-                    Look::Lose => Event::HandleNack(worker),
-                    Look::Accept | Look::Refuse | Look::Silent => Event::HandleAck(worker),
+            (Sent::Answer(Answer { to_query: Some(outcome), .. }), reaction) if outcome.handle.is_some() => {
+                self.feed(match reaction {
+                    Reaction::Lose => Event::HandleNack(worker),
+                    Reaction::Accept | Reaction::Refuse | Reaction::Silent => Event::HandleAck(worker),
                 });
             }
             (Sent::Answer(_), _) => {}
-            (Sent::Socket(_), Look::Lose) => self.feed(Event::HandleNack(worker)),
-            (Sent::Socket(listener), answer) => {
+            (Sent::Socket(_), Reaction::Lose) => self.feed(Event::HandleNack(worker)),
+            (Sent::Socket(listener), reaction) => {
                 self.feed(Event::HandleAck(worker));
-                if answer == Look::Refuse {
-                    self.hail(worker, WorkerMessage::Declines { listener });
+                if reaction == Reaction::Refuse {
+                    self.send(worker, WorkerMessage::Declines { listener });
                 } else if self.workers.contains_key(&worker) {
                     self.accepting.insert((worker, listener));
                 }
@@ -339,11 +359,11 @@ impl World {
         true
     }
 
-    /// Everybody looks at everything and takes what comes.
+    /// All workers handle all messages and accept all connections.
     fn settle(&mut self) {
         while let Some(worker) = self.workers.iter().find(|(_, inbox)| !inbox.is_empty()).map(|(run, _)| *run)
         {
-            self.look(worker, Look::Accept);
+            self.react(worker, Reaction::Accept);
         }
         for worker in self.workers.keys().copied().collect::<Vec<_>>() {
             self.accept(worker);
@@ -351,9 +371,9 @@ impl World {
     }
 
     fn served(&self) -> Vec<u64> {
-        let served = self.connections.iter().filter_map(|fate| match fate {
-            Fate::Served(run) => Some(run.number),
-            Fate::Held | Fate::Closed => None,
+        let served = self.connections.iter().filter_map(|state| match state {
+            ConnectionState::Served(run) => Some(run.number),
+            ConnectionState::Waiting | ConnectionState::Closed => None,
         });
         served.collect()
     }
@@ -364,14 +384,14 @@ impl World {
     }
 }
 
-/// What a worker does with what it was sent.
+/// The reaction of a worker to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum Reaction {
     Accept,
     Refuse,
-    /// The descriptor did not arrive.
+    /// The descriptor is lost.
     Lose,
-    /// Takes it, and does not say that the descriptor arrived.
+    /// The worker accepts and does not confirm the descriptor.
     Silent,
 }
 
@@ -381,7 +401,7 @@ fn cluster(workers: usize) -> (World, Vec<Run>, ListenerId) {
     let workers: Vec<Run> = (0..workers)
         .map(|_| {
             let worker = world.join(Balance::RoundRobin);
-            world.ask(worker, tcp(1), 0);
+            world.query(worker, tcp(1), 0);
             worker
         })
         .collect();
@@ -390,7 +410,7 @@ fn cluster(workers: usize) -> (World, Vec<Run>, ListenerId) {
     (world, workers, id)
 }
 
-/// A world with this number of workers with `balance = "auto"` on port 1, of which `can` are able to accept for
+/// A world with this number of workers with `balance = "auto"` on port 1, of which `can` are able to accept by
 /// themselves.
 fn automatic(workers: usize, can: usize) -> (World, Vec<Run>, ListenerId) {
     let mut world = World::default();
@@ -398,9 +418,9 @@ fn automatic(workers: usize, can: usize) -> (World, Vec<Run>, ListenerId) {
         .map(|at| {
             let worker = world.join(Balance::Auto);
             if at < can {
-                world.hail(worker, WorkerMessage::Accepts);
+                world.send(worker, WorkerMessage::Accepts);
             }
-            world.ask(worker, tcp(1), 0);
+            world.query(worker, tcp(1), 0);
             worker
         })
         .collect();

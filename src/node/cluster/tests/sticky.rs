@@ -13,13 +13,13 @@ fn sticky(workers: usize) -> (World, Vec<Run>, ListenerId) {
 impl World {
     fn join_sticky(&mut self) -> Run {
         let worker = self.join(Balance::Sticky);
-        self.ask(worker, tcp(1), 0);
+        self.query(worker, tcp(1), 0);
         self.settle();
         worker
     }
 
-    /// The place of the worker that serves each of many clients.
-    fn places_of_clients(&mut self, id: ListenerId) -> Vec<u32> {
+    /// The slot of the worker that serves each of many clients.
+    fn slots_of_clients(&mut self, id: ListenerId) -> Vec<u32> {
         let clients = 0..100;
         let before = self.connections.len();
         for client in clients {
@@ -27,37 +27,39 @@ impl World {
             self.connect(id);
             self.settle();
         }
-        let fates = self.connections[before..].iter();
-        fates.map(|fate| if let Fate::Served(run) = fate { run.instance.0 } else { u32::MAX }).collect()
+        let state = self.connections[before..].iter();
+        state
+            .map(|state| if let ConnectionState::Served(run) = state { run.instance.0 } else { u32::MAX })
+            .collect()
     }
 }
 
 #[test]
 fn a_client_stays_with_its_worker_and_few_move_when_one_comes_or_goes() {
     let (mut world, workers, id) = sticky(3);
-    let first = world.places_of_clients(id);
-    assert_eq!(world.places_of_clients(id), first);
+    let first = world.slots_of_clients(id);
+    assert_eq!(world.slots_of_clients(id), first);
     for worker in &workers {
-        let clients = first.iter().filter(|place| **place == worker.instance.0).count();
+        let clients = first.iter().filter(|slot| **slot == worker.instance.0).count();
         assert!((15..=55).contains(&clients), "{first:?}");
     }
 
-    world.die(workers[1]);
-    let without = world.places_of_clients(id);
+    world.exit(workers[1]);
+    let without = world.slots_of_clients(id);
     let moved = |before: &[u32], after: &[u32]| -> Vec<(u32, u32)> {
         before.iter().copied().zip(after.iter().copied()).filter(|(before, after)| before != after).collect()
     };
     assert!(moved(&first, &without).iter().all(|(from, _)| *from == workers[1].instance.0));
 
-    // Its successor in the same place gets the same clients; the next place takes some of each.
+    // Its successor in the same slot gets the same clients; the next slot takes some of each.
     while world.join_sticky().instance != workers[1].instance {
-        world.die(run(world.last_worker));
+        world.exit(run(world.last_worker));
     }
-    assert_eq!(world.places_of_clients(id), first);
+    assert_eq!(world.slots_of_clients(id), first);
     world.last_worker += 1;
     let more = world.join_sticky();
-    assert!(workers.iter().all(|worker| worker.instance != more.instance), "a new place");
-    let with_more = world.places_of_clients(id);
+    assert!(workers.iter().all(|worker| worker.instance != more.instance), "a new slot");
+    let with_more = world.slots_of_clients(id);
     assert!(moved(&first, &with_more).iter().all(|(_, to)| *to == more.instance.0));
 }
 

@@ -56,9 +56,9 @@ fn messages_of_node_20_are_parsed() {
     let inherited = query(
         r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":null,"addressType":null,"fd":3,"seq":4}"#,
     );
-    assert_eq!((inherited.endpoint, inherited.descriptor), (None, Some(3)), "a descriptor of whom?");
+    assert_eq!((inherited.endpoint, inherited.descriptor), (None, Some(3)));
 
-    for (line, hail) in [
+    for (line, message) in [
         (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, WorkerMessage::Online),
         (
             r#"{"cmd":"NODE_CLUSTER","act":"close","key":3,"seq":4}"#,
@@ -82,7 +82,7 @@ fn messages_of_node_20_are_parsed() {
         (r#"{"cmd":"NODE_PROCRUN","act":"online"}"#, WorkerMessage::Unknown),
         (r#"{"cmd":"NODE_PROCRUN"}"#, WorkerMessage::Unknown),
     ] {
-        assert_eq!(one(line), Ok(Message::Cluster(hail)), "{line}");
+        assert_eq!(one(line), Ok(Message::Cluster(message)), "{line}");
     }
 }
 
@@ -115,15 +115,15 @@ fn reports_of_failures_are_parsed() {
     for (line, message) in [
         (
             r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","port":3000,"errno":-98}"#,
-            Message::CannotListen { place: "port 3000".to_owned(), errno: 98, is_handled: false },
+            Message::CannotListen { address: "port 3000".to_owned(), errno: 98, is_handled: false },
         ),
         (
             r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","port":9100,"errno":-98,"handled":true}"#,
-            Message::CannotListen { place: "port 9100".to_owned(), errno: 98, is_handled: true },
+            Message::CannotListen { address: "port 9100".to_owned(), errno: 98, is_handled: true },
         ),
         (
             r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","address":"/run/\u001b[1ma.sock","port":-1,"errno":-13}"#,
-            Message::CannotListen { place: "/run/[1ma.sock".to_owned(), errno: 13, is_handled: false },
+            Message::CannotListen { address: "/run/[1ma.sock".to_owned(), errno: 13, is_handled: false },
         ),
         (r#"{"cmd":"NODE_PROCRUN","act":"listens"}"#, Message::Listens),
         (
@@ -138,13 +138,13 @@ fn reports_of_failures_are_parsed() {
         assert_eq!(one(line), Ok(message), "{line}");
     }
     let long = format!(r#"{{"cmd":"NODE_PROCRUN","act":"cannot-listen","address":"{}"}}"#, "x".repeat(9999));
-    let Ok(Message::CannotListen { place, errno: 0, .. }) = one(&long) else { panic!("{:?}", one(&long)) };
-    assert_eq!(place.len(), MAX_PLACE);
+    let Ok(Message::CannotListen { address, errno: 0, .. }) = one(&long) else { panic!("{:?}", one(&long)) };
+    assert_eq!(address.len(), MAX_ADDRESS);
 }
 
 #[test]
 fn messages_of_bun_1_4_are_parsed_and_unknown_ones_are_skipped() {
-    for (line, hail) in [
+    for (line, message) in [
         (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, WorkerMessage::Online),
         (
             r#"{"cmd":"NODE_CLUSTER","act":"listening","port":4100,"data":null,"address":null,"addressType":4}"#,
@@ -156,11 +156,14 @@ fn messages_of_bun_1_4_are_parsed_and_unknown_ones_are_skipped() {
         ),
         (r#"{"cmd":"NODE_CLUSTER"}"#, WorkerMessage::Unknown),
     ] {
-        assert_eq!(one(&format!("\u{2}{line}")), Ok(Message::OfBun(hail)), "{line}");
+        assert_eq!(one(&format!("\u{2}{line}")), Ok(Message::Bun(message)), "{line}");
     }
     let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":4102,"addressType":4,"flags":0,"seq":1}"#;
-    let asks = one(&format!("\u{2}{query}"));
-    assert!(matches!(&asks, Ok(Message::OfBun(WorkerMessage::Query(query))) if query.seq == 1), "{asks:?}");
+    let request = one(&format!("\u{2}{query}"));
+    assert!(
+        matches!(&request, Ok(Message::Bun(WorkerMessage::Query(query))) if query.seq == 1),
+        "{request:?}"
+    );
     for line in
         ["", "{", "5", "GET /", r#"{"cmd":"NODE_CLUSTER","seq":-1}"#, r#"{"cmd":"NODE_HANDLE"}"#, "\u{2}"]
     {
@@ -169,13 +172,13 @@ fn messages_of_bun_1_4_are_parsed_and_unknown_ones_are_skipped() {
 
     let mut answer = Vec::new();
     encode_for_bun(&Answer::not_supported(1), &mut answer);
-    assert_eq!(answer[0], OF_BUN);
+    assert_eq!(answer[0], BUN_PREFIX);
     let answer: Value = serde_json::from_slice(&answer[1..]).expect("JSON");
     assert_eq!((&answer["ack"], &answer["errno"]), (&json!(1), &json!(-95)));
 }
 
 #[test]
-fn a_line_that_is_no_message_closes_the_channel() {
+fn a_malformed_line_closes_the_channel() {
     for line in [
         "",
         "GET / HTTP/1.1",
@@ -187,12 +190,12 @@ fn a_line_that_is_no_message_closes_the_channel() {
         r#"{"cmd":"NODE_CLUSTER","ack":-1}"#,
         r#"{"cmd":"NODE_PROCRUN","act":["drained"]}"#,
     ] {
-        let said = all(format!("\"before\"\n{line}\n\"after\"\n").as_bytes(), &[]);
+        let messages = all(format!("\"before\"\n{line}\n\"after\"\n").as_bytes(), &[]);
         let before = Ok(Message::Application { ready: false });
-        assert_eq!(said, [before, Err(Broken::Garbage)], "{line}");
+        assert_eq!(messages, [before, Err(Broken::Malformed)], "{line}");
     }
     let deep = "[".repeat(100_000);
-    assert_eq!(one(&deep), Err(Broken::Garbage));
+    assert_eq!(one(&deep), Err(Broken::Malformed));
     assert_eq!(one(&"x".repeat(MAX_MESSAGE + 1)), Err(Broken::TooLong));
     let long = format!("\"{}\"", "x".repeat(MAX_MESSAGE - 2));
     assert_eq!(one(&long), Ok(Message::Application { ready: false }), "exactly the limit");
@@ -208,7 +211,7 @@ fn long_data_is_not_kept() {
     assert!(with(MAX_DATA - 1).is_none());
 }
 
-fn said(encode: impl FnOnce(&mut Vec<u8>)) -> Value {
+fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Value {
     let mut bytes = Vec::new();
     encode(&mut bytes);
     assert_eq!(bytes.iter().position(|byte| *byte == b'\n'), Some(bytes.len() - 1), "one line");
@@ -216,13 +219,13 @@ fn said(encode: impl FnOnce(&mut Vec<u8>)) -> Value {
 }
 
 #[test]
-fn a_primary_speaks_as_nodes_own_does() {
-    let connection = said(|into| encode_connection(ListenerId(3), 17, into));
+fn encoded_messages_are_those_of_nodes_own_primary() {
+    let connection = encoded(|into| encode_connection(ListenerId(3), 17, into));
     let newconn = json!({"cmd": "NODE_CLUSTER", "act": "newconn", "key": 3, "seq": 17});
     assert_eq!(connection, json!({"cmd": "NODE_HANDLE", "type": "net.Native", "msg": newconn}));
 
     let answer = Answer { seq: 5, to_query: None };
-    assert_eq!(said(|into| answer.encode(into)), json!({"cmd": "NODE_CLUSTER", "ack": 5}));
+    assert_eq!(encoded(|into| answer.encode(into)), json!({"cmd": "NODE_CLUSTER", "ack": 5}));
 
     let outcome = Outcome {
         listener: ListenerId(2),
@@ -231,9 +234,9 @@ fn a_primary_speaks_as_nodes_own_does() {
         handle: None,
         bound_to: Some("[::]:3000".parse().unwrap()),
     };
-    let turn = Answer { seq: 5, to_query: Some(outcome.clone()) };
+    let in_turn = Answer { seq: 5, to_query: Some(outcome.clone()) };
     assert_eq!(
-        said(|into| turn.encode(into)),
+        encoded(|into| in_turn.encode(into)),
         json!({
             "cmd": "NODE_CLUSTER", "ack": 5, "errno": 0, "key": 2, "data": {"ticketKeys": "00"},
             "sockname": {"address": "::", "family": "IPv6", "port": 3000}
@@ -243,15 +246,15 @@ fn a_primary_speaks_as_nodes_own_does() {
     let shared = Outcome { handle: Some(Handle::Datagram), data: None, bound_to: None, ..outcome.clone() };
     let inner = json!({"cmd": "NODE_CLUSTER", "ack": 5, "errno": 0, "key": 2, "data": null});
     assert_eq!(
-        said(|into| Answer { seq: 5, to_query: Some(shared) }.encode(into)),
+        encoded(|into| Answer { seq: 5, to_query: Some(shared) }.encode(into)),
         json!({"cmd": "NODE_HANDLE", "type": "dgram.Native", "msg": inner})
     );
 
     let drain = json!({"cmd": "NODE_PROCRUN", "act": "drain"});
-    assert_eq!(said(|into| into.extend_from_slice(DRAIN)), drain);
+    assert_eq!(encoded(|into| into.extend_from_slice(DRAIN)), drain);
 
     let failed = Outcome { errno: Some(98), data: None, bound_to: None, ..outcome };
-    let failed = said(|into| Answer { seq: 5, to_query: Some(failed) }.encode(into));
+    let failed = encoded(|into| Answer { seq: 5, to_query: Some(failed) }.encode(into));
     assert_eq!(failed["errno"], -98);
 }
 
@@ -281,16 +284,16 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let said = all(&bytes, &[]);
-        prop_assert!(said.iter().rev().skip(1).all(Result::is_ok), "nothing comes after the end");
+        let messages = all(&bytes, &[]);
+        prop_assert!(messages.iter().rev().skip(1).all(Result::is_ok), "nothing comes after the end");
     }
 
     #[test]
     fn messages_of_an_application_are_never_parsed_as_nodes_own(text in "\\PC{0,40}", number: f64) {
         for value in [json!(text), json!(number), json!({"cmd": number}), json!([text]), json!({"act": text})] {
-            let said = one(&value.to_string());
-            let application = matches!(said, Ok(Message::Application { .. }));
-            prop_assert!(application, "{value}: {said:?}");
+            let message = one(&value.to_string());
+            let application = matches!(message, Ok(Message::Application { .. }));
+            prop_assert!(application, "{value}: {message:?}");
         }
     }
 }
