@@ -5,8 +5,8 @@ use std::{io, path::Path};
 use super::shebang::Shebang;
 use crate::sys::regular_file;
 
-/// Bytes that are read: as PM2, and more than the kernel reads of a `#!` line.
-const HEAD: u64 = 512;
+/// The number of bytes that are read: as PM2 reads, and more than the kernel reads of a `#!` line.
+const HEAD_SIZE: u64 = 512;
 /// Maximum size of a package manager's shell script.
 const MAX_SHIM: u64 = 16 * 1024;
 
@@ -25,7 +25,7 @@ pub(super) enum Content {
 
 /// Reads the first bytes.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    regular_file::read_start(path, HEAD)
+    regular_file::read_start(path, HEAD_SIZE)
 }
 
 /// Whether a file is text by its first bytes.
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell_what_a_file_is() {
+    fn the_first_bytes_show_the_kind_of_a_file() {
         assert_eq!(Content::of(b"\x7fELF\x02"), Content::Elf);
         assert!(matches!(Content::of(b"#!/bin/sh\n"), Content::Script(_)));
         assert_eq!(Content::of("'use strict' // \u{e4}".as_bytes()), Content::Text);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_windows_are_told_from_a_mixture() {
+    fn only_files_with_windows_line_endings_throughout_are_detected() {
         assert!(has_windows_lines(b"#!/bin/sh\r\necho\r\n"));
         assert!(!has_windows_lines(b"#!/bin/sh\r\necho\n"));
         assert!(!has_windows_lines(b"#!/bin/sh"));

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    Failure,
+    failure::Failure,
     head::{self, Content},
     package::{self, Package},
+    shebang::{RequestedProgram, Shebang},
     shim::Shim,
 };
 use crate::{
@@ -22,7 +23,7 @@ const MAX_LINKS: usize = 16;
 
 /// A Node program that is executed directly, by its package.
 #[derive(Debug)]
-pub(super) enum Tool {
+pub(super) enum NodeTool {
     /// tsx: it starts Node with a loader.
     Tsx(PathBuf, Package),
     /// ts-node: it runs the script in its own process, unless it is configured to load modules.
@@ -52,7 +53,7 @@ pub(super) fn by_name(path: &Path) -> Option<ProgramKind> {
     }
 }
 
-/// The same by every name on the way to the file itself: `node20` may be a link to `.../bin/node`.
+/// As [`by_name`] for every name on the way to the file itself: `node20` may be a link to `.../bin/node`.
 pub(super) fn by_names(path: &Path) -> Option<ProgramKind> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -68,33 +69,34 @@ pub(super) fn by_names(path: &Path) -> Option<ProgramKind> {
 /// The kind of a JavaScript file that is executed directly.
 ///
 /// # Errors
-/// That is not known at the moment.
-pub(super) fn tool(file: &Path) -> Result<Tool, Failure> {
+/// A file system fails, or the kernel lacks memory or descriptors.
+pub(super) fn tool(file: &Path) -> Result<NodeTool, Failure> {
     let package = known(fs::canonicalize(file)).and_then(|file| match file {
         Some(file) => package::of(&file),
         None => Ok(None),
     });
     let Some((directory, package)) = package.map_err(|error| Failure::of_file(file, &error))? else {
-        return Ok(Tool::Other);
+        return Ok(NodeTool::Other);
     };
     let name = package.name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
     Ok(match name {
-        "tsx" => Tool::Tsx(directory, package),
-        "ts-node" => Tool::TsNode,
-        _ if PACKAGE_RUNNERS.contains(&name) => Tool::Runner,
-        _ => Tool::Other,
+        "tsx" => NodeTool::Tsx(directory, package),
+        "ts-node" => NodeTool::TsNode,
+        _ if PACKAGE_RUNNERS.contains(&name) => NodeTool::Runner,
+        _ => NodeTool::Other,
     })
 }
 
-/// What the content of a file shows about its interpreter.
+/// The interpreter of a file, according to its content.
 #[derive(Debug)]
-pub(super) enum Nature {
-    /// Node or Bun, by these first words of its `#!` line or, without one, as PM2 does with every text.
-    JavaScript(super::shebang::Asked),
+pub(super) enum FileKind {
+    /// JavaScript: the program of its `#!` line, or no program. As under PM2, any text without a `#!` line is
+    /// JavaScript.
+    JavaScript(RequestedProgram),
     /// A shim that makes Node run another file.
     Shim(Shim),
     /// Another interpreter, according to the `#!` line.
-    Script(super::shebang::Shebang, ProgramKind),
+    Script(Shebang, ProgramKind),
     /// A binary, or a file that cannot be read.
     Binary,
 }
@@ -102,22 +104,22 @@ pub(super) enum Nature {
 /// Reads the first bytes of a file.
 ///
 /// # Errors
-/// The file may be readable at another time.
-pub(super) fn nature(file: &Path) -> Result<Nature, Failure> {
+/// A file system fails, or the kernel lacks memory or descriptors.
+pub(super) fn file_kind(file: &Path) -> Result<FileKind, Failure> {
     let unknown = |error: io::Error| Failure::of_file(file, &error);
-    let Some(head) = known(head::read(file)).map_err(unknown)? else { return Ok(Nature::Binary) };
+    let Some(head) = known(head::read(file)).map_err(unknown)? else { return Ok(FileKind::Binary) };
     Ok(match Content::of(&head) {
-        Content::Elf | Content::Binary => Nature::Binary,
-        Content::Text => Nature::JavaScript(super::shebang::Asked::default()),
+        Content::Elf | Content::Binary => FileKind::Binary,
+        Content::Text => FileKind::JavaScript(RequestedProgram::default()),
         Content::Script(shebang) => {
-            let kind = by_names(Path::new(&shebang.asked.program)).unwrap_or_default();
+            let kind = by_names(Path::new(&shebang.requested.program)).unwrap_or_default();
             match kind {
-                ProgramKind::Node | ProgramKind::Bun => Nature::JavaScript(shebang.asked),
+                ProgramKind::Node | ProgramKind::Bun => FileKind::JavaScript(shebang.requested),
                 ProgramKind::Shell => {
-                    Shim::read(file).map_err(unknown)?.map_or(Nature::Script(shebang, kind), Nature::Shim)
+                    Shim::read(file).map_err(unknown)?.map_or(FileKind::Script(shebang, kind), FileKind::Shim)
                 }
                 ProgramKind::PackageRunner | ProgramKind::Python | ProgramKind::Other => {
-                    Nature::Script(shebang, kind)
+                    FileKind::Script(shebang, kind)
                 }
             }
         }
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_on_the_way_counts() {
+    fn a_link_is_recognised_by_the_names_on_its_way() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("node"), "").unwrap();

@@ -7,69 +7,20 @@ use std::{
 };
 
 use super::{
-    Command, Failure, Lookup, NOT_EXECUTABLE, NOT_FOUND, Script, head, identity,
-    identity::{Nature, Tool},
-    main_file, no_cluster, not_executable,
+    candidates::Candidates,
+    command::Command,
+    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, no_cluster, not_executable},
+    head,
+    identity::{self, FileKind, NodeTool},
+    lookup::{Lookup, Script, main_file},
     package::Package,
-    shebang::Asked,
+    shebang::RequestedProgram,
     typescript::{self, Loader, NodeVersion, STRIP_TYPES, TypeScript},
 };
 use crate::{
     spec::{ExecMode, ProgramKind},
-    sys::program::{self, Found},
+    sys::program::Found,
 };
-
-/// Programs for scripts by extension, the preferred one first (PM2's `interpreter.json`).
-const BY_EXTENSION: [(&[&str], &[&str]); 8] = [
-    (&["js", "cjs", "mjs", "jsx"], &["node", "bun"]),
-    (&["ts", "cts", "mts", "tsx"], &["node", "bun"]),
-    (&["py"], &["python3", "python"]),
-    (&["sh"], &["bash", "sh"]),
-    (&["rb"], &["ruby"]),
-    (&["php"], &["php"]),
-    (&["pl"], &["perl"]),
-    (&["lua"], &["lua"]),
-];
-
-/// Programs of which the first existing one runs a script.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Candidates {
-    names: Vec<OsString>,
-    /// Their arguments before `interpreter_args`.
-    args: Vec<OsString>,
-    vars: Vec<(OsString, OsString)>,
-}
-
-impl Candidates {
-    pub(super) fn by_extension(script: &Path) -> Option<Self> {
-        let extension = script.extension()?.to_str()?;
-        let (_, programs) = BY_EXTENSION.iter().find(|(known, _)| known.contains(&extension))?;
-        Some(Self { names: programs.iter().map(OsString::from).collect(), ..Self::default() })
-    }
-
-    pub(super) fn javascript() -> Self {
-        Self { names: ["node", "bun"].map(OsString::from).into(), ..Self::default() }
-    }
-
-    /// The interpreter of a `#!` line. PM2 uses the Node in `PATH`, whatever the line contains.
-    pub(super) fn asked(asked: &Asked) -> Self {
-        let mut candidates = Self::javascript();
-        if !asked.program.is_empty() {
-            candidates.names.retain(|name| *name != asked.program);
-            candidates.names.insert(0, asked.program.clone());
-        }
-        Self { args: asked.args.clone(), vars: asked.vars.clone(), ..candidates }
-    }
-
-    fn one(name: &str) -> Self {
-        Self { names: vec![name.into()], ..Self::default() }
-    }
-
-    /// The kind of the preferred one.
-    pub(super) fn kind(&self) -> ProgramKind {
-        self.names.first().and_then(|name| identity::by_name(Path::new(name))).unwrap_or_default()
-    }
-}
 
 impl Lookup<'_> {
     /// A configured interpreter: itself a program, or a script that another program runs.
@@ -90,32 +41,32 @@ impl Lookup<'_> {
         let is_plain = identity::by_name(Path::new(name)).is_some();
         let file = interpreter.filter(|file| !is_plain && identity::by_names(file).is_none());
         let Some(file) = file else { return self.run_by(&Candidates::one(name), &script, &main) };
-        let (file, asked, node_path) = match identity::nature(&file)? {
-            Nature::JavaScript(asked) if !asked.program.is_empty() => (file, asked, None),
-            Nature::Shim(shim) => (shim.target, Asked::default(), shim.node_path),
-            Nature::JavaScript(_) | Nature::Script(..) | Nature::Binary => {
+        let (file, requested, node_path) = match identity::file_kind(&file)? {
+            FileKind::JavaScript(requested) if !requested.program.is_empty() => (file, requested, None),
+            FileKind::Shim(shim) => (shim.target, RequestedProgram::default(), shim.node_path),
+            FileKind::JavaScript(_) | FileKind::Script(..) | FileKind::Binary => {
                 return self.run_by(&Candidates::one(name), &script, &main);
             }
         };
         let tool = identity::tool(&file)?;
         let mut command = match (tool, self.mode) {
-            (Tool::Tsx(directory, package), ExecMode::Cluster) => {
-                self.by_tsx(&directory, &package, &asked, Some(&script))?
+            (NodeTool::Tsx(directory, package), ExecMode::Cluster) => {
+                self.by_tsx(&directory, &package, &requested, Some(&script))?
             }
-            (Tool::TsNode, ExecMode::Cluster) if self.loads_modules(&file) => {
+            (NodeTool::TsNode, ExecMode::Cluster) if self.loads_modules(&file) => {
                 let why = format!("`{name}` runs modules in a child of its own; tsx does not");
                 return Err(no_cluster(why));
             }
-            (Tool::Runner, ExecMode::Cluster) => {
+            (NodeTool::Runner, ExecMode::Cluster) => {
                 return Err(no_cluster(format!(
                     "its interpreter `{name}` runs the script in a child of its own"
                 )));
             }
             (tool, _) => {
-                let mut candidates = Candidates::asked(&asked);
+                let mut candidates = Candidates::requested(&requested);
                 candidates.args.push(file.clone().into_os_string());
                 let mut command = self.run_by(&candidates, &script, &main)?;
-                if matches!(tool, Tool::Runner) {
+                if matches!(tool, NodeTool::Runner) {
                     command.kind = ProgramKind::PackageRunner;
                 }
                 command
@@ -132,10 +83,10 @@ impl Lookup<'_> {
     }
 
     /// npm, yarn and other package runners.
-    pub(super) fn runner(&self, asked: &Asked, script: &Path) -> Result<Command, Failure> {
-        let mut command = self.run_by(&Candidates::asked(asked), script, script)?;
+    pub(super) fn runner(&self, requested: &RequestedProgram, script: &Path) -> Result<Command, Failure> {
+        let mut command = self.run_by(&Candidates::requested(requested), script, script)?;
         command.kind = ProgramKind::PackageRunner;
-        command.because = format!("`{}` runs the application in a child of its own", self.exec.script);
+        command.reason = format!("`{}` runs the application in a child of its own", self.exec.script);
         Ok(command)
     }
 
@@ -144,12 +95,12 @@ impl Lookup<'_> {
         &self,
         directory: &Path,
         package: &Package,
-        asked: &Asked,
+        requested: &RequestedProgram,
         script: Option<&Path>,
     ) -> Result<Command, Failure> {
         let words = if script.is_some() { &self.exec.interpreter_args } else { &self.exec.args };
         let (loader, taken) = Loader::of_tsx(directory, package, words).map_err(no_cluster)?;
-        let mut candidates = Candidates::asked(asked);
+        let mut candidates = Candidates::requested(requested);
         candidates.vars.extend(loader.vars);
         let (program, name) = self.first_of(&candidates, script.unwrap_or(directory))?;
         let rest = words[taken..].iter().map(OsString::from);
@@ -161,8 +112,8 @@ impl Lookup<'_> {
         Ok(by_node(program, argv, candidates.vars))
     }
 
-    /// The first existing candidate, with its arguments, the script and the script's arguments. `main` is the file
-    /// that this leads to.
+    /// The first existing candidate, with its arguments, the script and the arguments of the script. `main` is the file
+    /// that `script` leads to.
     pub(super) fn run_by(
         &self,
         candidates: &Candidates,
@@ -184,7 +135,7 @@ impl Lookup<'_> {
         if kind == ProgramKind::Node && self.wants_source_maps(script, main) {
             options.push("--enable-source-maps".into());
         }
-        let because = format!("`{}` runs {}, and is not Node", name.display(), script.display());
+        let reason = format!("`{}` runs {}, and is not Node", name.display(), script.display());
         let argv = [name]
             .into_iter()
             .chain(options)
@@ -195,11 +146,7 @@ impl Lookup<'_> {
             .collect();
         let takes_node_options = kind == ProgramKind::Node;
         let vars = candidates.vars.clone();
-        Ok(Command { program, argv, vars, kind, takes_node_options, is_direct: false, because })
-    }
-
-    fn find(&self, name: &OsStr) -> Found {
-        program::find(name, &self.exec.cwd, self.around.path.as_deref())
+        Ok(Command { program, argv, vars, kind, takes_node_options, is_direct: false, reason })
     }
 
     fn first_of(&self, candidates: &Candidates, script: &Path) -> Result<(PathBuf, OsString), Failure> {
@@ -209,7 +156,7 @@ impl Lookup<'_> {
                 Found::Executable(program) => return Ok((program, name.clone())),
                 Found::NotExecutable(found) => refused = refused.or(Some(found)),
                 Found::Missing => {}
-                // A less preferred one would be another program.
+                // A less preferred candidate would be another program.
                 Found::Unknown(file, errno) => return Err(Failure::unknown(&file, errno)),
             }
         }
@@ -238,8 +185,8 @@ impl Lookup<'_> {
         }
         let has_jsx = script.extension() == Some(OsStr::new("tsx"));
         let version = node_version(node)?;
-        let is_able = version.is_none_or(|version| version.typescript() != TypeScript::No);
-        if is_able && !has_jsx {
+        let can_run = version.is_none_or(|version| version.typescript() != TypeScript::No);
+        if can_run && !has_jsx {
             return Ok(None);
         }
         let may_be_bun = candidates.names.iter().any(|name| name == "bun");
@@ -268,7 +215,7 @@ impl Lookup<'_> {
 
     /// Whether Node is configured to load something that may handle TypeScript.
     fn has_loader(&self, candidates: &Candidates) -> bool {
-        let of_env = self.around.node_options.as_deref().unwrap_or_default().as_bytes();
+        let of_env = self.context.node_options.as_deref().unwrap_or_default().as_bytes();
         let words = of_env.split(u8::is_ascii_whitespace);
         let args = self.exec.interpreter_args.iter().map(String::as_bytes);
         let of_line = candidates.args.iter().map(|arg| arg.as_bytes());
@@ -295,9 +242,9 @@ fn node_version(node: &Path) -> Result<Option<NodeVersion>, Failure> {
 
 fn by_node(program: PathBuf, argv: Vec<OsString>, vars: Vec<(OsString, OsString)>) -> Command {
     let kind = kind_of(&program, &argv[0]);
-    let because = format!("`{}` runs it", argv[0].display());
+    let reason = format!("`{}` runs it", argv[0].display());
     let takes_node_options = kind == ProgramKind::Node;
-    Command { program, argv, vars, kind, takes_node_options, is_direct: false, because }
+    Command { program, argv, vars, kind, takes_node_options, is_direct: false, reason }
 }
 
 fn kind_of(program: &Path, name: &OsStr) -> ProgramKind {
@@ -310,8 +257,8 @@ fn refuse_windows_lines(script: &Path) -> Result<(), Failure> {
         Ok(head) if head::has_windows_lines(&head) => {
             let script = script.display();
             let message = format!(
-                "the lines of {script} end with carriage returns (Windows line endings), which a shell takes \
-                 for a part of each command\n  hint: sed -i 's/\\r$//' {script}"
+                "the lines of {script} end with carriage returns (Windows line endings), which a shell reads \
+                 as a part of each command\n  hint: sed -i 's/\\r$//' {script}"
             );
             Err(Failure::new(NOT_EXECUTABLE, message))
         }

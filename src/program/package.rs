@@ -30,16 +30,16 @@ impl Package {
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
-    /// The file that one of its `exports` names, if it is just a name.
+    /// The file that one of its `exports` names, if that is a plain string.
     pub(super) fn export(&self, key: &str) -> Option<&str> {
         self.exports.as_ref()?.get(key)?.as_str()
     }
 }
 
-/// The nearest package.json above a file whose links have been followed, and its path.
+/// The nearest package.json above a file, and its directory. The path of the file must have no links.
 ///
 /// # Errors
-/// That is not known at the moment.
+/// A file system fails, or the kernel lacks memory or descriptors.
 pub(super) fn of(file: &Path) -> io::Result<Option<(PathBuf, Package)>> {
     for directory in file.ancestors().skip(1).take(MAX_LEVELS) {
         if let Some(package) = Package::read(directory)? {
@@ -52,7 +52,7 @@ pub(super) fn of(file: &Path) -> io::Result<Option<(PathBuf, Package)>> {
 /// The file that Node runs when it is given a directory: `main` of its package.json, else `index`.
 ///
 /// # Errors
-/// That is not known at the moment: a file system fails, or the kernel lacks something.
+/// A file system fails, or the kernel lacks memory or descriptors.
 pub fn main_of(directory: &Path) -> io::Result<Option<PathBuf>> {
     let main = Package::read(directory)?.and_then(|package| package.main);
     let main = main.as_ref().and_then(serde_json::Value::as_str).filter(|main| !main.is_empty());

@@ -1,6 +1,6 @@
 //! Whether a program that is not for Node may start a package runner, such as a shell script that runs `npm start`.
 //!
-//! A package runner is itself a program for Node. It would take the IPC channel that is meant for the application
+//! A package runner is itself a program for Node. It would open the IPC channel of the application
 //! below it. So the channel passes through the runner (`node/forward.cjs`) if a command line or a script names
 //! one. A name that is found by mistake costs nothing: another Node below the program opens the same channel.
 
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Command, head};
+use super::{command::Command, head};
 use crate::{
     spec::{PACKAGE_RUNNER_PROGRAMS, ProgramKind},
     sys::{
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The most scripts that are read: one may call another one.
+/// Maximum number of scripts that are read: one may call another one.
 const MAX_SCRIPTS: usize = 8;
 
 /// Whether this program may start a package runner. Reads the scripts that its command line names.
@@ -65,8 +65,8 @@ fn is_runner(word: &str) -> bool {
     PACKAGE_RUNNER_PROGRAMS.contains(&name)
 }
 
-/// Whether something in a script needs the channel where Node itself looks for it: the script uses it, a Node may
-/// not read files or gets other options, or Bun takes it.
+/// Whether a script needs the channel at its usual place: the script uses it, a Node must not read files or gets other
+/// options, or Bun uses it.
 fn needs_plain_channel(text: &str) -> bool {
     let replaces_options = text.contains("NODE_OPTIONS=") && !text.contains("$NODE_OPTIONS");
     let replaces_options = replaces_options && !text.contains("${NODE_OPTIONS");
@@ -125,7 +125,7 @@ mod tests {
             kind,
             takes_node_options: false,
             is_direct: true,
-            because: String::new(),
+            reason: String::new(),
         };
         may_start_runner(&command, root)
     }

@@ -9,17 +9,17 @@ use std::{
 /// The interpreter of a `#!` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shebang {
-    /// What the kernel executes; empty if the line names nothing.
+    /// The program that the kernel executes; empty if the line names none.
     pub(super) kernel: PathBuf,
     /// The line ends with a carriage return, which the kernel treats as a part of the name.
     pub(super) carriage_return: bool,
-    /// The program that is executed in the end.
-    pub(super) asked: Asked,
+    /// The program that runs the script.
+    pub(super) requested: RequestedProgram,
 }
 
-/// A program with its first arguments and variables.
+/// The program that a `#!` line requests, with its first arguments and variables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Asked {
+pub(super) struct RequestedProgram {
     /// A path, or after `env` a name in `PATH`. Empty if it cannot be found.
     pub(super) program: OsString,
     /// The arguments before the script.
@@ -39,52 +39,52 @@ impl Shebang {
         let (kernel, rest) = line.split_at(end);
         let kernel = PathBuf::from(OsStr::from_bytes(kernel));
         let rest = rest.trim_ascii();
-        let asked = if kernel.file_name() == Some(OsStr::new("env")) {
-            behind_env(&words(rest))
+        let requested = if kernel.file_name() == Some(OsStr::new("env")) {
+            after_env(&words(rest))
         } else {
             // The kernel passes the whole rest as one argument.
             let args = (!rest.is_empty()).then(|| OsStr::from_bytes(rest).to_owned());
-            Asked {
+            RequestedProgram {
                 program: kernel.clone().into_os_string(),
                 args: args.into_iter().collect(),
                 vars: Vec::new(),
             }
         };
-        Some(Self { kernel, carriage_return, asked })
+        Some(Self { kernel, carriage_return, requested })
     }
 
     /// Whether `env` searches the program.
     pub(super) fn is_by_env(&self) -> bool {
-        Path::new(&self.asked.program) != self.kernel
+        Path::new(&self.requested.program) != self.kernel
     }
 
     /// The line without `#!`, for messages.
     pub(super) fn shown(&self) -> String {
         let words = [self.kernel.display().to_string()].into_iter();
-        let words = words.chain(self.is_by_env().then(|| self.asked.program.display().to_string()));
+        let words = words.chain(self.is_by_env().then(|| self.requested.program.display().to_string()));
         words.collect::<Vec<_>>().join(" ")
     }
 }
 
 /// The program that `env` executes. Options that change more than variables make it unknown.
-fn behind_env(words: &[OsString]) -> Asked {
-    let mut asked = Asked::default();
+fn after_env(words: &[OsString]) -> RequestedProgram {
+    let mut requested = RequestedProgram::default();
     for word in words {
         let bytes = word.as_bytes();
-        if !asked.program.is_empty() {
-            asked.args.push(word.clone());
+        if !requested.program.is_empty() {
+            requested.args.push(word.clone());
         } else if matches!(bytes, b"-S" | b"--split-string" | b"-vS" | b"--") {
             // All words are split here, even where the kernel would pass them as one.
         } else if bytes.starts_with(b"-") {
-            return Asked::default();
+            return RequestedProgram::default();
         } else if let Some(at) = bytes.iter().position(|byte| *byte == b'=') {
             let (name, value) = (&bytes[..at], &bytes[at + 1..]);
-            asked.vars.push((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()));
+            requested.vars.push((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()));
         } else {
-            asked.program.clone_from(word);
+            requested.program.clone_from(word);
         }
     }
-    asked
+    requested
 }
 
 /// Splits as `env -S` does: at white space outside of quotes.
@@ -113,15 +113,15 @@ fn words(line: &[u8]) -> Vec<OsString> {
 mod tests {
     use super::*;
 
-    fn asked(line: &str) -> (String, Vec<String>, Vec<String>) {
-        let Asked { program, args, vars } = Shebang::parse(line.as_bytes()).unwrap().asked;
+    fn requested(line: &str) -> (String, Vec<String>, Vec<String>) {
+        let RequestedProgram { program, args, vars } = Shebang::parse(line.as_bytes()).unwrap().requested;
         let text = |it: &OsString| it.to_str().unwrap().to_owned();
         let vars = vars.iter().map(|(name, value)| format!("{}={}", text(name), text(value)));
         (text(&program), args.iter().map(text).collect(), vars.collect())
     }
 
     #[test]
-    fn the_program_is_found_behind_env() {
+    fn the_program_after_env_is_found() {
         let none = Vec::<String>::new;
         for (line, program, args, vars) in [
             ("#!/usr/bin/node\n", "/usr/bin/node", none(), none()),
@@ -136,13 +136,13 @@ mod tests {
             ("#!/bin/sh", "/bin/sh", none(), none()),
             ("#!\n", "", none(), none()),
         ] {
-            assert_eq!(asked(line), (program.to_owned(), args, vars), "{line:?}");
+            assert_eq!(requested(line), (program.to_owned(), args, vars), "{line:?}");
         }
         assert_eq!(Shebang::parse(b"const x = 1\n#!/bin/sh"), None);
     }
 
     #[test]
-    fn a_carriage_return_is_seen() {
+    fn a_carriage_return_is_detected() {
         assert!(Shebang::parse(b"#!/bin/sh\r\necho\r\n").unwrap().carriage_return);
         assert!(!Shebang::parse(b"#!/bin/sh\necho\r\n").unwrap().carriage_return);
     }

@@ -1,7 +1,7 @@
-//! The shell scripts that pnpm and others write in the place of links: `node_modules/.bin/next`.
+//! The shell scripts that pnpm and others write instead of links: `node_modules/.bin/next`.
 //!
-//! Such a shim ends with `exec node "$basedir/../next/dist/bin/next" "$@"`. Following it as a link lets
-//! the file it names be given `interpreter_args` and be a worker of a cluster.
+//! Such a shim ends with `exec node "$basedir/../next/dist/bin/next" "$@"`. It is followed like a link, so
+//! that its target gets `interpreter_args` and can be a worker of a cluster.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use crate::sys::regular_file::{self, known};
 pub(super) struct Shim {
     /// The file that it makes Node run.
     pub(super) target: PathBuf,
-    /// The directories that it puts before those of `NODE_PATH`.
+    /// The directories that it adds before those of `NODE_PATH`.
     pub(super) node_path: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Shim {
     /// Reads a shell script; `None` if it is not certain that it is a shim for Node, or the target is missing.
     ///
     /// # Errors
-    /// That is not known at the moment.
+    /// A file system fails, or the kernel lacks memory or descriptors.
     pub(super) fn read(script: &Path) -> io::Result<Option<Self>> {
         let text = known(head::read_script(script))?;
         let shim = text.and_then(|text| Self::parse(&text, script.parent()?));
@@ -46,11 +46,11 @@ impl Shim {
         });
         let target = targets.next()??;
         let is_plain = !target.contains(['$', '`', '"', '\\']);
-        let is_one = targets.all(|other| other == Some(target));
+        let is_only_target = targets.all(|other| other == Some(target));
         let node_path = text.lines().find_map(|line| {
             line.trim().strip_prefix("export NODE_PATH=\"")?.strip_suffix('"').map(str::to_owned)
         });
-        (is_plain && is_one).then(|| Self { target: directory.join(target), node_path })
+        (is_plain && is_only_target).then(|| Self { target: directory.join(target), node_path })
     }
 }
 
@@ -85,11 +85,11 @@ fi
     }
 
     #[test]
-    fn another_shell_script_is_none() {
+    fn another_shell_script_is_not_a_shim() {
         let read = |text: &str| Shim::parse(text, Path::new("/bin"));
         assert_eq!(read("#!/bin/sh\nexec node server.js \"$@\"\n"), None);
         assert_eq!(read(&OF_PNPM.replace("exec node ", "exec deno ").replace("/node\"", "/deno\"")), None);
-        assert_eq!(read(&OF_PNPM.replacen("next/dist/bin/next", "other", 1)), None, "which of the two?");
+        assert_eq!(read(&OF_PNPM.replacen("next/dist/bin/next", "other", 1)), None, "two targets");
         assert_eq!(read(""), None);
     }
 }

@@ -17,11 +17,11 @@ const MAX_HEADER: u64 = 64 * 1024;
 /// The version of a Node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeVersion {
-    /// The 20 of 20.19.1.
+    /// The `20` of 20.19.1.
     pub major: u32,
-    /// The 19 of 20.19.1.
+    /// The `19` of 20.19.1.
     pub minor: u32,
-    /// The 1 of 20.19.1.
+    /// The `1` of 20.19.1.
     pub patch: u32,
 }
 
@@ -36,7 +36,7 @@ impl NodeVersion {
     /// and packages made of them have its headers beside it. `None` where there are none.
     ///
     /// # Errors
-    /// That is not known at the moment.
+    /// A file system fails, or the kernel lacks memory or descriptors.
     pub fn of(node: &Path) -> io::Result<Option<Self>> {
         let node = known(fs::canonicalize(node))?;
         let header = node.and_then(|node| Some(node.parent()?.parent()?.join("include/node/node_version.h")));
@@ -94,18 +94,18 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// The same options for a Node that procrun starts itself. `words` are those of tsx's command
-    /// line.
+    /// The same options for a Node that procrun starts itself, and the number of `words` that they come from. `words`
+    /// are the arguments of tsx.
     ///
     /// # Errors
-    /// Why that is not possible.
+    /// The reason why that is not possible.
     pub(super) fn of_tsx(
         directory: &Path,
         package: &Package,
         words: &[String],
     ) -> Result<(Self, usize), String> {
         let file = |key: &str| {
-            let name = package.export(key).ok_or("this version of tsx has no loader that is known")?;
+            let name = package.export(key).ok_or("this version of tsx has an unknown loader")?;
             Ok::<_, String>(directory.join(name))
         };
         let mut loader = Self {
@@ -117,22 +117,22 @@ impl Loader {
             ],
             vars: Vec::new(),
         };
-        let mut taken = 0;
-        while let Some(word) = words.get(taken).filter(|word| word.starts_with('-') || *word == "watch") {
+        let mut consumed = 0;
+        while let Some(word) = words.get(consumed).filter(|word| word.starts_with('-') || *word == "watch") {
             match (word.as_str(), word.strip_prefix("--tsconfig=")) {
                 ("watch", _) => return Err("`tsx watch` runs the script in a child of its own".to_owned()),
                 ("--no-cache", _) => loader.vars.push(("TSX_DISABLE_CACHE".into(), "1".into())),
                 ("--tsconfig", _) => {
-                    taken += 1;
-                    let file = words.get(taken).map(OsString::from).unwrap_or_default();
+                    consumed += 1;
+                    let file = words.get(consumed).map(OsString::from).unwrap_or_default();
                     loader.vars.push(("TSX_TSCONFIG_PATH".into(), file));
                 }
                 (_, Some(file)) => loader.vars.push(("TSX_TSCONFIG_PATH".into(), file.into())),
                 (option, None) => loader.options.push(option.into()),
             }
-            taken += 1;
+            consumed += 1;
         }
-        Ok((loader, taken))
+        Ok((loader, consumed))
     }
 }
 
@@ -144,7 +144,7 @@ fn file_url(path: &Path) -> OsString {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b'@' | b'+' => {
                 url.push(char::from(*byte));
             }
-            _ => write!(url, "%{byte:02X}").expect("a string takes everything"),
+            _ => write!(url, "%{byte:02X}").expect("writing to a String cannot fail"),
         }
     }
     url.into()
@@ -197,8 +197,8 @@ mod tests {
         let words: Vec<String> = ["--no-cache", "--tsconfig", "t.json", "--no-warnings", "main.ts", "--own"]
             .map(Into::into)
             .into();
-        let (loader, taken) = Loader::of_tsx(Path::new("/a b/tsx"), &package, &words).unwrap();
-        assert_eq!(taken, 4, "the script and what follows are the application's");
+        let (loader, consumed) = Loader::of_tsx(Path::new("/a b/tsx"), &package, &words).unwrap();
+        assert_eq!(consumed, 4, "the script and what follows are the application's");
         let options =
             ["--require", "/a b/tsx/./p.cjs", "--import", "file:///a%20b/tsx/./l.mjs", "--no-warnings"];
         assert_eq!(loader.options, options);
