@@ -25,12 +25,12 @@ impl Expected {
         }) else {
             return false;
         };
-        scheme.eq_ignore_ascii_case(b"basic") && is_same(&self.0, given)
+        scheme.eq_ignore_ascii_case(b"basic") && is_equal(&self.0, given)
     }
 }
 
-/// Compares every byte of the given value, whatever differs.
-fn is_same(expected: &[u8], given: &[u8]) -> bool {
+/// Compares every byte of the given value, in constant time.
+fn is_equal(expected: &[u8], given: &[u8]) -> bool {
     let mut difference = expected.len() ^ given.len();
     for (at, byte) in given.iter().enumerate() {
         let other = expected.get(at % expected.len().max(1)).copied().unwrap_or_default();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_the_rfc() {
+    fn base64_follows_the_rfc() {
         for (plain, coded) in [
             ("", ""),
             ("f", "Zg=="),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_credentials_are_right() {
+    fn only_the_complete_credentials_are_accepted() {
         let credentials = Credentials { username: "Aladdin".into(), password: "open:sesame".into() };
         let expected = Expected::new(&credentials);
         let met = |header: &'static str| expected.is_met_by(Some(&HeaderValue::from_static(header)));

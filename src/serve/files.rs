@@ -24,20 +24,22 @@ use nix::{
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{self, Backend};
 
+use super::output::log_error;
+
 /// Maximum number of paths outside the directory that are logged, each once: clients choose the paths.
-const MAX_NAMED: usize = 100;
+const MAX_REPORTED: usize = 100;
 
 /// The files of a directory.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     directory: Arc<PathBuf>,
     /// The paths that lead out of the directory and were logged.
-    named: Arc<Mutex<HashSet<PathBuf>>>,
+    reported: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Files {
-    pub(super) fn of(directory: PathBuf) -> Self {
-        Self { directory: Arc::new(directory), named: Arc::default() }
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory: Arc::new(directory), reported: Arc::default() }
     }
 
     /// Opens a file or directory to read it; `path` is relative to the directory.
@@ -46,17 +48,17 @@ impl Files {
         self.open_with(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
     }
 
-    fn look(&self, path: &Path) -> io::Result<Metadata> {
+    fn stat(&self, path: &Path) -> io::Result<Metadata> {
         self.open_with(path, OFlag::O_PATH)?.metadata()
     }
 
     /// The message for a path with a link that leads out of the directory.
     fn leads_out(&self, path: PathBuf) -> Option<String> {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.len() >= MAX_NAMED || !named.insert(path.clone()) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() >= MAX_REPORTED || !reported.insert(path.clone()) {
             return None;
         }
-        let more = if named.len() == MAX_NAMED { "; further such paths are not logged" } else { "" };
+        let more = if reported.len() == MAX_REPORTED { "; further such paths are not logged" } else { "" };
         Some(format!(
             "{}: not served, because a symbolic link leads out of the directory or is absolute{more}",
             self.directory.join(path).display()
@@ -71,27 +73,27 @@ impl Files {
             OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
             Mode::empty(),
         )?;
-        let relative = below(path)?;
+        let relative = relative(path)?;
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let opened = match openat2(&directory, &relative, OpenHow::new().flags(flags).resolve(resolve)) {
             Err(Errno::ENOSYS | Errno::EPERM) => without_links(directory, &relative, flags)?,
             Err(Errno::EXDEV) => {
                 if let Some(line) = self.leads_out(relative) {
-                    super::complain(&line);
+                    log_error(&line);
                 }
                 return Err(io::ErrorKind::NotFound.into());
             }
-            opened => opened.map_err(not_there)?,
+            opened => opened.map_err(as_missing)?,
         };
         let file = File::from(opened);
         let metadata = file.metadata()?;
-        // Devices, FIFOs and sockets are nothing to serve.
+        // Devices, FIFOs and sockets are not served.
         if metadata.is_file() || metadata.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 }
 
-/// The path without a leading `.`; one with `..` does not exist.
-fn below(path: &Path) -> io::Result<PathBuf> {
+/// The path without a leading `.`. A path with `..` counts as missing.
+fn relative(path: &Path) -> io::Result<PathBuf> {
     let mut relative = PathBuf::new();
     for component in path.components() {
         match component {
@@ -110,20 +112,21 @@ fn below(path: &Path) -> io::Result<PathBuf> {
 
 /// Opens one part of the path after the other, none of which may be a link.
 fn without_links(directory: OwnedFd, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
-    let mut at = directory;
+    let mut opened = directory;
     let mut parts = path.components().peekable();
     while let Some(part) = parts.next() {
         let flags = match parts.peek() {
             Some(_) => OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
             None => flags,
         };
-        at = openat(&at, part.as_os_str(), flags | OFlag::O_NOFOLLOW, Mode::empty()).map_err(not_there)?;
+        opened = openat(&opened, part.as_os_str(), flags | OFlag::O_NOFOLLOW, Mode::empty())
+            .map_err(as_missing)?;
     }
-    Ok(at)
+    Ok(opened)
 }
 
 /// A name that cannot exist counts as missing.
-fn not_there(error: Errno) -> io::Error {
+fn as_missing(error: Errno) -> io::Error {
     match error {
         Errno::ELOOP | Errno::ENAMETOOLONG | Errno::ENOTDIR | Errno::ENXIO | Errno::EINVAL => {
             io::ErrorKind::NotFound.into()
@@ -135,13 +138,13 @@ fn not_there(error: Errno) -> io::Error {
 /// An open file in the form that the file server needs.
 pub(super) struct OpenFile(tokio::fs::File);
 
-type Later<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 impl Backend for Files {
     type File = OpenFile;
     type Metadata = Metadata;
-    type OpenFuture = Later<'static, OpenFile>;
-    type MetadataFuture = Later<'static, Metadata>;
+    type OpenFuture = BoxedFuture<'static, OpenFile>;
+    type MetadataFuture = BoxedFuture<'static, Metadata>;
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
         let files = self.clone();
@@ -153,7 +156,7 @@ impl Backend for Files {
 
     fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
         let files = self.clone();
-        Box::pin(async move { blocking(move || files.look(&path)).await })
+        Box::pin(async move { blocking(move || files.stat(&path)).await })
     }
 }
 
@@ -166,7 +169,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 impl fs::File for OpenFile {
     type Metadata = Metadata;
-    type MetadataFuture<'a> = Later<'a, Metadata>;
+    type MetadataFuture<'a> = BoxedFuture<'a, Metadata>;
 
     fn metadata(&self) -> Self::MetadataFuture<'_> {
         Box::pin(self.0.metadata())
@@ -212,10 +215,10 @@ mod tests {
         symlink(bed.path().join("secret"), site.join("absolute")).unwrap();
         symlink("loop", site.join("loop")).unwrap();
         nix::unistd::mkfifo(&site.join("fifo"), Mode::S_IRWXU).unwrap();
-        let files = Files::of(site.clone());
-        for there in ["page", "./page", "inside", "sub/up-and-inside", "sub", "."] {
-            assert!(files.read(Path::new(there)).is_ok(), "{there}");
-            assert!(files.look(Path::new(there)).is_ok(), "{there}");
+        let files = Files::new(site.clone());
+        for existing in ["page", "./page", "inside", "sub/up-and-inside", "sub", "."] {
+            assert!(files.read(Path::new(existing)).is_ok(), "{existing}");
+            assert!(files.stat(Path::new(existing)).is_ok(), "{existing}");
         }
         let long = "x".repeat(300);
         for missing in [
@@ -231,7 +234,7 @@ mod tests {
         ] {
             let error = files.read(Path::new(missing)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotFound, "{missing}");
-            assert!(files.look(Path::new(missing)).is_err(), "{missing}");
+            assert!(files.stat(Path::new(missing)).is_err(), "{missing}");
         }
         let directory = || open(&site, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
         let plain = |path: &str| without_links(directory(), Path::new(path), OFlag::O_RDONLY);
@@ -240,17 +243,21 @@ mod tests {
             assert!(plain(link).is_err(), "{link}: without openat2 no link is followed");
         }
     }
+
     #[test]
-    fn a_path_that_leads_out_is_named_once_and_not_too_many_are() {
-        let files = Files::of(PathBuf::from("/site"));
-        let named = files.leads_out(PathBuf::from("out/0")).unwrap();
-        assert!(named.starts_with("/site/out/0: not served, because a symbolic link leads out"), "{named}");
+    fn a_path_that_leads_out_is_reported_once_up_to_a_limit() {
+        let files = Files::new(PathBuf::from("/site"));
+        let message = files.leads_out(PathBuf::from("out/0")).unwrap();
+        assert!(
+            message.starts_with("/site/out/0: not served, because a symbolic link leads out"),
+            "{message}"
+        );
         let count = |from: usize| {
-            (from..10 * MAX_NAMED)
+            (from..10 * MAX_REPORTED)
                 .filter_map(|at| files.clone().leads_out(format!("out/{at}").into()))
                 .count()
         };
-        assert_eq!(count(0), MAX_NAMED - 1);
+        assert_eq!(count(0), MAX_REPORTED - 1);
         assert_eq!(count(0), 0);
     }
 }

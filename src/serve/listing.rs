@@ -10,15 +10,15 @@ use super::files::Files;
 const MAX_ENTRIES: usize = 10_000;
 
 /// Characters that stay unescaped in a path.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const UNESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The page; `shown` is the path as the client has written it. Blocks.
+/// The page. `shown` is the path in the form of the request. Blocks.
 pub(super) fn page(files: &Files, path: &Path, shown: &str) -> io::Result<String> {
     let directory = files.read(path)?;
     if !directory.metadata()?.is_dir() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    // The opened directory, even if its path leads elsewhere by now.
+    // The opened directory, even if its path leads elsewhere now.
     let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let mut entries: Vec<(bool, String, u64)> = Vec::new();
     let mut more = 0_usize;
@@ -32,7 +32,7 @@ pub(super) fn page(files: &Files, path: &Path, shown: &str) -> io::Result<String
             more += 1;
             continue;
         }
-        // As a request would find it.
+        // Only files that a request can get.
         let Ok(found) = files.read(&path.join(&name)).and_then(|file| file.metadata()) else { continue };
         entries.push((found.is_dir(), name, found.len()));
     }
@@ -47,7 +47,7 @@ pub(super) fn page(files: &Files, path: &Path, shown: &str) -> io::Result<String
     for (is_directory, name, size) in entries {
         let slash = if is_directory { "/" } else { "" };
         let size = if is_directory { String::new() } else { size.to_string() };
-        let (link, name) = (utf8_percent_encode(&name, KEPT), escaped(&name));
+        let (link, name) = (utf8_percent_encode(&name, UNESCAPED), escaped(&name));
         let row = format!("<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td>{size}</td></tr>\n");
         page.push_str(&row);
     }
@@ -79,13 +79,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_text_and_hidden_files_are_left_out() {
+    fn names_are_escaped_and_hidden_files_are_left_out() {
         let bed = tempfile::tempdir().unwrap();
         for name in ["b.txt", ".env", "<script>.html", "a b%.txt"] {
             fs::write(bed.path().join(name), "text").unwrap();
         }
         fs::create_dir(bed.path().join("zoo")).unwrap();
-        let files = Files::of(bed.path().to_owned());
+        let files = Files::new(bed.path().to_owned());
         let page = page(&files, Path::new("."), "/").unwrap();
         let links: Vec<&str> =
             page.lines().filter_map(|line| line.split("href=\"").nth(1)?.split('"').next()).collect();

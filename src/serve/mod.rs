@@ -7,6 +7,7 @@
 //! | `files` | opens the files of one directory and nothing outside it |
 //! | `listing` | the list of a directory's files as a page |
 //! | `auth` | basic authentication |
+//! | `output` | lines on stdout and stderr |
 //!
 //! A client can neither write nor read anything outside the directory. The server runs in a process of its own,
 //! so nothing that a client does reaches the supervisor.
@@ -14,10 +15,11 @@
 mod auth;
 mod files;
 mod listing;
+mod output;
 mod site;
 
 use std::{
-    io::{self, Write as _},
+    io,
     net::{TcpListener, ToSocketAddrs as _},
     os::fd::{AsFd as _, OwnedFd},
     os::unix::net::UnixListener,
@@ -26,7 +28,10 @@ use std::{
 
 use nix::sys::socket::{AddressFamily, SockaddrLike as _, SockaddrStorage, getsockname};
 
-use self::site::Site;
+use self::{
+    output::{log, log_error},
+    site::Site,
+};
 use crate::{
     http::server::{self, Limits, Listener, Stop},
     spec::{ExitCode, Signal, serve::ServeSettings},
@@ -37,9 +42,9 @@ use crate::{
     },
 };
 
-/// A failure that another start may not have.
+/// The exit code for a failure that may be temporary.
 const FAILED: ExitCode = 1;
-/// The settings are wrong.
+/// The exit code for invalid settings.
 const EX_CONFIG: ExitCode = 78;
 /// Maximum number of connections; others wait in the kernel's backlog.
 const MAX_CONNECTIONS: u64 = 1_000;
@@ -51,25 +56,24 @@ const MAX_READERS: usize = 16;
 /// Serves until SIGTERM or SIGINT. `args` are those of the script.
 pub fn run(args: &[String]) -> ExitCode {
     // Before any other file is opened.
-    let handed = activation::take_sockets();
+    let inherited = activation::take_sockets();
     let variable = |name: &str| std::env::var(name).ok();
     let settings = match ServeSettings::read(variable, args) {
         Ok(settings) => settings,
         Err(why) => return fail(EX_CONFIG, &why),
     };
-    match serve(settings, handed) {
+    match serve(settings, inherited) {
         Ok(()) => 0,
         Err(why) => fail(FAILED, &why),
     }
 }
 
 fn fail(code: ExitCode, why: &str) -> ExitCode {
-    // Without stderr there is no place for the error.
-    let _ = writeln!(io::stderr(), "error: {why}");
+    log_error(&format!("error: {why}"));
     code
 }
 
-fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
+fn serve(settings: ServeSettings, inherited: Vec<OwnedFd>) -> Result<(), String> {
     let directory = directory(&settings.directory)?;
     let installed = signals::install().map_err(|error| format!("no signal handlers: {error}"))?;
     let descriptors = process::raise_open_files().hard();
@@ -78,15 +82,15 @@ fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
         .max_blocking_threads(MAX_READERS)
         .build()
         .map_err(|error| format!("no event loop: {error}"))?;
-    let done = runtime.block_on(async {
-        let listeners = listeners(&settings, handed)?;
+    let result = runtime.block_on(async {
+        let listeners = listeners(&settings, inherited)?;
         let mut signals = Signals::new(installed).map_err(|error| format!("no signals: {error}"))?;
         if settings.wants_monitor {
-            say("PM2_SERVE_MONITOR has no effect: PM2's monitoring service is not used here");
+            log("PM2_SERVE_MONITOR has no effect: PM2's monitoring service is not used here");
         }
         let stop = Stop::new();
         let connections = (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2).clamp(1, MAX_CONNECTIONS);
-        let connections = usize::try_from(connections).expect("a thousand fits");
+        let connections = usize::try_from(connections).expect("at most 1000");
         let limits = Limits::with_connections(connections);
         let mut serving =
             std::pin::pin!(server::serve(listeners, Site::new(directory, settings), &stop, limits));
@@ -104,12 +108,12 @@ fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
     });
     // A file system that does not answer must not delay the exit.
     runtime.shutdown_background();
-    done
+    result
 }
 
-/// The path as it was given: `ps` and the log show it, and a link in it that changes later is followed then.
-fn directory(said: &str) -> Result<PathBuf, String> {
-    let path = std::path::absolute(said).map_err(|error| format!("{said}: {error}"))?;
+/// The absolute path with its links: the log shows it, and a link that changes later is followed then.
+fn directory(given: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(given).map_err(|error| format!("{given}: {error}"))?;
     match path.metadata() {
         Ok(found) if found.is_dir() => Ok(path),
         Ok(_) => Err(format!("{} is not a directory", path.display())),
@@ -117,19 +121,19 @@ fn directory(said: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn listeners(settings: &ServeSettings, handed: Vec<OwnedFd>) -> Result<Vec<Listener>, String> {
-    let listeners: Vec<Listener> = if handed.is_empty() {
+fn listeners(settings: &ServeSettings, inherited: Vec<OwnedFd>) -> Result<Vec<Listener>, String> {
+    let listeners: Vec<Listener> = if inherited.is_empty() {
         vec![open(settings)?]
     } else {
-        handed.into_iter().map(adopt).collect::<Result<_, _>>()?
+        inherited.into_iter().map(adopt).collect::<Result<_, _>>()?
     };
     for listener in &listeners {
         match listener {
             Listener::Tcp(socket) => match socket.local_addr() {
-                Ok(address) => say(&format!("serving {} on http://{address}/", shown(&settings.directory))),
+                Ok(address) => log(&format!("serving {} on http://{address}/", shown(&settings.directory))),
                 Err(error) => return Err(format!("no address: {error}")),
             },
-            Listener::Unix(_) => say(&format!("serving {} on a unix socket", shown(&settings.directory))),
+            Listener::Unix(_) => log(&format!("serving {} on a unix socket", shown(&settings.directory))),
         }
     }
     Ok(listeners)
@@ -142,7 +146,7 @@ fn shown(directory: &str) -> String {
 
 /// A listener on a socket that the supervisor has opened.
 fn adopt(socket: OwnedFd) -> Result<Listener, String> {
-    let failed = |error: io::Error| format!("cannot use the socket that was handed over: {error}");
+    let failed = |error: io::Error| format!("cannot use the inherited socket: {error}");
     sockets::make_non_blocking(&socket).map_err(failed)?;
     let family = getsockname::<SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd()))
         .map_err(|error| failed(error.into()))?
@@ -177,14 +181,4 @@ fn open(settings: &ServeSettings) -> Result<Listener, String> {
     };
     let socket = sockets::tcp(address, true, sockets::MAX_BACKLOG).map_err(failed)?;
     adopt(socket)
-}
-
-/// Logs a failure of one request.
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-fn say(line: &str) {
-    // If stdout is closed, the line is lost.
-    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -16,6 +16,7 @@ use super::{
     auth::Expected,
     files::{Files, blocking},
     listing,
+    output::log_error,
 };
 use crate::{http::server::Handler, spec::serve::ServeSettings};
 
@@ -36,7 +37,7 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(directory: std::path::PathBuf, settings: ServeSettings) -> Self {
-        let files = Files::of(directory);
+        let files = Files::new(directory);
         let expected = settings.credentials.as_ref().map(Expected::new);
         let directory = ServeDir::with_backend("", files.clone()).ignore_multi_range_requests(true);
         Self { files, directory, settings, expected }
@@ -51,7 +52,7 @@ impl Site {
                 Ok(Some(answer)) => return answer,
                 Ok(None) => {}
                 Err(error) => {
-                    super::complain(&format!("{method} {candidate}: {error}"));
+                    log_error(&format!("{method} {candidate}: {error}"));
                     return text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n");
                 }
             }
@@ -75,7 +76,7 @@ impl Site {
         }
     }
 
-    /// The paths of the answer, in order. In single-page mode PM2 searches the last part of the path at the
+    /// The paths that are tried for a request, in order. In single-page mode PM2 searches the last part of the path at the
     /// root, where a page with relative links has its scripts, then uses the homepage.
     fn candidates(&self, path: &str) -> Vec<String> {
         let first = if path == "/" { self.settings.homepage.clone() } else { path.to_owned() };
@@ -114,14 +115,14 @@ impl Site {
         }
     }
 
-    /// With `If-Range` a range is for the file as it was: else the whole file is sent. The file server does not
-    /// know that header.
+    /// Removes the range if `If-Range` shows that the file has changed: then the whole file is sent. tower-http does not
+    /// support this header.
     async fn keep_valid_range(&self, path: &str, headers: &mut HeaderMap) {
         let Some(condition) = headers.remove(header::IF_RANGE) else { return };
         let is_same = match self.file(&Method::HEAD, path, HeaderMap::new()).await {
             Ok(Some(now)) => {
-                let is = |name| now.headers().get(name) == Some(&condition);
-                is(header::ETAG) || is(header::LAST_MODIFIED)
+                let matches = |name| now.headers().get(name) == Some(&condition);
+                matches(header::ETAG) || matches(header::LAST_MODIFIED)
             }
             Ok(None) | Err(_) => false,
         };
@@ -150,7 +151,7 @@ impl Handler for Site {
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             answer
         } else {
-            // More slashes would make a redirect lead to another host.
+            // With two slashes, a redirect would lead to another host.
             let path = format!("/{}", request.uri.path().trim_start_matches('/'));
             let mut answer = self.find(&request.method, &path, request.headers).await;
             if let Some(query) = request.uri.query() {
@@ -163,7 +164,7 @@ impl Handler for Site {
     }
 }
 
-/// A redirect to a directory goes to the same query.
+/// Keeps the query in a redirect to a directory.
 fn keep_query(headers: &mut HeaderMap, query: &str) {
     if let Some(location) = headers.get(header::LOCATION).and_then(|location| location.to_str().ok())
         && let Ok(location) = HeaderValue::try_from(format!("{location}?{query}"))
@@ -177,7 +178,7 @@ fn finish(headers: &mut HeaderMap) {
     let mut insert = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
-    // A new version is seen at once; what has not changed is not sent again (304).
+    // A new version is served at once. An unchanged file is not sent again (304).
     insert(header::CACHE_CONTROL, "no-cache");
     insert(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // As PM2.
@@ -192,7 +193,7 @@ fn finish(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether no part of the path is hidden.
+/// Whether the path has no hidden part.
 fn is_visible(path: &str) -> bool {
     decoded(path).split('/').all(|part| !part.starts_with('.') || part == WELL_KNOWN)
 }
