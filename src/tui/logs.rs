@@ -11,21 +11,21 @@ const MAX_LINES: usize = 2000;
 
 /// A line with escaped control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct EscapedLine {
     pub(super) err: bool,
     pub(super) text: String,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Logs {
-    lines: VecDeque<Shown>,
+    lines: VecDeque<EscapedLine>,
     /// The number of the oldest line.
     first: u64,
     /// The number of the line at the bottom; `None`: the newest line.
     bottom: Option<u64>,
-    /// Only lines with this text are shown.
+    /// Only lines that contain this string are shown.
     pub(super) filter: String,
-    /// The text that is marked and searched.
+    /// The string that is searched and highlighted.
     pub(super) search: String,
     /// The number of lines that arrived too fast to be shown.
     pub(super) missed: u64,
@@ -45,20 +45,20 @@ impl Logs {
             self.lines.pop_front();
             self.first += 1;
         }
-        self.lines.push_back(Shown { err, text: log_line(text) });
+        self.lines.push_back(EscapedLine { err, text: log_line(text) });
     }
 
     /// The lines that pass the filter, with their numbers, oldest first.
-    fn chosen(&self) -> impl DoubleEndedIterator<Item = (u64, &Shown)> {
+    fn matching(&self) -> impl DoubleEndedIterator<Item = (u64, &EscapedLine)> {
         let lines = (self.first..).zip(&self.lines).collect::<Vec<_>>();
         lines.into_iter().filter(|(_, line)| contains(&line.text, &self.filter))
     }
 
     /// The lines that fit into these rows, oldest first.
-    pub(super) fn page(&self, rows: usize) -> Vec<&Shown> {
+    pub(super) fn page(&self, rows: usize) -> Vec<&EscapedLine> {
         let bottom = self.bottom.unwrap_or(u64::MAX);
-        let mut page: Vec<&Shown> = self
-            .chosen()
+        let mut page: Vec<&EscapedLine> = self
+            .matching()
             .rev()
             .skip_while(|(number, _)| *number > bottom)
             .take(rows)
@@ -67,7 +67,7 @@ impl Logs {
         page.reverse();
         if page.len() < rows && self.bottom.is_some() {
             // There are no more lines above: the page is filled from there.
-            page = self.chosen().take(rows).map(|(_, it)| it).collect();
+            page = self.matching().take(rows).map(|(_, it)| it).collect();
         }
         page
     }
@@ -79,7 +79,7 @@ impl Logs {
 
     /// Scrolls up by this number of lines (down if negative), of which `rows` are visible.
     pub(super) fn scroll(&mut self, up: isize, rows: usize) {
-        let numbers: Vec<u64> = self.chosen().map(|(number, _)| number).collect();
+        let numbers: Vec<u64> = self.matching().map(|(number, _)| number).collect();
         let Some(last) = numbers.len().checked_sub(1) else { return };
         let at = match self.bottom {
             None => last,
@@ -100,12 +100,12 @@ impl Logs {
         if self.search.is_empty() {
             return false;
         }
-        let hits = self.chosen().filter(|(_, line)| contains(&line.text, &self.search));
+        let matches = self.matching().filter(|(_, line)| contains(&line.text, &self.search));
         let here = self.bottom.unwrap_or(u64::MAX);
         let found = if upwards {
-            hits.map(|(number, _)| number).rfind(|number| *number < here)
+            matches.map(|(number, _)| number).rfind(|number| *number < here)
         } else {
-            hits.map(|(number, _)| number).find(|number| *number > here)
+            matches.map(|(number, _)| number).find(|number| *number > here)
         };
         if let Some(found) = found {
             self.bottom = Some(found);
@@ -140,52 +140,52 @@ mod tests {
         logs
     }
 
-    fn seen(logs: &Logs, rows: usize) -> Vec<&str> {
+    fn visible(logs: &Logs, rows: usize) -> Vec<&str> {
         logs.page(rows).into_iter().map(|line| &*line.text).collect()
     }
 
     #[test]
     fn the_newest_lines_are_followed_until_the_user_scrolls() {
         let mut logs = logs(10);
-        assert_eq!(seen(&logs, 3), ["line 7", "line 8", "line 9"]);
+        assert_eq!(visible(&logs, 3), ["line 7", "line 8", "line 9"]);
         logs.scroll(2, 3);
-        assert_eq!(seen(&logs, 3), ["line 5", "line 6", "line 7"]);
+        assert_eq!(visible(&logs, 3), ["line 5", "line 6", "line 7"]);
         logs.push(true, "new");
-        assert_eq!(seen(&logs, 3), ["line 5", "line 6", "line 7"], "what is looked at stays");
+        assert_eq!(visible(&logs, 3), ["line 5", "line 6", "line 7"], "the visible lines stay");
         logs.scroll(100, 3);
-        assert_eq!(seen(&logs, 3), ["line 0", "line 1", "line 2"]);
+        assert_eq!(visible(&logs, 3), ["line 0", "line 1", "line 2"]);
         logs.scroll(-1, 3);
-        assert_eq!(seen(&logs, 3), ["line 1", "line 2", "line 3"]);
+        assert_eq!(visible(&logs, 3), ["line 1", "line 2", "line 3"]);
         logs.scroll(-100, 3);
         assert!(logs.follows());
-        assert_eq!(seen(&logs, 3), ["line 8", "line 9", "new"]);
+        assert_eq!(visible(&logs, 3), ["line 8", "line 9", "new"]);
     }
 
     #[test]
     fn old_lines_are_dropped_and_the_page_is_filled() {
         let mut logs = logs(MAX_LINES);
         logs.scroll(isize::MAX, 2);
-        assert_eq!(seen(&logs, 2), ["line 0", "line 1"]);
+        assert_eq!(visible(&logs, 2), ["line 0", "line 1"]);
         (0..5).for_each(|_| logs.push(false, "new"));
-        assert_eq!(seen(&logs, 2), ["line 5", "line 6"]);
+        assert_eq!(visible(&logs, 2), ["line 5", "line 6"]);
     }
 
     #[test]
-    fn a_filter_chooses_and_a_search_jumps() {
+    fn a_filter_selects_lines_and_a_search_scrolls() {
         let mut logs = logs(40);
         logs.filter = "LINE 3".to_owned();
-        assert_eq!(seen(&logs, 2), ["line 38", "line 39"]);
-        assert_eq!(seen(&logs, 99).len(), 11);
+        assert_eq!(visible(&logs, 2), ["line 38", "line 39"]);
+        assert_eq!(visible(&logs, 99).len(), 11);
         logs.filter.clear();
         logs.search = "5".to_owned();
         assert!(logs.find(true, 3));
-        assert_eq!(seen(&logs, 3).last(), Some(&"line 35"));
+        assert_eq!(visible(&logs, 3).last(), Some(&"line 35"));
         assert!(logs.find(true, 3) && logs.find(true, 3));
-        assert_eq!(seen(&logs, 3).last(), Some(&"line 15"));
+        assert_eq!(visible(&logs, 3).last(), Some(&"line 15"));
         assert!(logs.find(false, 3));
-        assert_eq!(seen(&logs, 3).last(), Some(&"line 25"));
+        assert_eq!(visible(&logs, 3).last(), Some(&"line 25"));
         logs.search = "nowhere".to_owned();
         assert!(!logs.find(true, 3));
-        assert_eq!(seen(&logs, 3).last(), Some(&"line 25"));
+        assert_eq!(visible(&logs, 3).last(), Some(&"line 25"));
     }
 }

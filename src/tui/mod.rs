@@ -6,13 +6,14 @@
 //! | `state` | pure: state + event → state, and requests to the supervisor |
 //! | `logs` | pure: the last lines of the selected process, with scroll, search and filter |
 //! | `screen` | pure: the layout of the screen |
-//! | `view`, `table`, `pane` | pure: state → frame |
+//! | `view`, `table`, `pane`, `paint` | pure: state → frame |
 //! | `terminal` | the terminal, restored also after a panic |
 //!
 //! A view: it makes no decision about a process, and has no socket.
 
 mod logs;
 mod model;
+mod paint;
 mod pane;
 mod screen;
 mod state;
@@ -22,7 +23,7 @@ mod view;
 
 pub use self::{
     model::{LogLine, Process, Snapshot},
-    state::{Act, Ask, Event, State},
+    state::{Event, ProcessAction, State, ViewRequest},
     terminal::Screen,
     view::draw,
 };

@@ -8,8 +8,8 @@ use ratatui::{
 
 use super::{
     logs::position,
+    paint::{Paint, put},
     state::{Focus, State},
-    view::{Paint, put},
 };
 use crate::shown::{log_line, printable};
 
@@ -18,9 +18,9 @@ pub(super) fn draw(state: &State, title: Rect, log: Rect, buffer: &mut Buffer, p
         self::title(state, row, buffer, paint);
     }
     for (mut row, line) in log.rows().zip(state.logs.page(usize::from(log.height))) {
-        let text = behind(&line.text, state.logs.left);
+        let text = skip(&line.text, state.logs.left);
         let style = if line.err { paint.bad() } else { Style::new() };
-        marked(&mut row, buffer, text, &state.logs.search, style);
+        put_highlighted(&mut row, buffer, text, &state.logs.search, style);
     }
 }
 
@@ -39,33 +39,33 @@ fn title(state: &State, row: Rect, buffer: &mut Buffer, paint: Paint) {
         None => put(&mut left, buffer, " log", style),
     }
     if !logs.follows() {
-        put(&mut left, buffer, "  not the newest: End goes there", style);
+        put(&mut left, buffer, "  scrolled (End: newest)", style);
     }
-    for (what, text) in [("only lines with", &logs.filter), ("searched", &logs.search)] {
+    for (label, text) in [("filter", &logs.filter), ("search", &logs.search)] {
         if !text.is_empty() {
-            put(&mut left, buffer, &format!("  {what}: {}", log_line(text)), style);
+            put(&mut left, buffer, &format!("  {label}: {}", log_line(text)), style);
         }
     }
     if logs.missed > 0 {
         let noun = if logs.missed == 1 { "line" } else { "lines" };
-        put(&mut left, buffer, &format!("  {} {noun} missed", logs.missed), style.patch(paint.odd()));
+        put(&mut left, buffer, &format!("  {} {noun} dropped", logs.missed), style.patch(paint.warning()));
     }
 }
 
 /// The text without this number of characters at the left.
-fn behind(text: &str, characters: usize) -> &str {
+fn skip(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or("", |(at, _)| &text[at..])
 }
 
-/// Writes the text with the searched text in reverse video.
-fn marked(row: &mut Rect, buffer: &mut Buffer, text: &str, search: &str, style: Style) {
+/// Writes the text, with the search matches in reverse video.
+fn put_highlighted(row: &mut Rect, buffer: &mut Buffer, text: &str, search: &str, style: Style) {
     let mut rest = text;
     while !search.is_empty()
         && let Some(at) = position(rest, search)
     {
-        let (hit, end) = (&rest[at..at + search.len()], at + search.len());
+        let (matched, end) = (&rest[at..at + search.len()], at + search.len());
         put(row, buffer, &rest[..at], style);
-        put(row, buffer, hit, style.add_modifier(Modifier::REVERSED));
+        put(row, buffer, matched, style.add_modifier(Modifier::REVERSED));
         rest = &rest[end..];
     }
     put(row, buffer, rest, style);

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 /// The rectangles of one screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Places {
+pub(super) struct ScreenLayout {
     /// The summary: two rows.
     pub(super) head: Rect,
     /// The names of the columns.
@@ -21,7 +21,7 @@ pub(super) struct Places {
     pub(super) foot: Rect,
 }
 
-impl Places {
+impl ScreenLayout {
     /// The layout for a screen of this size and this number of processes. A part without room has no height.
     pub(super) fn new(width: u16, height: u16, processes: usize) -> Self {
         let head = height.min(2).min(height.saturating_sub(4));
@@ -35,9 +35,9 @@ impl Places {
         let rows = wanted.min(room.div_ceil(2)).min(room);
         let mut at = 0;
         let mut next = |height| {
-            let place = Rect { x: 0, y: at, width, height };
+            let area = Rect { x: 0, y: at, width, height };
             at += height;
-            place
+            area
         };
         Self {
             head: next(head),
@@ -52,21 +52,21 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use super::Places;
+    use super::ScreenLayout;
 
     #[test]
-    fn every_screen_is_filled_and_none_is_left() {
+    fn the_layout_fills_every_screen() {
         for height in 0..60 {
             for processes in [0, 1, 5, 1000] {
-                let it = Places::new(80, height, processes);
-                let all = [it.head, it.columns, it.rows, it.title, it.log, it.foot];
+                let layout = ScreenLayout::new(80, height, processes);
+                let all = [layout.head, layout.columns, layout.rows, layout.title, layout.log, layout.foot];
                 let mut at = 0;
-                for place in all {
-                    assert_eq!(place.y, at);
-                    at += place.height;
+                for area in all {
+                    assert_eq!(area.y, at);
+                    at += area.height;
                 }
                 assert_eq!(at, height, "{processes} processes on {height} rows");
-                assert!(height < 5 || it.rows.height > 0, "{processes} processes on {height} rows");
+                assert!(height < 5 || layout.rows.height > 0, "{processes} processes on {height} rows");
             }
         }
     }

@@ -11,16 +11,16 @@ use crossterm::event::{
 use super::{
     logs::{Logs, contains},
     model::{LogLine, Process, Snapshot},
-    screen::Places,
+    screen::ScreenLayout,
 };
 use crate::shown::{log_line, printable};
 
-/// Number of CPU figures of a process for its sparkline.
-const FIGURES: usize = 60;
+/// Number of CPU samples of a process for its sparkline.
+const SAMPLES: usize = 60;
 /// Number of lines by which the mouse wheel scrolls the log.
 const WHEEL: isize = 3;
-/// A step to the side, in characters.
-const SIDE: usize = 8;
+/// Number of characters by which the arrow keys shift the log sideways.
+const SIDE_STEP: usize = 8;
 
 /// An input of the view.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub enum Event {
     Mouse(MouseEvent),
     /// The screen has this size: columns and rows.
     Resize(u16, u16),
-    /// New figures.
+    /// A new sample of all processes.
     Snapshot(Snapshot),
     /// Lines of the process with this id, and the number of missed lines before them.
     Lines(u32, u64, Vec<LogLine>),
@@ -45,7 +45,7 @@ pub enum Event {
 
 /// An action on a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum ProcessAction {
     /// Restart the instance.
     Restart,
     /// Reload the instance: start a new process, then stop the old one.
@@ -56,9 +56,9 @@ pub enum Act {
 
 /// A request to the supervisor, or an action of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
+pub enum ViewRequest {
     /// Do this with the instance with this id.
-    Act(Act, u32),
+    Act(ProcessAction, u32),
     /// Scale this application by one instance more (true) or less.
     Scale(String, bool),
     /// Send the log lines of this instance from now on, and of no other.
@@ -74,7 +74,7 @@ pub(super) enum Focus {
     Log,
 }
 
-/// The purpose of a text that is being typed.
+/// The purpose of a string that is being typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Search,
@@ -82,20 +82,20 @@ pub(super) enum Field {
     Processes,
 }
 
-/// The present meaning of the keys.
+/// The current meaning of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mode {
     Normal,
     Help,
-    /// A text is typed; it applies while it is typed.
+    /// A string is typed; it applies while it is typed.
     Typing(Field),
     /// A question waits for y or n.
-    Confirm(Ask, String),
+    Confirm(ViewRequest, String),
 }
 
-/// The history of a process.
+/// The last CPU samples of a process.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct CpuHistory {
     pub(super) cpu: VecDeque<f32>,
 }
 
@@ -105,13 +105,13 @@ pub struct State {
     pub(super) snapshot: Snapshot,
     /// The indices in the snapshot of the visible processes.
     pub(super) shown: Vec<usize>,
-    pub(super) past: HashMap<u32, Past>,
+    pub(super) cpu_history: HashMap<u32, CpuHistory>,
     /// The id of the selected process.
     pub(super) selected: Option<u32>,
     /// The first visible process on the screen, counted among the visible ones.
     pub(super) top: usize,
     /// Only processes whose name contains this are visible.
-    pub(super) wanted: String,
+    pub(super) process_filter: String,
     pub(super) logs: Logs,
     pub(super) focus: Focus,
     pub(super) mode: Mode,
@@ -130,10 +130,10 @@ impl State {
         Self {
             snapshot: Snapshot::default(),
             shown: Vec::new(),
-            past: HashMap::new(),
+            cpu_history: HashMap::new(),
             selected: None,
             top: 0,
-            wanted: String::new(),
+            process_filter: String::new(),
             logs: Logs::default(),
             focus: Focus::Processes,
             mode: Mode::Normal,
@@ -146,8 +146,8 @@ impl State {
     }
 
     /// Handles an input; returns a request.
-    pub fn handle(&mut self, event: Event) -> Option<Ask> {
-        let asked = match event {
+    pub fn handle(&mut self, event: Event) -> Option<ViewRequest> {
+        let request = match event {
             Event::Key(key) if key.kind == KeyEventKind::Release => None,
             Event::Key(key) => self.key(key),
             Event::Mouse(mouse) => self.mouse(mouse),
@@ -158,13 +158,13 @@ impl State {
             Event::Snapshot(snapshot) => {
                 let was_lost = self.lost.take().is_some();
                 self.silent = 0;
-                let asked = self.take(snapshot);
-                // The sender of the lines has ended: the lines begin again.
-                let again = self.selected.filter(|_| was_lost && asked.is_none());
-                if again.is_some() {
+                let request = self.update(snapshot);
+                // The supervisor has restarted: its lines begin again.
+                let resumed = self.selected.filter(|_| was_lost && request.is_none());
+                if resumed.is_some() {
                     self.logs.clear();
                 }
-                asked.or(again.map(Ask::Follow))
+                request.or(resumed.map(ViewRequest::Follow))
             }
             Event::Lines(id, missed, lines) => {
                 if self.selected == Some(id) {
@@ -189,13 +189,13 @@ impl State {
                 None
             }
         };
-        self.keep_in_sight();
-        asked
+        self.scroll_to_selection();
+        request
     }
 
     /// The layout of the screen.
-    pub(super) fn places(&self) -> Places {
-        Places::new(self.size.0, self.size.1, self.shown.len())
+    pub(super) fn layout(&self) -> ScreenLayout {
+        ScreenLayout::new(self.size.0, self.size.1, self.shown.len())
     }
 
     /// The selected process.
@@ -204,26 +204,27 @@ impl State {
         self.shown.iter().map(|at| &self.snapshot.processes[*at]).find(|process| process.id == id)
     }
 
-    fn take(&mut self, snapshot: Snapshot) -> Option<Ask> {
+    fn update(&mut self, snapshot: Snapshot) -> Option<ViewRequest> {
         let before = self.position();
         self.snapshot = snapshot;
-        let mut past = std::mem::take(&mut self.past);
+        let mut history = std::mem::take(&mut self.cpu_history);
         for process in &self.snapshot.processes {
-            let mut it = past.remove(&process.id).unwrap_or_default();
-            if it.cpu.len() == FIGURES {
+            let mut it = history.remove(&process.id).unwrap_or_default();
+            if it.cpu.len() == SAMPLES {
                 it.cpu.pop_front();
             }
             #[expect(clippy::cast_possible_truncation, reason = "a percentage")]
             it.cpu.push_back(process.cpu.unwrap_or(0.0) as f32);
-            self.past.insert(process.id, it);
+            self.cpu_history.insert(process.id, it);
         }
         self.choose(before)
     }
 
-    /// Selects the visible processes, and one of them: the same as before, or the one in its place.
-    fn choose(&mut self, before: Option<usize>) -> Option<Ask> {
+    /// Selects the visible processes, and one of them: the same as before, or the one at its position.
+    fn choose(&mut self, before: Option<usize>) -> Option<ViewRequest> {
         let processes = self.snapshot.processes.iter().enumerate();
-        self.shown = processes.filter(|(_, it)| contains(&it.name, &self.wanted)).map(|(at, _)| at).collect();
+        self.shown =
+            processes.filter(|(_, it)| contains(&it.name, &self.process_filter)).map(|(at, _)| at).collect();
         if self.process().is_some() {
             return None;
         }
@@ -237,27 +238,27 @@ impl State {
         self.shown.iter().position(|at| self.snapshot.processes.get(*at).is_some_and(|it| it.id == id))
     }
 
-    fn select(&mut self, at: usize) -> Option<Ask> {
+    fn select(&mut self, at: usize) -> Option<ViewRequest> {
         let id = self.snapshot.processes[*self.shown.get(at)?].id;
         if self.selected == Some(id) {
             return None;
         }
         self.selected = Some(id);
         self.logs.clear();
-        Some(Ask::Follow(id))
+        Some(ViewRequest::Follow(id))
     }
 
-    fn keep_in_sight(&mut self) {
-        let rows = usize::from(self.places().rows.height).max(1);
+    fn scroll_to_selection(&mut self) {
+        let rows = usize::from(self.layout().rows.height).max(1);
         let at = self.position().unwrap_or(0);
-        let most = self.shown.len().saturating_sub(rows);
-        self.top = self.top.clamp(at.saturating_sub(rows - 1), at).min(most);
+        let max_top = self.shown.len().saturating_sub(rows);
+        self.top = self.top.clamp(at.saturating_sub(rows - 1), at).min(max_top);
     }
 
-    fn key(&mut self, key: KeyEvent) -> Option<Ask> {
+    fn key(&mut self, key: KeyEvent) -> Option<ViewRequest> {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
-                KeyCode::Char('c') => Some(Ask::Quit),
+                KeyCode::Char('c') => Some(ViewRequest::Quit),
                 _ => None,
             };
         }
@@ -267,11 +268,11 @@ impl State {
                 self.mode = Mode::Normal;
                 None
             }
-            Mode::Confirm(ask, _) => {
+            Mode::Confirm(request, _) => {
                 self.mode = Mode::Normal;
-                matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter).then_some(ask)
+                matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter).then_some(request)
             }
-            Mode::Typing(field) => self.typed(field, key.code),
+            Mode::Typing(field) => self.type_key(field, key.code),
             Mode::Normal => self.command(key.code),
         }
     }
@@ -280,11 +281,11 @@ impl State {
         match field {
             Field::Search => &mut self.logs.search,
             Field::Filter => &mut self.logs.filter,
-            Field::Processes => &mut self.wanted,
+            Field::Processes => &mut self.process_filter,
         }
     }
 
-    fn typed(&mut self, field: Field, code: KeyCode) -> Option<Ask> {
+    fn type_key(&mut self, field: Field, code: KeyCode) -> Option<ViewRequest> {
         let before = self.position();
         match code {
             KeyCode::Enter => {
@@ -306,9 +307,9 @@ impl State {
         self.choose(before)
     }
 
-    fn command(&mut self, code: KeyCode) -> Option<Ask> {
+    fn command(&mut self, code: KeyCode) -> Option<ViewRequest> {
         match code {
-            KeyCode::Char('q') => return Some(Ask::Quit),
+            KeyCode::Char('q') => return Some(ViewRequest::Quit),
             KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.mode = Mode::Help,
             KeyCode::Tab | KeyCode::BackTab => {
                 self.focus = match self.focus {
@@ -320,7 +321,7 @@ impl State {
                 let before = self.position();
                 self.logs.search.clear();
                 self.logs.filter.clear();
-                self.wanted.clear();
+                self.process_filter.clear();
                 return self.choose(before);
             }
             KeyCode::Char('/') => self.mode = Mode::Typing(Field::Search),
@@ -328,13 +329,15 @@ impl State {
             KeyCode::Char('p') => self.mode = Mode::Typing(Field::Processes),
             KeyCode::Char('n') => self.find(true),
             KeyCode::Char('N') => self.find(false),
-            KeyCode::Left => self.logs.left = self.logs.left.saturating_sub(SIDE),
-            KeyCode::Right => self.logs.left += SIDE,
-            KeyCode::Char('r') => self.ask("restart", |process| Ask::Act(Act::Restart, process.id)),
-            KeyCode::Char('R') => self.ask("reload", |process| Ask::Act(Act::Reload, process.id)),
-            KeyCode::Char('s') => self.ask("stop", |process| Ask::Act(Act::Stop, process.id)),
-            KeyCode::Char('+') => self.ask("start one more of", |it| Ask::Scale(it.name.clone(), true)),
-            KeyCode::Char('-') => self.ask("stop one of", |it| Ask::Scale(it.name.clone(), false)),
+            KeyCode::Left => self.logs.left = self.logs.left.saturating_sub(SIDE_STEP),
+            KeyCode::Right => self.logs.left += SIDE_STEP,
+            KeyCode::Char('r') => {
+                self.confirm("restart", |it| ViewRequest::Act(ProcessAction::Restart, it.id));
+            }
+            KeyCode::Char('R') => self.confirm("reload", |it| ViewRequest::Act(ProcessAction::Reload, it.id)),
+            KeyCode::Char('s') => self.confirm("stop", |it| ViewRequest::Act(ProcessAction::Stop, it.id)),
+            KeyCode::Char('+') => self.confirm("scale up", |it| ViewRequest::Scale(it.name.clone(), true)),
+            KeyCode::Char('-') => self.confirm("scale down", |it| ViewRequest::Scale(it.name.clone(), false)),
             KeyCode::Up | KeyCode::Char('k') => return self.step(-1),
             KeyCode::Down | KeyCode::Char('j') => return self.step(1),
             KeyCode::PageUp => return self.step(-self.page()),
@@ -347,38 +350,38 @@ impl State {
     }
 
     /// Asks for confirmation.
-    fn ask(&mut self, what: &str, ask: impl FnOnce(&Process) -> Ask) {
+    fn confirm(&mut self, action: &str, request: impl FnOnce(&Process) -> ViewRequest) {
         if let Some(process) = self.process() {
-            let question = format!("{what} {}|{}", process.id, printable(&process.name));
-            self.mode = Mode::Confirm(ask(process), question);
+            let question = format!("{action} {}|{}", process.id, printable(&process.name));
+            self.mode = Mode::Confirm(request(process), question);
         }
     }
 
     fn find(&mut self, upwards: bool) {
         let rows = self.log_rows();
         if !self.logs.search.is_empty() && !self.logs.find(upwards, rows) {
-            let way = if upwards { "up" } else { "down" };
-            self.notice =
-                Some((false, format!("nothing more {way} there with `{}`", log_line(&self.logs.search))));
+            let which = if upwards { "earlier" } else { "later" };
+            let text = format!("no {which} line contains `{}`", log_line(&self.logs.search));
+            self.notice = Some((false, text));
         }
     }
 
     fn log_rows(&self) -> usize {
-        usize::from(self.places().log.height)
+        usize::from(self.layout().log.height)
     }
 
     /// The number of rows of a page.
     fn page(&self) -> isize {
-        let places = self.places();
+        let layout = self.layout();
         let rows = match self.focus {
-            Focus::Processes => places.rows.height,
-            Focus::Log => places.log.height,
+            Focus::Processes => layout.rows.height,
+            Focus::Log => layout.log.height,
         };
         isize::try_from(rows.max(2) - 1).unwrap_or(1)
     }
 
     /// Moves down by this number of processes or lines.
-    fn step(&mut self, down: isize) -> Option<Ask> {
+    fn step(&mut self, down: isize) -> Option<ViewRequest> {
         match self.focus {
             Focus::Processes => {
                 let last = self.shown.len().checked_sub(1)?;
@@ -396,10 +399,10 @@ impl State {
         }
     }
 
-    fn mouse(&mut self, mouse: MouseEvent) -> Option<Ask> {
-        let places = self.places();
+    fn mouse(&mut self, mouse: MouseEvent) -> Option<ViewRequest> {
+        let layout = self.layout();
         let at = (mouse.column, mouse.row).into();
-        let over_log = places.log.contains(at) || places.title.contains(at);
+        let over_log = layout.log.contains(at) || layout.title.contains(at);
         match mouse.kind {
             MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
                 let up = mouse.kind == MouseEventKind::ScrollUp;
@@ -416,9 +419,9 @@ impl State {
                 self.mode = if self.mode == Mode::Help { Mode::Normal } else { self.mode.clone() };
                 if over_log {
                     self.focus = Focus::Log;
-                } else if places.rows.contains(at) {
+                } else if layout.rows.contains(at) {
                     self.focus = Focus::Processes;
-                    return self.select(self.top + usize::from(mouse.row - places.rows.y));
+                    return self.select(self.top + usize::from(mouse.row - layout.rows.y));
                 }
                 None
             }

@@ -8,8 +8,8 @@ use ratatui::{
 
 use super::{
     model::Process,
+    paint::{Paint, bar, faint, put},
     state::{Focus, State},
-    view::{Paint, bar, faint, put},
 };
 use crate::{
     shown::{cut, printable, width},
@@ -29,11 +29,11 @@ const COLUMNS: [(usize, &str, u16); 7] = [
 const ID: u16 = 5;
 /// The minimum width of a name, and its width before bars are shown.
 const NAME: (u16, u16) = (10, 25);
-/// The longest status, and a short form of it on a narrow screen.
+/// The width of the status column, and its width on a narrow screen.
 const STATUS: (u16, u16) = (16, 10);
 const WIDE: u16 = 100;
 const SPARKS: u16 = 20;
-const LEAST_SPARKS: u16 = 8;
+const MIN_SPARKS: u16 = 8;
 
 pub(super) fn draw(state: &State, columns: Rect, rows: Rect, buffer: &mut Buffer, paint: Paint) {
     let names = state.shown.iter().map(|at| width(&printable(&state.snapshot.processes[*at].name)));
@@ -49,24 +49,27 @@ pub(super) fn draw(state: &State, columns: Rect, rows: Rect, buffer: &mut Buffer
             cell(&mut left, buffer, text, width, faint());
         }
     }
-    let most = state.snapshot.container.memory_limit.unwrap_or(state.snapshot.machine.memory);
+    let memory_total = state.snapshot.container.memory_limit.unwrap_or(state.snapshot.machine.memory);
     let processes = state.shown.iter().skip(state.top).map(|at| &state.snapshot.processes[*at]);
-    for (place, process) in rows.rows().zip(processes) {
-        let mut row = place;
-        process_row(state, process, most, &mut row, buffer, widths, paint);
+    for (area, process) in rows.rows().zip(processes) {
+        let mut row = area;
+        process_row(state, process, memory_total, &mut row, buffer, widths, paint);
         if state.selected == Some(process.id) {
             let style = match state.focus {
                 Focus::Processes => Style::new().add_modifier(Modifier::REVERSED),
                 Focus::Log => Style::new().add_modifier(Modifier::UNDERLINED),
             };
-            buffer.set_style(place, style);
+            buffer.set_style(area, style);
         }
     }
     if state.shown.is_empty()
         && let Some(mut row) = rows.rows().next()
     {
-        let text =
-            if state.snapshot.processes.is_empty() { "no processes" } else { "no process with this name" };
+        let text = if state.snapshot.processes.is_empty() {
+            "no processes"
+        } else {
+            "no process matches the filter"
+        };
         put(&mut row, buffer, text, faint());
     }
 }
@@ -76,10 +79,10 @@ pub(super) fn draw(state: &State, columns: Rect, rows: Rect, buffer: &mut Buffer
 fn widths(width: u16, name: usize) -> [u16; 10] {
     let mut widths = [0; 10];
     let mut left = width;
-    let mut take = |at: usize, wanted: u16, least: u16| {
+    let mut give = |at: usize, wanted: u16, min: u16| {
         let got = if left >= wanted {
             wanted
-        } else if left >= least {
+        } else if left >= min {
             left
         } else {
             0
@@ -87,15 +90,15 @@ fn widths(width: u16, name: usize) -> [u16; 10] {
         left -= got;
         widths[at] += got;
     };
-    take(0, ID, 1);
-    take(1, NAME.0, 1);
-    take(2, if width < WIDE { STATUS.1 } else { STATUS.0 }, 4);
+    give(0, ID, 1);
+    give(1, NAME.0, 1);
+    give(2, if width < WIDE { STATUS.1 } else { STATUS.0 }, 4);
     let name = u16::try_from(name + 1).unwrap_or(u16::MAX).clamp(NAME.0, NAME.1) - NAME.0;
     for (number, (at, _, wanted)) in COLUMNS.into_iter().enumerate() {
         if number == 4 {
-            take(1, name, 0);
+            give(1, name, 0);
         }
-        take(at, wanted, if at == 9 { LEAST_SPARKS } else { wanted });
+        give(at, wanted, if at == 9 { MIN_SPARKS } else { wanted });
     }
     widths[1] += left;
     widths
@@ -116,7 +119,7 @@ fn cell(row: &mut Rect, buffer: &mut Buffer, text: &str, width: u16, style: Styl
 fn process_row(
     state: &State,
     process: &Process,
-    most: u64,
+    memory_total: u64,
     row: &mut Rect,
     buffer: &mut Buffer,
     widths: [u16; 10],
@@ -127,7 +130,7 @@ fn process_row(
         "online" => paint.good(),
         "errored" => paint.bad(),
         "stopped" => faint(),
-        _ => paint.odd(),
+        _ => paint.warning(),
     };
     let word = match &*process.status {
         "waiting restart" if widths[2] < STATUS.0 => "waiting".into(),
@@ -138,7 +141,8 @@ fn process_row(
     // A full bar is one core.
     let cpu_share = process.cpu.unwrap_or(0.0) / 100.0;
     #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let memory_share = if most == 0 { 0.0 } else { process.memory.unwrap_or(0) as f64 / most as f64 };
+    let memory_share =
+        if memory_total == 0 { 0.0 } else { process.memory.unwrap_or(0) as f64 / memory_total as f64 };
     let uptime = process.uptime.map_or("-".to_owned(), |ms| HumanDuration::from_millis(ms).short());
     let cells: [(String, Style); 10] = [
         (format!("{:>4}", process.id), plain),
@@ -149,7 +153,7 @@ fn process_row(
         (format!("{memory:>6}"), plain),
         (bar(memory_share, widths[6].saturating_sub(1)), paint.share(memory_share)),
         (format!("{uptime:>8}"), plain),
-        (format!("{:>8}", process.restarts), if process.restarts > 0 { paint.odd() } else { plain }),
+        (format!("{:>8}", process.restarts), if process.restarts > 0 { paint.warning() } else { plain }),
         (sparks(state, process.id, widths[9].saturating_sub(1)), paint.colour(Color::Cyan)),
     ];
     for ((text, style), width) in cells.iter().zip(widths) {
@@ -160,9 +164,9 @@ fn process_row(
 /// The last CPU figures, the newest at the right; the highest of them is full.
 fn sparks(state: &State, id: u32, cells: u16) -> String {
     const PARTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let Some(past) = state.past.get(&id) else { return String::new() };
+    let Some(history) = state.cpu_history.get(&id) else { return String::new() };
     let cells = usize::from(cells);
-    let figures = past.cpu.iter().skip(past.cpu.len().saturating_sub(cells));
+    let figures = history.cpu.iter().skip(history.cpu.len().saturating_sub(cells));
     // Figures below ten percent are never drawn as high.
     let highest = figures.clone().copied().fold(10.0, f32::max);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 7")]

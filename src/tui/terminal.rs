@@ -26,7 +26,7 @@ use ratatui::{Terminal, backend::CrosstermBackend};
 use super::{state::State, view};
 
 /// Whether the terminal is in use: it is restored once, since that moves the cursor.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static IN_USE: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that shows a full screen.
 pub struct Screen {
@@ -38,24 +38,24 @@ impl Screen {
     ///
     /// # Errors
     /// If stdout is not a terminal, or does not answer.
-    pub fn take() -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
-            let before = panic::take_hook();
-            panic::set_hook(Box::new(move |what| {
-                put_back();
-                before(what);
+            let previous = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                restore();
+                previous(info);
             }));
         });
         enable_raw_mode()?;
-        TAKEN.store(true, Ordering::SeqCst);
+        IN_USE.store(true, Ordering::SeqCst);
         // From here on dropping it restores everything.
         let result = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match result {
             Ok(terminal) => Ok(Self { terminal }),
             Err(error) => {
-                put_back();
+                restore();
                 Err(error)
             }
         }
@@ -83,13 +83,13 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        put_back();
+        restore();
     }
 }
 
 /// Errors are ignored: there is no place to report them.
-fn put_back() {
-    if !TAKEN.swap(false, Ordering::SeqCst) {
+fn restore() {
+    if !IN_USE.swap(false, Ordering::SeqCst) {
         return;
     }
     let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);

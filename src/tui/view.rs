@@ -1,13 +1,14 @@
-//! State → frame: the two rows at the top, the row at the bottom, and the help.
+//! State → frame: the summary at the top, the row at the bottom, and the help.
 
 use ratatui::{
     Frame,
     buffer::Buffer,
     layout::Rect,
-    style::{Color, Modifier, Style},
+    style::{Modifier, Style},
 };
 
 use super::{
+    paint::{Paint, bar, faint, put},
     pane,
     state::{Field, Mode, State},
     table,
@@ -19,41 +20,44 @@ use crate::{
 
 /// The keys and their actions.
 const KEYS: [(&str, &str); 16] = [
-    ("↑ ↓ PgUp PgDn", "select a process, or scroll the log"),
-    ("Home End", "to the first, to the last; the end of the log is followed"),
-    ("Tab", "from the processes to the log, and back"),
-    ("← →", "move the log to the side"),
-    ("/", "search in the log; Enter jumps to the last hit"),
-    ("n N", "the hit before it, after it"),
-    ("f", "show only lines of the log with this text"),
-    ("p", "show only processes with this name"),
-    ("Esc", "forget search and filters"),
-    ("r", "restart the selected process"),
-    ("R", "reload it"),
-    ("s", "stop it"),
-    ("+ -", "one instance more or less of its application"),
+    ("↑ ↓ PgUp PgDn", "select or scroll"),
+    ("Home End", "go to the first or last"),
+    ("Tab", "switch processes and log"),
+    ("← →", "shift the log sideways"),
+    ("/", "search the log"),
+    ("n N", "previous or next match"),
+    ("f", "filter the log lines"),
+    ("p", "filter the processes"),
+    ("Esc", "clear search and filters"),
+    ("r", "restart the process"),
+    ("R", "reload the process"),
+    ("s", "stop the process"),
+    ("+ -", "scale the app up or down"),
     ("mouse", "select and scroll"),
-    ("? h", "this help"),
-    ("q Ctrl-C", "leave; the processes go on"),
+    ("? h", "show this help"),
+    ("q Ctrl-C", "quit; apps keep running"),
 ];
+/// The width of the first column of the help.
+const KEY_WIDTH: usize = 13;
 
 /// The keys in the last row, as many as fit.
-const FOOT: [&str; 3] = [
-    "? help  r restart  R reload  s stop  +- scale  Tab log  / find  f filter  q quit",
-    "? help  r restart  s stop  Tab log  / find  q quit",
-    "? help  / find  q quit",
+const FOOT: [&str; 4] = [
+    "? help  r restart  R reload  s stop  +- scale  Tab log  / search  p f filter  q quit",
+    "? help  r restart  R reload  s stop  +- scale  / search  f filter  q quit",
+    "? help  r restart  s stop  Tab log  / search  q quit",
+    "? help  r restart  s stop  q quit",
 ];
-/// After this number of seconds without an answer the view reports it.
-const SILENT: u64 = 2;
+/// The number of seconds without an answer after which the view reports it.
+const SILENCE_LIMIT: u64 = 2;
 
 /// Draws everything. The frame has the last size that the state received.
 pub fn draw(state: &State, frame: &mut Frame<'_>) {
     let buffer = frame.buffer_mut();
-    let places = state.places();
+    let layout = state.layout();
     // The terminal may have become smaller since then.
-    let on_screen = |place: Rect| place.intersection(buffer.area);
-    let (head, columns, rows) = (on_screen(places.head), on_screen(places.columns), on_screen(places.rows));
-    let (title, log, foot) = (on_screen(places.title), on_screen(places.log), on_screen(places.foot));
+    let on_screen = |area: Rect| area.intersection(buffer.area);
+    let (head, columns, rows) = (on_screen(layout.head), on_screen(layout.columns), on_screen(layout.rows));
+    let (title, log, foot) = (on_screen(layout.title), on_screen(layout.log), on_screen(layout.foot));
     let paint = Paint { colours: state.colours };
     self::head(state, head, buffer, paint);
     table::draw(state, columns, rows, buffer, paint);
@@ -62,72 +66,6 @@ pub fn draw(state: &State, frame: &mut Frame<'_>) {
     if state.mode == Mode::Help {
         help(buffer);
     }
-}
-
-/// Styles, with colours or without.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Paint {
-    colours: bool,
-}
-
-impl Paint {
-    pub(super) fn colour(self, colour: Color) -> Style {
-        if self.colours { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    pub(super) fn good(self) -> Style {
-        self.colour(Color::Green)
-    }
-
-    pub(super) fn odd(self) -> Style {
-        self.colour(Color::Yellow)
-    }
-
-    pub(super) fn bad(self) -> Style {
-        self.colour(Color::Red)
-    }
-
-    /// The style for a share of a resource.
-    pub(super) fn share(self, share: f64) -> Style {
-        match share {
-            share if share >= 0.9 => self.bad(),
-            share if share >= 0.7 => self.odd(),
-            _ => self.good(),
-        }
-    }
-}
-
-/// The style of secondary information.
-pub(super) fn faint() -> Style {
-    Style::new().add_modifier(Modifier::DIM)
-}
-
-/// Writes text at the left of the rest of a row, and shortens the rest.
-pub(super) fn put(row: &mut Rect, buffer: &mut Buffer, text: &str, style: Style) {
-    if row.is_empty() {
-        return;
-    }
-    let (end, _) = buffer.set_stringn(row.x, row.y, text, usize::from(row.width), style);
-    row.width -= end - row.x;
-    row.x = end;
-}
-
-/// A bar of this number of cells: a share from 0 to 1 is full, to an eighth of a cell.
-pub(super) fn bar(share: f64, cells: u16) -> String {
-    const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is between 0 and cells * 8"
-    )]
-    let eighths = (share.clamp(0.0, 1.0) * f64::from(cells) * 8.0).round() as usize;
-    let cells = usize::from(cells);
-    let mut text: String = std::iter::repeat_n('█', eighths / 8).collect();
-    if eighths / 8 < cells {
-        text.push(PARTS[eighths % 8]);
-        text.extend(std::iter::repeat_n(' ', cells - eighths / 8 - 1));
-    }
-    text
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share")]
@@ -139,9 +77,10 @@ fn share(part: u64, whole: u64) -> f64 {
 type Pieces = Vec<(String, Style)>;
 
 /// Shows the first form of a row that fits; otherwise the last one, cut.
-fn put_first_that_fits(row: &mut Rect, buffer: &mut Buffer, forms: &[Pieces]) {
-    let wide = |form: &Pieces| form.iter().map(|(text, _)| width(text)).sum::<usize>();
-    let Some(form) = forms.iter().find(|form| wide(form) <= usize::from(row.width)).or(forms.last()) else {
+fn put_widest_fitting(row: &mut Rect, buffer: &mut Buffer, forms: &[Pieces]) {
+    let width_of = |form: &Pieces| form.iter().map(|(text, _)| width(text)).sum::<usize>();
+    let Some(form) = forms.iter().find(|form| width_of(form) <= usize::from(row.width)).or(forms.last())
+    else {
         return;
     };
     for (text, style) in form {
@@ -150,14 +89,14 @@ fn put_first_that_fits(row: &mut Rect, buffer: &mut Buffer, forms: &[Pieces]) {
     }
 }
 
-fn head(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
-    let mut rows = place.rows();
+fn head(state: &State, area: Rect, buffer: &mut Buffer, paint: Paint) {
+    let mut rows = area.rows();
     if let Some(mut row) = rows.next() {
-        put_first_that_fits(&mut row, buffer, &processes(state, paint));
-        put_first_that_fits(&mut row, buffer, &machine(state, paint));
+        put_widest_fitting(&mut row, buffer, &processes(state, paint));
+        put_widest_fitting(&mut row, buffer, &machine(state, paint));
     }
     if let Some(mut row) = rows.next() {
-        put_first_that_fits(&mut row, buffer, &container(state, paint));
+        put_widest_fitting(&mut row, buffer, &container(state, paint));
     }
 }
 
@@ -168,7 +107,7 @@ fn processes(state: &State, paint: Paint) -> [Pieces; 3] {
     let noun = if count == 1 { "process" } else { "processes" };
     let mut states: Pieces = vec![];
     for (word, style) in
-        [("online", paint.good()), ("waiting restart", paint.odd()), ("errored", paint.bad())]
+        [("online", paint.good()), ("waiting restart", paint.warning()), ("errored", paint.bad())]
     {
         let with = processes.iter().filter(|process| process.status == word).count();
         if with > 0 {
@@ -185,7 +124,7 @@ fn processes(state: &State, paint: Paint) -> [Pieces; 3] {
     ]
 }
 
-/// The figures of the machine, behind the container's.
+/// CPUs, load and memory of the machine.
 fn machine(state: &State, paint: Paint) -> [Pieces; 6] {
     let machine = &state.snapshot.machine;
     let [one, five, fifteen] = machine.load;
@@ -204,14 +143,15 @@ fn machine(state: &State, paint: Paint) -> [Pieces; 6] {
     ]
 }
 
-fn container(state: &State, paint: Paint) -> [Pieces; 3] {
-    let whole = container_with(state, paint, true);
+fn container(state: &State, paint: Paint) -> [Pieces; 4] {
+    let whole = container_with(state, paint, true, true);
     let mut unnamed = whole.clone();
     unnamed.remove(0);
-    [whole, unnamed, container_with(state, paint, false).split_off(1)]
+    let narrow = |tasks| container_with(state, paint, false, tasks).split_off(1);
+    [whole, unnamed, narrow(true), narrow(false)]
 }
 
-fn container_with(state: &State, paint: Paint, bars: bool) -> Pieces {
+fn container_with(state: &State, paint: Paint, bars: bool, tasks: bool) -> Pieces {
     let it = &state.snapshot.container;
     let mut pieces = vec![("container: ".to_owned(), Style::new())];
     let mut comma = "";
@@ -238,44 +178,45 @@ fn container_with(state: &State, paint: Paint, bars: bool) -> Pieces {
             None => pieces.push((ByteSize(memory).short(), Style::new())),
         }
     }
-    if let Some(tasks) = it.tasks {
+    if let Some(tasks) = it.tasks.filter(|_| tasks) {
         pieces.push((format!("{comma}{tasks} tasks"), Style::new()));
         comma = ", ";
     }
     if comma.is_empty() {
-        pieces.push(("no figures".to_owned(), faint()));
+        pieces.push(("no data".to_owned(), faint()));
     }
     pieces
 }
 
-fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
-    let Some(mut row) = place.rows().next() else { return };
+fn foot(state: &State, area: Rect, buffer: &mut Buffer, paint: Paint) {
+    let Some(mut row) = area.rows().next() else { return };
     match &state.mode {
         Mode::Typing(field) => {
-            let (what, text) = match field {
+            let (label, text) = match field {
                 Field::Search => ("search", &state.logs.search),
-                Field::Filter => ("only lines with", &state.logs.filter),
-                Field::Processes => ("only processes with", &state.wanted),
+                Field::Filter => ("log filter", &state.logs.filter),
+                Field::Processes => ("process filter", &state.process_filter),
             };
             // The cursor is at its end.
             let typed = log_line(text);
-            let room = usize::from(row.width).saturating_sub(what.len() + 3);
+            let room = usize::from(row.width).saturating_sub(label.len() + 3);
             let from = typed.char_indices().map(|(at, _)| at).find(|at| width(&typed[*at..]) <= room);
             let end = &typed[from.unwrap_or(typed.len())..];
-            put(&mut row, buffer, &format!("{what}: {end}█"), Style::new());
-            put(&mut row, buffer, "  Enter: keep, Esc: forget", faint());
+            put(&mut row, buffer, &format!("{label}: {end}█"), Style::new());
+            let hint = "  Enter: apply, Esc: clear";
+            if usize::from(row.width) >= hint.len() {
+                put(&mut row, buffer, hint, faint());
+            }
         }
         Mode::Confirm(_, question) => {
-            let text = asked(question, row.width.into());
-            put(&mut row, buffer, &text, paint.odd().add_modifier(Modifier::BOLD));
+            let text = with_answers(question, row.width.into());
+            put(&mut row, buffer, &text, paint.warning().add_modifier(Modifier::BOLD));
         }
         Mode::Normal | Mode::Help => {
             let (text, style) = match (&state.lost, state.silent, &state.notice) {
                 (Some(why), ..) => (why.clone(), paint.bad()),
-                (None, SILENT.., _) => {
-                    let text =
-                        format!("no answer for {} s: the supervisor is stopped, or very busy", state.silent);
-                    (text, paint.bad())
+                (None, SILENCE_LIMIT.., _) => {
+                    (format!("no answer of the supervisor for {} s", state.silent), paint.bad())
                 }
                 (None, _, Some((true, text))) => (text.clone(), paint.good()),
                 (None, _, Some((false, text))) => (text.clone(), paint.bad()),
@@ -291,22 +232,22 @@ fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
     }
 }
 
-/// A question within this width: its subject is cut, not its keys.
-fn asked(question: &str, columns: usize) -> String {
+/// A question within this width: its subject is cut, not the keys of the answers.
+fn with_answers(question: &str, columns: usize) -> String {
     const ANSWERS: &str = "? y/n";
     format!("{}{ANSWERS}", cut(question, columns.saturating_sub(ANSWERS.len())))
 }
 
 fn help(buffer: &mut Buffer) {
     let area = buffer.area;
-    let wide = KEYS.iter().map(|(_, text)| width(text)).max().unwrap_or(0) + 18;
+    let wide = KEYS.iter().map(|(_, text)| width(text)).max().unwrap_or(0) + KEY_WIDTH + 3;
     let width = u16::try_from(wide).unwrap_or(u16::MAX).min(area.width);
     let height = u16::try_from(KEYS.len() + 2).unwrap_or(u16::MAX).min(area.height);
-    let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
+    let area = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     let style = Style::new().add_modifier(Modifier::REVERSED);
-    for (number, mut row) in place.rows().enumerate() {
+    for (number, mut row) in area.rows().enumerate() {
         let line = number.checked_sub(1).and_then(|at| KEYS.get(at));
-        let text = line.map_or(String::new(), |(keys, text)| format!(" {keys:<14} {text}"));
+        let text = line.map_or(String::new(), |(keys, text)| format!(" {keys:<KEY_WIDTH$} {text}"));
         let text = cut(&text, row.width.into());
         put(&mut row, buffer, &text, style);
         while !row.is_empty() {

@@ -203,7 +203,7 @@ const PANICS: &str = "PROCRUN_TEST_PANICS";
 #[test]
 fn on_the_terminal_of_another_test() {
     if std::env::var_os(PANICS).is_some() {
-        let mut screen = procrun::tui::Screen::take().unwrap();
+        let mut screen = procrun::tui::Screen::open().unwrap();
         screen.show(&procrun::tui::State::new(100, 24, true)).unwrap();
         panic!("on purpose");
     }

@@ -1,7 +1,7 @@
 //! `procrun monit`: carries events to the view of `tui`, and the view's requests to the supervisor.
 //!
-//! Keys, figures, the lines of the selected process and each action have a thread each. Each thread blocks on
-//! one thing, so the keys work whatever the supervisor does. An idle view sends one request a second.
+//! There is a thread for the keys, one for the samples, one for the lines of the selected process, and one for each
+//! action. The keys work even when the supervisor does not answer. An idle view sends one request a second.
 
 use std::{
     io::{self, IsTerminal as _, stdin, stdout},
@@ -37,7 +37,7 @@ use crate::{
         snapshot::Overview,
     },
     spec::ExitCode,
-    tui::{Act, Ask, Event, LogLine, Screen, State},
+    tui::{Event, LogLine, ProcessAction, Screen, State, ViewRequest},
 };
 
 pub(super) static MONIT: Command = Command {
@@ -57,24 +57,24 @@ const LINES: u32 = 500;
 /// The maximum number of waiting events; a further sender waits.
 const QUEUE: usize = 64;
 
-/// What the loop hears.
-enum News {
+/// An input of the loop.
+enum LoopInput {
     Event(Event),
     /// A signal, or the terminal is gone.
     End,
 }
 
-type Tell = SyncSender<News>;
+type InputSender = SyncSender<LoopInput>;
 
 fn monit(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     if !stdout().is_terminal() || !stdin().is_terminal() {
         let failure = Failure::new(EX_USAGE, "`monit` needs a terminal");
-        return Err(failure.hint("`procrun list` shows the figures once; use `docker exec -it`"));
+        return Err(failure.hint("`procrun list` shows the same once; use `docker exec -it`"));
     }
     if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
         let failure =
             Failure::new(EX_USAGE, "`monit` needs a terminal that can move the cursor, but TERM is `dumb`");
-        return Err(failure.hint("`procrun list` shows the figures once, `procrun logs` the lines"));
+        return Err(failure.hint("use `procrun list` and `procrun logs`"));
     }
     let mut supervisor = args.supervisor()?;
     let first = match supervisor.request(&Request::Monitor)? {
@@ -88,37 +88,37 @@ fn monit(args: &ParsedArgs) -> Result<ExitCode, Failure> {
 }
 
 fn show(path: &Path, first: Overview) -> io::Result<()> {
-    let (tell, news) = sync_channel(QUEUE);
+    let (sender, inputs) = sync_channel(QUEUE);
     let signals = Signals::new([SIGTERM, SIGHUP])?;
-    let mut screen = Screen::take()?;
+    let mut screen = Screen::open()?;
     let (width, height) = screen.size()?;
     let mut view = View {
         state: State::new(width, height, look().colours),
         path: path.to_owned(),
-        tell: tell.clone(),
+        sender: sender.clone(),
         following: Arc::default(),
     };
     // The first event on an empty screen requests a log at most.
-    view.take(Event::Snapshot(first.into()));
-    background(&tell, move |tell| watch_signals(signals, &tell));
-    background(&tell, |tell| watch_keys(&tell));
-    // Dropped at the end, which ends the thread.
+    view.handle(Event::Snapshot(first.into()));
+    background(&sender, move |sender| watch_signals(signals, &sender));
+    background(&sender, |sender| watch_keys(&sender));
+    // Dropped at the end of this function, which ends the thread.
     let (_running, ended) = channel();
     let socket = path.to_owned();
-    background(&tell, move |tell| watch_figures(&socket, &tell, &ended));
+    background(&sender, move |sender| watch_samples(&socket, &sender, &ended));
     loop {
         screen.show(&view.state)?;
-        let Ok(mut next) = news.recv() else { return Ok(()) };
-        // What has gathered meanwhile is shown together.
+        let Ok(mut next) = inputs.recv() else { return Ok(()) };
+        // Inputs that have arrived meanwhile are shown together.
         loop {
-            let goes_on = match next {
-                News::Event(event) => view.take(event),
-                News::End => false,
+            let continues = match next {
+                LoopInput::Event(event) => view.handle(event),
+                LoopInput::End => false,
             };
-            if !goes_on {
+            if !continues {
                 return Ok(());
             }
-            match news.try_recv() {
+            match inputs.try_recv() {
                 Ok(more) => next = more,
                 Err(_) => break,
             }
@@ -127,41 +127,42 @@ fn show(path: &Path, first: Overview) -> io::Result<()> {
 }
 
 /// A thread that ends with the process.
-fn background(tell: &Tell, work: impl FnOnce(Tell) + Send + 'static) {
+fn background(sender: &InputSender, work: impl FnOnce(InputSender) + Send + 'static) {
     if let Err(error) = thread::Builder::new().spawn({
-        let tell = tell.clone();
-        move || work(tell)
+        let sender = sender.clone();
+        move || work(sender)
     }) {
-        let _ = tell.try_send(News::Event(Event::Outcome(false, format!("cannot start a thread: {error}"))));
+        let _ = sender
+            .try_send(LoopInput::Event(Event::Outcome(false, format!("cannot start a thread: {error}"))));
     }
 }
 
 struct View {
     state: State,
     path: PathBuf,
-    tell: Tell,
+    sender: InputSender,
     following: Arc<Mutex<Following>>,
 }
 
-/// The conversation that brings the lines of the selected process.
+/// The connection that receives the lines of the selected process.
 #[derive(Default)]
 struct Following {
-    /// Which one it is: a later one may be wanted before an earlier one has come about.
+    /// The number of the connection: a later one may be requested before an earlier one is established.
     number: u64,
     stream: Option<UnixStream>,
 }
 
 impl Following {
-    fn is(this: &Mutex<Self>, number: u64, stream: UnixStream) -> bool {
+    fn set(this: &Mutex<Self>, number: u64, stream: UnixStream) -> bool {
         let mut following = this.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_wanted = following.number == number;
-        if is_wanted {
+        let is_current = following.number == number;
+        if is_current {
             following.stream = Some(stream);
         }
-        is_wanted
+        is_current
     }
 
-    /// Ends the one there is; the number of the next one.
+    /// Ends the present connection. Returns the number of the next one.
     fn next(this: &Mutex<Self>) -> u64 {
         let mut following = this.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = following.stream.take() {
@@ -174,35 +175,35 @@ impl Following {
 }
 
 impl View {
-    /// Takes in what has happened. False: it is over.
-    fn take(&mut self, event: Event) -> bool {
+    /// Handles an event. False: the view ends.
+    fn handle(&mut self, event: Event) -> bool {
         match self.state.handle(event) {
             None => {}
-            Some(Ask::Quit) => return false,
-            Some(Ask::Follow(id)) => self.follow(id),
-            Some(Ask::Act(act, id)) => {
+            Some(ViewRequest::Quit) => return false,
+            Some(ViewRequest::Follow(id)) => self.follow(id),
+            Some(ViewRequest::Act(act, id)) => {
                 let (action, done) = match act {
-                    Act::Restart => (Action::Restart, "restarted"),
-                    Act::Reload => (Action::Reload, "reloaded"),
-                    Act::Stop => (Action::Stop, "stopped"),
+                    ProcessAction::Restart => (Action::Restart, "restarted"),
+                    ProcessAction::Reload => (Action::Reload, "reloaded"),
+                    ProcessAction::Stop => (Action::Stop, "stopped"),
                 };
                 let request = Request::Act { action, targets: vec![id.to_string()] };
-                self.ask(request, format!("{done} {id}"));
+                self.send(request, format!("{done} {id}"));
             }
-            Some(Ask::Scale(app, more)) => {
-                let done = format!("{app} has one instance {}", if more { "more" } else { "less" });
+            Some(ViewRequest::Scale(app, more)) => {
+                let done = format!("{app}: scaled {}", if more { "up" } else { "down" });
                 let count = Count::By(if more { 1 } else { -1 });
-                self.ask(Request::Scale { app, count }, done);
+                self.send(Request::Scale { app, count }, done);
             }
         }
         true
     }
 
-    fn ask(&self, request: Request, done: String) {
+    fn send(&self, request: Request, done: String) {
         let path = self.path.clone();
-        background(&self.tell, move |tell| {
-            let outcome = |good, text| drop(tell.send(News::Event(Event::Outcome(good, text))));
-            let asked = connect(&path).and_then(|mut connection| {
+        background(&self.sender, move |sender| {
+            let outcome = |good, text| drop(sender.send(LoopInput::Event(Event::Outcome(good, text))));
+            let result = connect(&path).and_then(|mut connection| {
                 connection.ask(&request).map_err(|broken| why(&broken))?;
                 loop {
                     match connection.answer().map_err(|broken| why(&broken))? {
@@ -212,7 +213,7 @@ impl View {
                     }
                 }
             });
-            match asked {
+            match result {
                 Ok(()) => outcome(true, done),
                 Err(why) => outcome(false, why),
             }
@@ -230,22 +231,22 @@ impl View {
             own: false,
             stream: true,
         };
-        background(&self.tell, move |tell| {
-            // No supervisor: the thread that requests the figures reports it.
+        background(&self.sender, move |sender| {
+            // No supervisor: the thread of the samples reports it.
             let Ok(mut connection) = connect(&path) else { return };
             let Ok(stream) = connection.hang_up() else { return };
-            if !Following::is(&following, number, stream) || connection.ask(&request).is_err() {
+            if !Following::set(&following, number, stream) || connection.ask(&request).is_err() {
                 return;
             }
             loop {
                 match connection.answer() {
                     Ok(Answer::Failed(error)) => {
-                        let _ = tell.send(News::Event(Event::Outcome(false, error.message)));
+                        let _ = sender.send(LoopInput::Event(Event::Outcome(false, error.message)));
                         return;
                     }
                     Ok(Answer::Lines { missed, lines }) => {
-                        let lines = lines.iter().filter(|line| !line.is_bare_end()).map(as_shown).collect();
-                        if tell.send(News::Event(Event::Lines(id, missed, lines))).is_err() {
+                        let lines = lines.iter().filter(|line| !line.is_bare_end()).map(log_line).collect();
+                        if sender.send(LoopInput::Event(Event::Lines(id, missed, lines))).is_err() {
                             return;
                         }
                     }
@@ -257,7 +258,7 @@ impl View {
     }
 }
 
-fn as_shown(line: &ReceivedLine) -> LogLine {
+fn log_line(line: &ReceivedLine) -> LogLine {
     let begin = if line.begin == Edge::Line { "" } else { "[...] " };
     let end = if line.end == Edge::Cut { " [...]" } else { "" };
     LogLine { err: line.err, text: format!("{begin}{}{end}", line.text) }
@@ -272,20 +273,18 @@ fn why(broken: &ConnectionError) -> String {
     match broken {
         ConnectionError::Ended => "the supervisor has exited".to_owned(),
         ConnectionError::NoAnswer => "the supervisor does not answer".to_owned(),
-        ConnectionError::Version(_) => {
-            "the supervisor has another version now: quit and start `monit` again".to_owned()
-        }
+        ConnectionError::Version(_) => "the supervisor has another version now: restart `monit`".to_owned(),
         ConnectionError::Failed(why) => why.clone(),
     }
 }
 
-fn watch_signals(mut signals: Signals, tell: &Tell) {
+fn watch_signals(mut signals: Signals, sender: &InputSender) {
     if signals.forever().next().is_some() {
-        let _ = tell.send(News::End);
+        let _ = sender.send(LoopInput::End);
     }
 }
 
-fn watch_keys(tell: &Tell) {
+fn watch_keys(sender: &InputSender) {
     loop {
         let event = match read() {
             Ok(Terminal::Key(key)) => Event::Key(key),
@@ -294,53 +293,55 @@ fn watch_keys(tell: &Tell) {
             Ok(_) => continue,
             // The terminal is gone.
             Err(_) => {
-                let _ = tell.send(News::End);
+                let _ = sender.send(LoopInput::End);
                 return;
             }
         };
-        if tell.send(News::Event(event)).is_err() {
+        if sender.send(LoopInput::Event(event)).is_err() {
             return;
         }
     }
 }
 
-/// Requests the figures repeatedly, over the same connection while it holds.
-fn watch_figures(path: &Path, tell: &Tell, ended: &Receiver<()>) {
+/// Requests a sample each second, over the same connection while it lasts.
+fn watch_samples(path: &Path, sender: &InputSender, ended: &Receiver<()>) {
     let mut connection = None;
-    let mut asked = false;
+    let mut is_waiting = false;
     let mut silent = 0;
-    while ended.recv_timeout(if asked { Duration::ZERO } else { PERIOD }) == Err(RecvTimeoutError::Timeout) {
-        let event = match figures(path, &mut connection, asked) {
+    while ended.recv_timeout(if is_waiting { Duration::ZERO } else { PERIOD })
+        == Err(RecvTimeoutError::Timeout)
+    {
+        let event = match sample(path, &mut connection, is_waiting) {
             Ok(Some(overview)) => {
-                (asked, silent) = (false, 0);
+                (is_waiting, silent) = (false, 0);
                 Event::Snapshot(overview.into())
             }
             Ok(None) => {
-                (asked, silent) = (true, silent + PERIOD.as_secs());
+                (is_waiting, silent) = (true, silent + PERIOD.as_secs());
                 Event::Silent(silent)
             }
             Err(why) => {
-                (connection, asked, silent) = (None, false, 0);
+                (connection, is_waiting, silent) = (None, false, 0);
                 Event::Lost(why)
             }
         };
-        if tell.send(News::Event(event)).is_err() {
+        if sender.send(LoopInput::Event(event)).is_err() {
             return;
         }
     }
 }
 
-/// Requests the figures, unless a request is open, and waits a second for them. `None`: no answer yet.
-fn figures(
+/// Requests a sample, unless a request is open, and waits a second for it. `None`: no answer yet.
+fn sample(
     path: &Path,
     connection: &mut Option<Connection>,
-    asked: bool,
+    is_waiting: bool,
 ) -> Result<Option<Overview>, String> {
     let connection = match connection {
         Some(connection) => connection,
         None => connection.insert(connect(path)?),
     };
-    if !asked {
+    if !is_waiting {
         connection.ask(&Request::Monitor).map_err(|broken| why(&broken))?;
     }
     match connection.answer_within(PERIOD).map_err(|broken| why(&broken))? {
