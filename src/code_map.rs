@@ -16,7 +16,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below a directory whose names end so.
+/// All files below a directory with this ending.
 fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
@@ -64,12 +64,12 @@ fn code(path: &Path) -> String {
     lines.fold(String::new(), |all, line| all + line + "\n")
 }
 
-/// The modules behind `crate::` in source: `crate::sys::reap`, `crate::{spec::Plan, sys}`.
+/// The modules after `crate::` in source: `crate::sys::reap`, `crate::{spec::Plan, sys}`.
 fn used(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for behind in code.split("crate::").skip(1) {
-        let Some(list) = behind.strip_prefix('{') else {
-            found.insert(name(behind));
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            found.insert(name(rest));
             continue;
         };
         let (mut depth, mut begins) = (0_u32, true);
@@ -165,7 +165,7 @@ fn the_core_has_no_crate_of_the_operating_system_or_a_runtime() {
 }
 
 #[test]
-fn the_system_calls_know_nothing_of_the_other_packages() {
+fn the_system_calls_use_no_other_package_of_procrun() {
     let manifest = read(&root().join("crates/sys/Cargo.toml"));
     let of_procrun = |name: &String| name.starts_with("procrun");
     assert_eq!(dependencies(&manifest, "dependencies").into_iter().find(of_procrun), None);

@@ -1,11 +1,11 @@
 //! procrun: a container init and process runtime.
 //!
-//! Data flows one way: `config` turns what the user wrote into a validated, immutable `spec`; the pure `machine`
+//! Data flows one way: `config` turns files, options and variables into a validated, immutable `spec`; the pure `machine`
 //! decides; the `supervisor` carries the decisions out through `sys`; `logs` carries the output of the workers.
 //! ARCHITECTURE.md has the code map: each module, its contents, and the modules that it may use.
 //!
-//! `spec` and `machine` are the package `procrun-core`, `sys` is `procrun-sys`: what these packages do not depend on,
-//! they cannot use.
+//! `spec` and `machine` are the package `procrun-core`, `sys` is `procrun-sys`: they can use only the packages
+//! that they depend on.
 
 #![forbid(unsafe_code)]
 

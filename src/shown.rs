@@ -9,31 +9,31 @@ use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Longer log lines are cut here, in columns.
-const MAX_SHOWN_BYTES: usize = 4096;
-/// More marks on one character are left out.
-const MARKS: usize = 2;
-const TAB: usize = 8;
+/// Maximum width of a log line, in columns; longer lines are cut.
+const MAX_LOG_COLUMNS: usize = 4096;
+/// Maximum number of combining marks on one character; others are left out.
+const MAX_MARKS: usize = 2;
+const TAB_WIDTH: usize = 8;
 /// Replaces a character of a log line that is not printed.
-const HIDDEN: char = '·';
+const PLACEHOLDER: char = '·';
 
-/// How many columns of a terminal a text takes that went through here.
+/// The width of safe text on a terminal, in columns.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// A name, a value or a message, on one line: what is not visible is spelled out (`\u{202e}`, `\n`), so
-/// that nothing is lost.
+/// A name, a value or a message, on one line. Invisible characters are escaped (`\u{202e}`, `\n`), so that nothing
+/// is lost.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.into();
     }
     let mut shown = String::with_capacity(text.len());
-    let mut marks = MARKS;
+    let mut marks = MAX_MARKS;
     for c in text.chars() {
         let is_mark = columns(c) == 0;
         marks = if is_mark { marks + 1 } else { 0 };
-        if is_unseen(c) || is_style(c) || is_mark && marks > MARKS {
+        if is_invisible(c) || is_style(c) || is_mark && marks > MAX_MARKS {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -66,22 +66,22 @@ pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     format!("{}…", &text[..end]).into()
 }
 
-/// A line of a log, on one line: sequences for terminals are left out, and what else is not visible is a `·`.
+/// A line of a log, on one line. Escape sequences are left out, and other invisible characters become `·`.
 pub(crate) fn log_line(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(MAX_SHOWN_BYTES));
+    let mut shown = String::with_capacity(text.len().min(MAX_LOG_COLUMNS));
     let mut rest = text.chars();
-    let (mut column, mut marks) = (0, MARKS);
+    let (mut column, mut marks) = (0, MAX_MARKS);
     while let Some(c) = rest.next() {
-        if column >= MAX_SHOWN_BYTES {
+        if column >= MAX_LOG_COLUMNS {
             shown.push('…');
             break;
         }
         match c {
             '\x1b' => {
-                rest = behind_sequence(rest.as_str()).chars();
+                rest = skip_sequence(rest.as_str()).chars();
             }
             '\t' => {
-                let spaces = TAB - column % TAB;
+                let spaces = TAB_WIDTH - column % TAB_WIDTH;
                 shown.extend(std::iter::repeat_n(' ', spaces));
                 column += spaces;
             }
@@ -92,13 +92,13 @@ pub(crate) fn log_line(text: &str) -> String {
                 marks = 0;
             }
             c if is_style(c) => {}
-            c if is_unseen(c) => {
-                shown.push(HIDDEN);
+            c if is_invisible(c) => {
+                shown.push(PLACEHOLDER);
                 column += 1;
                 marks = 0;
             }
             c if columns(c) == 0 => {
-                if marks < MARKS {
+                if marks < MAX_MARKS {
                     shown.push(c);
                 }
                 marks += 1;
@@ -117,8 +117,8 @@ fn columns(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// Characters that steer a terminal or the text around them, or look like nothing.
-fn is_unseen(c: char) -> bool {
+/// Control characters, characters that change the direction of text, and characters without a glyph.
+fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -146,16 +146,16 @@ fn is_style(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}')
 }
 
-/// What comes behind a sequence whose ESC has been read (ECMA-48): CSI up to its last byte, OSC and
-/// the like up to BEL or ST, others of one character.
-fn behind_sequence(text: &str) -> &str {
+/// The text after an escape sequence (ECMA-48) whose ESC has been read: CSI ends with its final byte, OSC and similar
+/// sequences with BEL or ST, the others have one character.
+fn skip_sequence(text: &str) -> &str {
     let mut chars = text.chars();
     match chars.next() {
         Some('[') => {
             let end = text.char_indices().skip(1).find(|(_, c)| !matches!(c, ' '..='?'));
             match end {
                 Some((at, '@'..='~')) => &text[at + 1..],
-                // Not a sequence after all: its parts are checked separately.
+                // An invalid sequence: its characters are checked separately.
                 Some((at, _)) => &text[at..],
                 None => "",
             }
@@ -166,7 +166,7 @@ fn behind_sequence(text: &str) -> &str {
                 Some(at) if text[at..].starts_with("\x1b\\") => &text[at + 2..],
                 Some(at) if text[at..].starts_with('\x1b') => &text[at..],
                 Some(at) => &text[at + 1..],
-                // It has no end: better shown than lost.
+                // An unterminated sequence is shown rather than lost.
                 None => text,
             }
         }
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_stays_and_what_steers_goes() {
+    fn plain_text_is_kept_and_control_sequences_are_removed() {
         for (text, shown) in [
             ("hello wörld 日本 👍", "hello wörld 日本 👍"),
             ("a\tb", "a       b"),
@@ -209,11 +209,11 @@ mod tests {
         ] {
             assert_eq!(log_line(text), shown, "{text:?}");
         }
-        assert_eq!(log_line(&"x".repeat(MAX_SHOWN_BYTES + 10)).chars().count(), MAX_SHOWN_BYTES + 1);
+        assert_eq!(log_line(&"x".repeat(MAX_LOG_COLUMNS + 10)).chars().count(), MAX_LOG_COLUMNS + 1);
     }
 
     #[test]
-    fn names_and_values_lose_nothing_and_hide_nothing() {
+    fn invisible_characters_of_names_are_escaped() {
         for (text, shown) in [
             ("api", "api"),
             ("日本 👍 wörld", "日本 👍 wörld"),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_as_wide_as_there_is_room() {
+    fn cut_text_fills_the_available_width() {
         for (text, columns, shown) in [
             ("application", 11, "application"),
             ("application", 6, "appli…"),
@@ -249,16 +249,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_always_fits(text in "[a日👍e\u{301}\u{200d}]{0,20}", columns in 0..12_usize) {
+        fn cut_text_never_exceeds_the_width(text in "[a日👍e\u{301}\u{200d}]{0,20}", columns in 0..12_usize) {
             let text = printable(&text);
             prop_assert!(width(&cut(&text, columns)) <= columns);
         }
 
         #[test]
-        fn nothing_that_steers_comes_out(text in "[\\x00-\\x7f\u{80}-\u{9f}\u{301}\u{200b}-\u{2030}a日\\x1b\\[\\];m]{0,60}") {
+        fn no_control_character_is_left(text in "[\\x00-\\x7f\u{80}-\u{9f}\u{301}\u{200b}-\u{2030}a日\\x1b\\[\\];m]{0,60}") {
             let shown = log_line(&text);
-            prop_assert!(!shown.chars().any(|c| is_unseen(c) || is_style(c)), "{shown:?}");
-            let marks = "\u{301}".repeat(MARKS + 1);
+            prop_assert!(!shown.chars().any(|c| is_invisible(c) || is_style(c)), "{shown:?}");
+            let marks = "\u{301}".repeat(MAX_MARKS + 1);
             prop_assert!(!shown.contains(&marks));
         }
     }

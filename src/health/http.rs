@@ -16,27 +16,27 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Way, clean, connection, in_time};
+use super::{ProbeTransport, clean, connection, in_time};
 
 /// The maximum size of an answer in memory, headers and body together.
 const BUFFER: usize = 8 * 1024;
 /// The maximum number of bytes of a body that are used.
 const MAX_HEAD_BYTES: usize = 1024;
 /// Maximum time for a body with the reason of a failure.
-const BODY: Duration = Duration::from_millis(100);
+const BODY_TIMEOUT: Duration = Duration::from_millis(100);
 
 const AGENT: &str = concat!("procrun/", env!("CARGO_PKG_VERSION"));
 
 /// Sends the request; 200 to 399 is a success, as in Kubernetes.
 pub(super) async fn get(
-    way: Way,
+    transport: ProbeTransport,
     host: &str,
     path: &str,
     until: Instant,
     limit: Duration,
 ) -> Result<(), String> {
     let what = format!("GET http://{host}{path}");
-    let say = |why: String| format!("{what}: {why}");
+    let failed = |why: String| format!("{what}: {why}");
     let request = Request::get(path)
         .header(header::HOST, host)
         .header(header::USER_AGENT, AGENT)
@@ -44,9 +44,9 @@ pub(super) async fn get(
         .header(header::CONNECTION, "close")
         // No body.
         .body(String::new())
-        .map_err(|error| say(error.to_string()))?;
-    let stream = in_time(until, limit, "no connection", connection(way)).await.map_err(say)?;
-    in_time(until, limit, "no answer", exchange(TokioIo::new(stream), request)).await.map_err(say)
+        .map_err(|error| failed(error.to_string()))?;
+    let stream = in_time(until, limit, "no connection", connection(transport)).await.map_err(failed)?;
+    in_time(until, limit, "no answer", exchange(TokioIo::new(stream), request)).await.map_err(failed)
 }
 
 async fn exchange(stream: TokioIo<TcpStream>, request: Request<String>) -> Result<(), String> {
@@ -56,14 +56,14 @@ async fn exchange(stream: TokioIo<TcpStream>, request: Request<String>) -> Resul
         .await
         .map_err(|error| error.to_string())?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| in_full(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| with_source(&error))?;
         let status = response.status();
         if status.is_success() || status.is_redirection() {
             return Ok(());
         }
         Err(match first_line(response).await {
-            first_line if first_line.is_empty() => answered(status),
-            first_line => format!("{}: {first_line}", answered(status)),
+            first_line if first_line.is_empty() => describe(status),
+            first_line => format!("{}: {first_line}", describe(status)),
         })
     };
     tokio::pin!(answer, connection);
@@ -78,7 +78,7 @@ async fn exchange(stream: TokioIo<TcpStream>, request: Request<String>) -> Resul
     }
 }
 
-fn answered(status: StatusCode) -> String {
+fn describe(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(reason) => format!("answered {} {reason}", status.as_u16()),
         None => format!("answered {}", status.as_u16()),
@@ -86,7 +86,7 @@ fn answered(status: StatusCode) -> String {
 }
 
 /// The error with its source.
-fn in_full(error: &hyper::Error) -> String {
+fn with_source(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
@@ -107,7 +107,7 @@ async fn first_line(response: Response<Incoming>) -> String {
         }
     };
     // The received part is enough.
-    let _ = timeout(BODY, read).await;
+    let _ = timeout(BODY_TIMEOUT, read).await;
     let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
     line.map_or_else(String::new, clean)
 }
@@ -123,35 +123,35 @@ mod tests {
     use super::*;
 
     /// The result of an answer, and the request.
-    fn ask(answer: &'static [u8], hold: bool) -> (Result<(), String>, String) {
+    fn probe(answer: &'static [u8], hold: bool) -> (Result<(), String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
                 stream.read_exact(&mut byte).unwrap();
-                asked.push(byte[0]);
+                request.push(byte[0]);
             }
             let _ = stream.write_all(answer);
             if hold {
                 // Until the client has closed the connection.
                 let _ = stream.read(&mut [0]);
             }
-            String::from_utf8(asked).unwrap()
+            String::from_utf8(request).unwrap()
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let limit = Duration::from_millis(if answer.is_empty() { 300 } else { 20_000 });
         let result = runtime.block_on(async {
             let until = Instant::now() + limit;
-            get(Way::Addresses(vec![address]), "app:1", "/healthz?deep=1", until, limit).await
+            get(ProbeTransport::Addresses(vec![address]), "app:1", "/healthz?deep=1", until, limit).await
         });
         (result, server.join().unwrap())
     }
 
     fn why(answer: &'static [u8], hold: bool) -> String {
-        ask(answer, hold).0.unwrap_err()
+        probe(answer, hold).0.unwrap_err()
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n",
             b"HTTP/1.0 200 OK\r\n\r\nold",
         ] {
-            assert_eq!(ask(good, true).0, Ok(()), "{}", good.escape_ascii());
+            assert_eq!(probe(good, true).0, Ok(()), "{}", good.escape_ascii());
         }
         let what = "GET http://app:1/healthz?deep=1: ";
         assert_eq!(
@@ -180,22 +180,22 @@ mod tests {
 
     #[test]
     fn the_request_is_plain_and_its_connection_ends() {
-        let (_, asked) = ask(b"HTTP/1.1 200 OK\r\n\r\n", false);
-        assert!(asked.starts_with("GET /healthz?deep=1 HTTP/1.1\r\n"), "{asked}");
-        let asked = asked.to_lowercase();
+        let (_, request) = probe(b"HTTP/1.1 200 OK\r\n\r\n", false);
+        assert!(request.starts_with("GET /healthz?deep=1 HTTP/1.1\r\n"), "{request}");
+        let request = request.to_lowercase();
         for header in ["host: app:1\r\n", "connection: close\r\n", "user-agent: procrun/"] {
-            assert!(asked.contains(header), "{asked}");
+            assert!(request.contains(header), "{request}");
         }
-        assert!(!asked.contains("content-length"), "{asked}");
+        assert!(!request.contains("content-length"), "{request}");
     }
 
     #[test]
-    fn an_answer_without_an_end_is_not_read_to_it() {
+    fn an_endless_response_is_read_up_to_a_limit() {
         // Endless headers, and a body that arrives slowly.
-        let behind = |head: &str| head.to_owned() + &"x".repeat(100_000);
-        let endless: &'static str = behind("HTTP/1.1 200 OK\r\nX: ").leak();
-        assert!(ask(endless.as_bytes(), false).0.is_err());
-        let body: &'static str = behind("HTTP/1.1 500 No\r\n\r\n").leak();
+        let with_tail = |head: &str| head.to_owned() + &"x".repeat(100_000);
+        let endless: &'static str = with_tail("HTTP/1.1 200 OK\r\nX: ").leak();
+        assert!(probe(endless.as_bytes(), false).0.is_err());
+        let body: &'static str = with_tail("HTTP/1.1 500 No\r\n\r\n").leak();
         let why = why(body.as_bytes(), true);
         assert!(why.len() < 400, "{why}");
     }

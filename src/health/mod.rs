@@ -32,13 +32,13 @@ use crate::{
     },
 };
 
-/// What a probe sends or runs.
+/// The request of a probe.
 #[derive(Debug)]
-pub enum Question {
+pub enum ProbeRequest {
     /// An HTTP GET request.
     Http {
         /// How to connect.
-        way: Way,
+        transport: ProbeTransport,
         /// The value of the header `Host`.
         host: String,
         /// Path and query of the request.
@@ -52,21 +52,21 @@ pub enum Question {
 
 /// How a probe reaches a worker.
 #[derive(Debug)]
-pub enum Way {
+pub enum ProbeTransport {
     /// The first of these addresses that accepts the connection.
     Addresses(Vec<SocketAddr>),
     /// This connection, which is non-blocking.
     Connection(std::net::TcpStream),
 }
 
-/// The result of a probe; an error is the reason, as text.
+/// The result of a probe.
 #[derive(Debug)]
 pub struct Answer {
     /// The probed run.
     pub run: Run,
     /// Health or readiness.
     pub kind: ProbeKind,
-    /// The outcome; an error is the reason of the failure.
+    /// Success, or the reason of the failure.
     pub result: Result<(), String>,
 }
 
@@ -76,34 +76,43 @@ type Key = (InstanceId, ProbeKind);
 #[derive(Debug, Default)]
 pub struct Prober {
     tasks: JoinSet<Answer>,
-    under_way: HashMap<Key, AbortHandle>,
+    in_progress: HashMap<Key, AbortHandle>,
     /// Programs that have not been reaped, and the tasks that wait for them.
     programs: Vec<(Arc<ChildId>, Key, oneshot::Sender<Status>)>,
 }
 
 impl Prober {
     /// Starts a probe; its answer comes from [`Self::answers`]. An earlier probe of the instance is dropped.
-    pub fn ask(&mut self, run: Run, kind: ProbeKind, mut question: Question, now: Instant, limit: Duration) {
+    pub fn start(
+        &mut self,
+        run: Run,
+        kind: ProbeKind,
+        mut request: ProbeRequest,
+        now: Instant,
+        limit: Duration,
+    ) {
         let until = after(now.into(), limit).into();
         let key = (run.instance, kind);
-        if let Question::Program(program) = &mut question {
+        if let ProbeRequest::Program(program) = &mut request {
             let (sender, receiver) = oneshot::channel();
-            program.reaped_by(receiver);
-            self.forget_unstarted();
+            program.set_exit_channel(receiver);
+            self.remove_unstarted();
             self.programs.push((Arc::clone(program.id()), key, sender));
         }
         self.begin(run, kind, async move {
-            match question {
-                Question::Program(program) => program.result(until, limit).await,
-                Question::Tcp(addresses) => {
+            match request {
+                ProbeRequest::Program(program) => program.result(until, limit).await,
+                ProbeRequest::Tcp(addresses) => {
                     in_time(until, limit, "no connection", connect(&addresses)).await.map(drop)
                 }
-                Question::Http { way, host, path } => http::get(way, &host, &path, until, limit).await,
+                ProbeRequest::Http { transport, host, path } => {
+                    http::get(transport, &host, &path, until, limit).await
+                }
             }
         });
     }
 
-    /// Answers a probe that was not needed or could not be sent.
+    /// Adds the result of a probe that was not needed or could not be sent.
     pub fn answer(&mut self, run: Run, kind: ProbeKind, result: Result<(), String>) {
         self.begin(run, kind, async move { result });
     }
@@ -115,7 +124,7 @@ impl Prober {
         result: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(async move { Answer { run, kind, result: result.await } });
-        if let Some(older) = self.under_way.insert((run.instance, kind), task) {
+        if let Some(older) = self.in_progress.insert((run.instance, kind), task) {
             older.abort();
         }
     }
@@ -123,11 +132,11 @@ impl Prober {
     /// Whether an earlier program for the same probe still exists after its timeout: SIGKILL has not ended it, or
     /// its start hangs.
     pub fn is_stuck(&mut self, instance: InstanceId, kind: ProbeKind) -> bool {
-        self.forget_unstarted();
+        self.remove_unstarted();
         self.programs.iter().any(|(_, key, _)| *key == (instance, kind))
     }
 
-    fn forget_unstarted(&mut self) {
+    fn remove_unstarted(&mut self) {
         // A thread that hangs in its start also holds the id.
         self.programs.retain(|(id, ..)| !id.is_prevented() || Arc::strong_count(id) > 1);
     }
@@ -135,7 +144,7 @@ impl Prober {
     /// Drops the probes of a run that has ended.
     pub fn ended(&mut self, instance: InstanceId) {
         for kind in [ProbeKind::Liveness, ProbeKind::Readiness] {
-            if let Some(task) = self.under_way.remove(&(instance, kind)) {
+            if let Some(task) = self.in_progress.remove(&(instance, kind)) {
                 task.abort();
             }
         }
@@ -145,7 +154,7 @@ impl Prober {
     pub fn reaped(&mut self, pid: Pid, status: Status) -> bool {
         let Some(at) = self.programs.iter().position(|(id, ..)| id.is(pid)) else { return false };
         let (_, _, waiting) = self.programs.swap_remove(at);
-        program::is_over(pid);
+        program::kill_group(pid);
         // The task may have ended already.
         let _ = waiting.send(status);
         true
@@ -165,17 +174,19 @@ impl Prober {
             answers.extend(result);
         }
         for Answer { run, kind, .. } in &answers {
-            self.under_way.remove(&(run.instance, *kind));
+            self.in_progress.remove(&(run.instance, *kind));
         }
         answers
     }
 }
 
 /// The connection of a probe to a worker.
-async fn connection(way: Way) -> Result<TcpStream, String> {
-    match way {
-        Way::Addresses(addresses) => connect(&addresses).await,
-        Way::Connection(stream) => TcpStream::from_std(stream).map_err(|error| plain(&error)),
+async fn connection(transport: ProbeTransport) -> Result<TcpStream, String> {
+    match transport {
+        ProbeTransport::Addresses(addresses) => connect(&addresses).await,
+        ProbeTransport::Connection(stream) => {
+            TcpStream::from_std(stream).map_err(|error| without_errno(&error))
+        }
     }
 }
 
@@ -185,14 +196,14 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => refusals.push((address.to_string(), plain(&error))),
+            Err(error) => refusals.push((address.to_string(), without_errno(&error))),
         }
     }
-    Err(why_none(&refusals))
+    Err(join_failures(&refusals))
 }
 
 /// Each address with its failure: the last failure alone would hide the first.
-fn why_none(refusals: &[(String, String)]) -> String {
+fn join_failures(refusals: &[(String, String)]) -> String {
     match refusals {
         [(first, why), others @ ..] if others.iter().all(|(_, other)| other == why) => {
             let addresses: Vec<&str> = std::iter::once(first)
@@ -205,14 +216,14 @@ fn why_none(refusals: &[(String, String)]) -> String {
     }
 }
 
-/// Without the error number that the standard library appends.
-fn plain(error: &io::Error) -> String {
+/// The error without the number that the standard library appends.
+fn without_errno(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     text[..end].to_lowercase()
 }
 
-/// The output of the future, unless it takes too long.
+/// The output of `work`, or an error if it takes longer than `limit`.
 async fn in_time<T>(
     until: Instant,
     limit: Duration,
@@ -234,24 +245,24 @@ fn clean(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, ChildId, InstanceId, ProbeKind, Prober, clean, oneshot, why_none};
+    use super::{Arc, ChildId, InstanceId, ProbeKind, Prober, clean, join_failures, oneshot};
 
     #[test]
-    fn a_probe_whose_start_hangs_is_stuck_until_its_thread_comes_back() {
+    fn a_probe_whose_start_hangs_is_stuck_until_its_thread_returns() {
         let (instance, kind) = (InstanceId(1), ProbeKind::Liveness);
-        let of_thread = Arc::new(ChildId::default());
+        let thread_id = Arc::new(ChildId::default());
         let mut prober = Prober::default();
-        prober.programs.push((Arc::clone(&of_thread), (instance, kind), oneshot::channel().0));
+        prober.programs.push((Arc::clone(&thread_id), (instance, kind), oneshot::channel().0));
         // Like a timeout.
-        of_thread.prevent();
+        thread_id.prevent();
         assert!(prober.is_stuck(instance, kind));
-        assert!(!prober.is_stuck(instance, ProbeKind::Readiness), "the other probe goes on");
-        drop(of_thread);
+        assert!(!prober.is_stuck(instance, ProbeKind::Readiness), "the other probe is not affected");
+        drop(thread_id);
         assert!(!prober.is_stuck(instance, kind));
     }
 
     #[test]
-    fn foreign_text_is_one_bounded_line() {
+    fn text_of_a_worker_is_one_bounded_line() {
         assert_eq!(clean(b"  a\x1b[31mb\nc\xff \xe2\x80\xae. "), "ab·c\u{fffd} ·.");
         assert_eq!(clean(&[b'x'; 1000]).chars().count(), 200);
     }
@@ -260,12 +271,12 @@ mod tests {
     fn the_failure_of_each_address_is_reported() {
         let refused = |address: &str, why: &str| (address.to_owned(), why.to_owned());
         let all = [refused("127.0.0.1:80", "connection refused"), refused("[::1]:80", "connection refused")];
-        assert_eq!(why_none(&all), "127.0.0.1:80 and [::1]:80: connection refused");
-        assert_eq!(why_none(&all[..1]), "127.0.0.1:80: connection refused");
+        assert_eq!(join_failures(&all), "127.0.0.1:80 and [::1]:80: connection refused");
+        assert_eq!(join_failures(&all[..1]), "127.0.0.1:80: connection refused");
         let [first, _] = all;
         let second = refused("[::1]:80", "cannot assign requested address");
         assert_eq!(
-            why_none(&[first, second]),
+            join_failures(&[first, second]),
             "127.0.0.1:80: connection refused; [::1]:80: cannot assign requested address"
         );
     }

@@ -25,7 +25,7 @@ use crate::{
 /// A longer datagram is not a message (systemd has the same limit).
 const MAX_DATAGRAM_BYTES: usize = 4096;
 /// Maximum number of datagrams of one run that are read in a turn.
-const AT_ONCE: usize = 32;
+const MAX_READS: usize = 32;
 
 /// All notification sockets. Empty, and without cost, until the first worker needs one.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub struct Notify {
     poller: Option<Poller>,
     /// Keyed by the number of the run.
     sockets: HashMap<u64, NotifySocket>,
-    happened: Vec<PollEvent>,
+    poll_events: Vec<PollEvent>,
 }
 
 #[derive(Debug)]
@@ -86,11 +86,11 @@ impl Notify {
     /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<Vec<Input>> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
-        poller.wait(&mut self.happened).await?;
+        poller.wait(&mut self.poll_events).await?;
         let mut events = Vec::new();
-        for happened in self.happened.drain(..) {
-            if let Some(ear) = self.sockets.get(&happened.token) {
-                ear.read_pending(&mut events);
+        for event in self.poll_events.drain(..) {
+            if let Some(socket) = self.sockets.get(&event.token) {
+                socket.read_pending(&mut events);
             }
         }
         Ok(events)
@@ -99,11 +99,11 @@ impl Notify {
     /// Reads the last messages of a run that has ended, and closes its socket.
     pub fn ended(&mut self, run: Run) -> Vec<Input> {
         let mut events = Vec::new();
-        if let Some(ear) = self.sockets.remove(&run.number) {
-            ear.read_pending(&mut events);
+        if let Some(socket) = self.sockets.remove(&run.number) {
+            socket.read_pending(&mut events);
             // A child that has not executed its program yet may hold a copy of the socket.
             if let Some(poller) = &self.poller {
-                poller.remove(ear.socket.as_fd());
+                poller.remove(socket.socket.as_fd());
             }
         }
         events
@@ -124,18 +124,18 @@ pub fn bind(run: Run) -> io::Result<(OwnedFd, String)> {
 impl NotifySocket {
     /// Reads the pending messages and adds their events.
     fn read_pending(&self, events: &mut Vec<Input>) {
-        let mut said = Notification::default();
+        let mut notification = Notification::default();
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_READS {
             match datagrams::receive(self.socket.as_fd(), &mut buffer) {
                 Ok(Received { length, is_truncated: false, uid: Some(uid) }) if self.trusts(uid) => {
-                    said.take_in(&buffer[..length]);
+                    notification.parse(&buffer[..length]);
                 }
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        said.mean(self.run, events);
+        notification.append_events(self.run, events);
     }
 
     fn trusts(&self, uid: u32) -> bool {
@@ -144,7 +144,7 @@ impl NotifySocket {
 }
 
 impl Notification {
-    fn take_in(&mut self, message: &[u8]) {
+    fn parse(&mut self, message: &[u8]) {
         for line in message.split(|byte| *byte == b'\n') {
             let Some(equals) = line.iter().position(|byte| *byte == b'=') else { continue };
             let (name, value) = (&line[..equals], &line[equals + 1..]);
@@ -167,7 +167,7 @@ impl Notification {
         }
     }
 
-    fn mean(self, run: Run, events: &mut Vec<Input>) {
+    fn append_events(self, run: Run, events: &mut Vec<Input>) {
         let Self { ready, status, every, alive, leaving, fault } = self;
         events.extend(ready.then_some(Input::Ready(run, ReadinessSource::Message)));
         let words = [status, every, alive, leaving, fault];
@@ -182,15 +182,15 @@ mod tests {
     use super::*;
     use crate::shown::width;
 
-    fn said(message: &[u8]) -> Notification {
-        let mut said = Notification::default();
-        said.take_in(message);
-        said
+    fn parsed(message: &[u8]) -> Notification {
+        let mut notification = Notification::default();
+        notification.parse(message);
+        notification
     }
 
     #[test]
-    fn messages_mean_what_systemd_says() {
-        let all = said(
+    fn messages_have_the_meaning_that_systemd_documents() {
+        let all = parsed(
             b"READY=1\nSTATUS=up \x1b[1mand\x07 running\nMAINPID=1\nWATCHDOG=1\nWATCHDOG_USEC=1500000\n",
         );
         assert_eq!(
@@ -203,12 +203,12 @@ mod tests {
                 ..Notification::default()
             }
         );
-        assert!(said(b"WATCHDOG=trigger").fault.is_some() && said(b"STOPPING=1").leaving.is_some());
+        assert!(parsed(b"WATCHDOG=trigger").fault.is_some() && parsed(b"STOPPING=1").leaving.is_some());
         for nothing in [&b""[..], b"READY", b"READY=0", b"ready=1", b"X_READY=1", b"WATCHDOG_USEC=-1", b"=1"]
         {
-            assert_eq!(said(nothing), Notification::default(), "{}", nothing.escape_ascii());
+            assert_eq!(parsed(nothing), Notification::default(), "{}", nothing.escape_ascii());
         }
-        assert_eq!(said(b"STATUS=\n").status, Some(NotifyMessage::Status(String::new())));
+        assert_eq!(parsed(b"STATUS=\n").status, Some(NotifyMessage::Status(String::new())));
     }
 
     proptest! {
@@ -216,9 +216,9 @@ mod tests {
         fn hostile_bytes_stay_bounded_and_clean(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
             let mut message = b"STATUS=".to_vec();
             message.extend(bytes.iter().filter(|byte| **byte != b'\n'));
-            let Some(NotifyMessage::Status(status)) = said(&message).status else { panic!("it has one") };
+            let Some(NotifyMessage::Status(status)) = parsed(&message).status else { panic!("there is no status") };
             prop_assert!(width(&status) <= 200 && !status.chars().any(char::is_control));
-            said(&bytes);
+            parsed(&bytes);
         }
     }
 }

@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// Bytes of the output that are kept, at its end.
-const KEPT: usize = 1024;
+/// Number of bytes at the end of the output that are kept.
+const MAX_KEPT: usize = 1024;
 /// Pause between two reads of a full pipe.
-const FLOOD: Duration = Duration::from_millis(1);
+const FULL_PIPE_PAUSE: Duration = Duration::from_millis(1);
 /// Maximum number of reads of the pipe after the exit.
 const LAST_READS: usize = 16;
 
@@ -58,7 +58,7 @@ impl Program {
     }
 
     /// Sets the channel that receives its exit status when it has been reaped.
-    pub(super) fn reaped_by(&mut self, exit: oneshot::Receiver<Status>) {
+    pub(super) fn set_exit_channel(&mut self, exit: oneshot::Receiver<Status>) {
         self.child.exit = Some(exit);
     }
 
@@ -92,7 +92,7 @@ impl Program {
             }
         }
         child.is_reaped = status.is_some();
-        let how = match status {
+        let outcome = match status {
             Some(Status::Exited(0)) => return Ok(()),
             Some(Status::Exited(code)) => format!("its probe ended with code {code}"),
             Some(Status::Signaled { signal, .. }) => match Signal::from_number(signal) {
@@ -102,8 +102,8 @@ impl Program {
             None => not_ended(),
         };
         Err(match last_line(&end) {
-            line if line.is_empty() => how,
-            line => format!("{how}: {line}"),
+            line if line.is_empty() => outcome,
+            line => format!("{outcome}: {line}"),
         })
     }
 }
@@ -111,9 +111,9 @@ impl Program {
 impl Drop for Child {
     fn drop(&mut self) {
         // Reaped, but not yet reported: its id may belong to another process.
-        let is_news = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
+        let has_exited = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
         self.id.prevent();
-        if let Some(pid) = self.id.get().filter(|_| !self.is_reaped && !is_news) {
+        if let Some(pid) = self.id.get().filter(|_| !self.is_reaped && !has_exited) {
             process::kill_with_group(pid);
             tree::kill([Root::marked(pid, self.mark.clone())]);
         }
@@ -121,7 +121,7 @@ impl Drop for Child {
 }
 
 /// Kills the rest of the process group of a program that has just been reaped.
-pub(super) fn is_over(pid: Pid) {
+pub(super) fn kill_group(pid: Pid) {
     let _ = process::signal_group(pid, Signal::KILL.number());
 }
 
@@ -138,7 +138,7 @@ async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
         Ok(count) => {
             keep(end, &buffer[..count]);
             if count == buffer.len() {
-                sleep(FLOOD).await;
+                sleep(FULL_PIPE_PAUSE).await;
             }
             true
         }
@@ -148,7 +148,7 @@ async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
 
 fn keep(end: &mut Vec<u8>, more: &[u8]) {
     end.extend_from_slice(more);
-    let surplus = end.len().saturating_sub(KEPT);
+    let surplus = end.len().saturating_sub(MAX_KEPT);
     end.drain(..surplus);
 }
 
@@ -166,7 +166,7 @@ mod tests {
         let mut end = Vec::new();
         for number in 0..10_000 {
             keep(&mut end, format!("line {number}\n").as_bytes());
-            assert!(end.len() <= KEPT);
+            assert!(end.len() <= MAX_KEPT);
         }
         assert_eq!(last_line(&end), "line 9999");
         assert_eq!(last_line(b"a\n \n"), "a");

@@ -1,4 +1,4 @@
-//! Accepts connections and has each request answered.
+//! Accepts connections and answers requests.
 //!
 //! Every resource that a client can hold has a limit: the number of connections, the size of a request's head
 //! and the time it may take, and the time for which a client may read nothing of its answer.
@@ -35,7 +35,7 @@ pub struct Limits {
     /// Time that a connection may be idle between requests, and time for the head of a request.
     pub head_timeout: Duration,
     /// Time for which a client may read nothing of its answer. Without it, a client that does not read would
-    /// keep its place for ever.
+    /// occupy a connection forever.
     pub write_timeout: Duration,
 }
 
@@ -100,7 +100,7 @@ pub async fn serve<H: Handler>(listeners: Vec<Listener>, handler: H, stop: &Stop
     for task in accepting {
         let _ = task.await;
     }
-    // Each connection has a place for as long as it lives.
+    // Each connection holds a place until its end.
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = places.acquire_many(all).await;
 }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_sends_its_request_byte_by_byte_loses_its_place() {
+    fn a_client_that_sends_its_request_byte_by_byte_is_disconnected() {
         with_server(|address| {
             let mut slow = connect(address);
             slow.write_all(b"GET / HTTP/1.1\r\nX-Slow: ").unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_sends_nothing_loses_its_place() {
+    fn a_client_that_sends_nothing_is_disconnected() {
         with_server(|address| {
             let mut silent = connect(address);
             is_served(address);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_reads_nothing_of_its_answer_loses_its_place() {
+    fn a_client_that_does_not_read_its_response_is_disconnected() {
         with_server(|address| {
             let mut stalled = connect(address);
             stalled.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();

@@ -12,7 +12,7 @@ use std::{
 use crate::sys::cgroups::{self, CgroupDir};
 
 /// Two samples within this time give the same CPU figure.
-const CLOSE: Duration = Duration::from_millis(200);
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// v1 writes "no limit" as the largest number of whole pages; no machine has an exbibyte.
 const NO_LIMIT: u64 = 1 << 60;
 
@@ -64,13 +64,13 @@ impl Cgroup {
         Self::below(Path::new("/"))
     }
 
-    /// The same with another root directory: a recorded tree.
+    /// As [`Self::find`] below another root directory, with a recorded tree.
     pub fn below(root: &Path) -> Self {
         Self {
-            memory: memory_place(root),
-            cpu: place_with(root, "cpu", ["cpu.cfs_quota_us", "cpu.stat"]),
-            cpuacct: place_with(root, "cpuacct", ["cpuacct.usage", "cpu.stat"]),
-            pids: place_with(root, "pids", ["pids.current", "pids.current"]),
+            memory: memory_cgroup(root),
+            cpu: cgroup_with(root, "cpu", ["cpu.cfs_quota_us", "cpu.stat"]),
+            cpuacct: cgroup_with(root, "cpuacct", ["cpuacct.usage", "cpu.stat"]),
+            pids: cgroup_with(root, "pids", ["pids.current", "pids.current"]),
             last: None,
         }
     }
@@ -78,89 +78,89 @@ impl Cgroup {
     /// The figures now.
     pub fn sample(&mut self, now: Instant) -> CgroupUsage {
         let mut usage = CgroupUsage::default();
-        if let Some(place) = &self.memory {
-            memory(place, &mut usage);
+        if let Some(cgroup) = &self.memory {
+            memory(cgroup, &mut usage);
         }
-        if let Some(place) = &self.cpu {
-            let stat = own_file(place, "cpu.stat").unwrap_or_default();
-            usage.throttled = if place.v2 {
+        if let Some(cgroup) = &self.cpu {
+            let stat = own_file(cgroup, "cpu.stat").unwrap_or_default();
+            usage.throttled = if cgroup.v2 {
                 value(&stat, "throttled_usec").map(Duration::from_micros)
             } else {
                 value(&stat, "throttled_time").map(Duration::from_nanos)
             };
-            let quotas = place.dirs.iter().filter_map(|dir| quota(dir, place.v2));
+            let quotas = cgroup.dirs.iter().filter_map(|dir| quota(dir, cgroup.v2));
             usage.cpu_quota = quotas.min_by(f32::total_cmp);
         }
-        if let Some(place) = &self.pids {
-            usage.tasks = own_number(place, "pids.current");
-            usage.tasks_limit = place.dirs.iter().filter_map(|dir| number(&dir.join("pids.max"))).min();
+        if let Some(cgroup) = &self.pids {
+            usage.tasks = own_number(cgroup, "pids.current");
+            usage.tasks_limit = cgroup.dirs.iter().filter_map(|dir| number(&dir.join("pids.max"))).min();
         }
         usage.cpu = self.cpu(now);
         usage
     }
 
     fn cpu(&mut self, now: Instant) -> Option<f32> {
-        let place = self.cpuacct.as_ref()?;
-        let used = if place.v2 {
-            Duration::from_micros(value(&own_file(place, "cpu.stat")?, "usage_usec")?)
+        let cgroup = self.cpuacct.as_ref()?;
+        let used = if cgroup.v2 {
+            Duration::from_micros(value(&own_file(cgroup, "cpu.stat")?, "usage_usec")?)
         } else {
-            Duration::from_nanos(own_number(place, "cpuacct.usage")?)
+            Duration::from_nanos(own_number(cgroup, "cpuacct.usage")?)
         };
         let Some(last) = self.last else {
             self.last = Some(Last { at: now, used, cpu: None });
             return None;
         };
         let time = now.saturating_duration_since(last.at);
-        if time < CLOSE {
+        if time < MIN_INTERVAL {
             return last.cpu;
         }
-        // Less than before: it is another group, as after a checkpoint was restored.
+        // Less than before: the cgroup is another one, as after a checkpoint was restored.
         let cpu = used.checked_sub(last.used).map(|used| 100.0 * used.as_secs_f32() / time.as_secs_f32());
         self.last = Some(Last { at: now, used, cpu });
         cpu
     }
 }
 
-/// Where both hierarchies are mounted, a controller is in one of them. But v2 has a `cpu.stat` also where the
-/// controller is in v1. So this searches for a file that only the right hierarchy has.
-fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<CgroupDir> {
-    let has = |place: &CgroupDir| {
-        let file = if place.v2 { v2 } else { v1 };
-        place.dirs.first().is_some_and(|dir| dir.join(file).exists())
+/// The cgroup with this controller. If both hierarchies are mounted, a controller is in one of them, but v2 has a
+/// `cpu.stat` even if the controller is in v1. So this searches for a file that only the right hierarchy has.
+fn cgroup_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<CgroupDir> {
+    let has = |cgroup: &CgroupDir| {
+        let file = if cgroup.v2 { v2 } else { v1 };
+        cgroup.dirs.first().is_some_and(|dir| dir.join(file).exists())
     };
-    let mut places = cgroups::places(root, controller);
-    places.sort_by_key(|place| place.v2);
-    places.into_iter().find(has)
+    let mut cgroups_found = cgroups::places(root, controller);
+    cgroups_found.sort_by_key(|cgroup| cgroup.v2);
+    cgroups_found.into_iter().find(has)
 }
 
-/// Where the memory of this process is counted: in v2 that may be only in a group above its own.
-pub(super) fn memory_place(root: &Path) -> Option<CgroupDir> {
-    let counted = |mut place: CgroupDir| {
-        let file = if place.v2 { "memory.stat" } else { "memory.usage_in_bytes" };
-        let first = place.dirs.iter().position(|dir| dir.join(file).exists())?;
-        place.dirs.drain(..first);
-        Some(place)
+/// The cgroup that counts the memory of this process: in v2 that may be a cgroup above its own.
+pub(super) fn memory_cgroup(root: &Path) -> Option<CgroupDir> {
+    let counted = |mut cgroup: CgroupDir| {
+        let file = if cgroup.v2 { "memory.stat" } else { "memory.usage_in_bytes" };
+        let first = cgroup.dirs.iter().position(|dir| dir.join(file).exists())?;
+        cgroup.dirs.drain(..first);
+        Some(cgroup)
     };
-    let mut places = cgroups::places(root, "memory");
-    places.sort_by_key(|place| place.v2);
-    places.into_iter().find_map(counted)
+    let mut cgroups_found = cgroups::places(root, "memory");
+    cgroups_found.sort_by_key(|cgroup| cgroup.v2);
+    cgroups_found.into_iter().find_map(counted)
 }
 
 /// The content of a file of the group itself.
-fn own_file(place: &CgroupDir, name: &str) -> Option<String> {
-    fs::read_to_string(place.dirs.first()?.join(name)).ok()
+fn own_file(cgroup: &CgroupDir, name: &str) -> Option<String> {
+    fs::read_to_string(cgroup.dirs.first()?.join(name)).ok()
 }
 
-fn own_number(place: &CgroupDir, name: &str) -> Option<u64> {
-    number(&place.dirs.first()?.join(name))
+fn own_number(cgroup: &CgroupDir, name: &str) -> Option<u64> {
+    number(&cgroup.dirs.first()?.join(name))
 }
 
-fn memory(place: &CgroupDir, usage: &mut CgroupUsage) {
-    let stat = own_file(place, "memory.stat").unwrap_or_default();
-    usage.memory = unreclaimable(&stat, place.v2);
-    usage.charged = own_number(place, if place.v2 { "memory.current" } else { "memory.usage_in_bytes" });
-    usage.memory_limit = memory_limit(place);
-    usage.oom_kills = oom_kills(place);
+fn memory(cgroup: &CgroupDir, usage: &mut CgroupUsage) {
+    let stat = own_file(cgroup, "memory.stat").unwrap_or_default();
+    usage.memory = unreclaimable(&stat, cgroup.v2);
+    usage.charged = own_number(cgroup, if cgroup.v2 { "memory.current" } else { "memory.usage_in_bytes" });
+    usage.memory_limit = memory_limit(cgroup);
+    usage.oom_kills = oom_kills(cgroup);
 }
 
 /// Bytes of a `memory.stat` that the kernel cannot reclaim.
@@ -186,16 +186,16 @@ pub(super) fn hierarchical_limit(stat: &str) -> Option<u64> {
 }
 
 /// The smallest limit of a group and those above it.
-pub(super) fn memory_limit(place: &CgroupDir) -> Option<u64> {
-    let own = place.dirs.iter().filter_map(|dir| own_limit(dir, place.v2));
-    let v1 = (!place.v2).then(|| own_file(place, "memory.stat")).flatten();
+pub(super) fn memory_limit(cgroup: &CgroupDir) -> Option<u64> {
+    let own = cgroup.dirs.iter().filter_map(|dir| own_limit(dir, cgroup.v2));
+    let v1 = (!cgroup.v2).then(|| own_file(cgroup, "memory.stat")).flatten();
     own.chain(v1.and_then(|stat| hierarchical_limit(&stat))).min()
 }
 
 /// Number of OOM kills in a group.
-pub(super) fn oom_kills(place: &CgroupDir) -> Option<u64> {
-    let file = if place.v2 { "memory.events" } else { "memory.oom_control" };
-    value(&own_file(place, file)?, "oom_kill")
+pub(super) fn oom_kills(cgroup: &CgroupDir) -> Option<u64> {
+    let file = if cgroup.v2 { "memory.events" } else { "memory.oom_control" };
+    value(&own_file(cgroup, file)?, "oom_kill")
 }
 
 /// The kernel memory that cannot shrink, from `memory.stat` of v2.
@@ -225,7 +225,7 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The number behind a name in a file of such pairs.
+/// The number after a name, in a file with a name and a number on each line.
 pub(super) fn value(text: &str, name: &str) -> Option<u64> {
     let number = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(number)

@@ -27,9 +27,9 @@ impl ContainerMemory {
         Self::below(Path::new("/"))
     }
 
-    /// The same with another root directory: a recorded tree.
+    /// As [`Self::find`] below another root directory, with a recorded tree.
     pub fn below(root: &Path) -> Self {
-        Self(cgroup::memory_place(root))
+        Self(cgroup::memory_cgroup(root))
     }
 
     /// The smallest limit in bytes; `None`: there is none.
@@ -37,24 +37,24 @@ impl ContainerMemory {
         cgroup::memory_limit(self.0.as_ref()?)
     }
 
-    /// The cgroup that has the least left until its threshold, or exceeds it the most. The threshold follows
-    /// from the limit (both in bytes). `None`: there is no limit.
+    /// The cgroup that has the least left until its threshold, or exceeds it the most. `threshold`
+    /// computes the threshold from the limit (both in bytes). `None`: there is no limit.
     pub fn tightest(&self, threshold: impl Fn(u64) -> u64) -> Option<Charge> {
-        let place = self.0.as_ref()?;
+        let cgroup = self.0.as_ref()?;
         let charge = |dir| {
-            let limit = cgroup::own_limit(dir, place.v2)?;
-            Some(Charge { used: cgroup::unreclaimable(&stat(dir), place.v2)?, limit })
+            let limit = cgroup::own_limit(dir, cgroup.v2)?;
+            Some(Charge { used: cgroup::unreclaimable(&stat(dir), cgroup.v2)?, limit })
         };
-        let charges = place.dirs.iter().filter_map(|dir| charge(dir));
+        let charges = cgroup.dirs.iter().filter_map(|dir| charge(dir));
         // Not the distance to the limit: a large group above may have much left and still exceed its threshold.
         let left = |charge: &Charge| i128::from(threshold(charge.limit)) - i128::from(charge.used);
-        charges.chain(self.unseen()).min_by_key(left)
+        charges.chain(self.hidden_limit()).min_by_key(left)
     }
 
     /// v1 reports a limit of cgroups that are not visible from here, and their use is unknown.
-    fn unseen(&self) -> Option<Charge> {
-        let place = self.0.as_ref().filter(|place| !place.v2)?;
-        let stat = stat(place.dirs.first()?);
+    fn hidden_limit(&self) -> Option<Charge> {
+        let cgroup = self.0.as_ref().filter(|cgroup| !cgroup.v2)?;
+        let stat = stat(cgroup.dirs.first()?);
         let limit = cgroup::hierarchical_limit(&stat)?;
         Some(Charge { used: cgroup::unreclaimable(&stat, false)?, limit })
     }

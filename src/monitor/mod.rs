@@ -14,7 +14,7 @@
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
-    reason = "figures for people: a percentage needs no 24 bits"
+    reason = "percentages need no more than 24 bits"
 )]
 
 mod cgroup;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    ticks::{self, Before, Member},
+    ticks::{self, Member, Previous},
     usage::{Host, Sample, Usage},
 };
 use crate::sys::{
@@ -28,13 +28,13 @@ use crate::sys::{
 /// The maximum number of `stat` files that stay open between two scans.
 const MAX_OPEN: usize = 2048;
 /// Two scans within this time give the same CPU figures: a clock tick is 10 ms.
-const CLOSE: Duration = Duration::from_millis(200);
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// A process that belongs to no worker is read again after this number of scans.
-const OTHERS_INTERVAL: u32 = 8;
+const OTHER_PROCESSES_INTERVAL: u32 = 8;
 
 /// The state of a process between two scans.
 #[derive(Debug)]
-struct Known {
+struct KnownProcess {
     stat: Stat,
     /// Whether it belonged to a worker.
     member: bool,
@@ -46,14 +46,14 @@ struct Known {
 /// Measures process trees. `K` names one of them.
 #[derive(Debug)]
 pub struct Sampler<K> {
-    known: HashMap<Pid, Known>,
+    known: HashMap<Pid, KnownProcess>,
     /// The values of the last CPU figures.
-    before: HashMap<Pid, Before>,
+    before: HashMap<Pid, Previous>,
     last: Option<Last<K>>,
     scan: u32,
     host: Host,
     reader: Reader,
-    me: Pid,
+    own_pid: Pid,
 }
 
 /// The last scan with CPU figures.
@@ -82,7 +82,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             scan: 0,
             host: Host::default(),
             reader: Reader::new(),
-            me: Pid::try_from(std::process::id()).unwrap_or(Pid::MAX),
+            own_pid: Pid::try_from(std::process::id()).unwrap_or(Pid::MAX),
         }
     }
 
@@ -97,7 +97,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
     ) -> Sample<K> {
         let since_boot = units::ticks_since_boot();
         let all = self.scan();
-        let places: HashMap<K, usize> = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
+        let indexes: HashMap<K, usize> = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
         let owners = trees.update(&all);
         let roots: Vec<(K, Option<Pid>)> = keys.iter().map(|key| (*key, trees.leader(*key))).collect();
         let mut members = Vec::new();
@@ -107,17 +107,17 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let page = units::page_size();
         for (Process { pid, .. }, owner) in all.iter().zip(&owners) {
             let Some(known) = self.known.get_mut(pid) else { continue };
-            known.member = owner.is_some() || *pid == self.me;
+            known.member = owner.is_some() || *pid == self.own_pid;
             if !known.member {
                 known.file = None;
             }
-            let owner = owner.and_then(|key| places.get(&key).copied());
+            let owner = owner.and_then(|key| indexes.get(&key).copied());
             let usage = match owner {
                 Some(owner) => {
                     members.push(Member { pid: *pid, owner, stat: known.stat });
                     &mut usages[owner]
                 }
-                None if *pid == self.me => &mut own,
+                None if *pid == self.own_pid => &mut own,
                 None => continue,
             };
             usage.processes += 1;
@@ -159,7 +159,8 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
     fn stat(&mut self, pid: Pid, open: &mut usize) -> Option<Stat> {
         let Self { known, scan, reader, .. } = self;
         if let Some(known) = known.get_mut(&pid) {
-            let skipped = !known.member && scan.wrapping_add(pid.unsigned_abs()) % OTHERS_INTERVAL != 0;
+            let skipped =
+                !known.member && scan.wrapping_add(pid.unsigned_abs()) % OTHER_PROCESSES_INTERVAL != 0;
             // A file that was opened for an earlier process of this id reports that the process is gone.
             let stat = match &known.file {
                 _ if skipped => Some(known.stat),
@@ -184,7 +185,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
                 known.scan = *scan;
             }
             None => {
-                known.insert(pid, Known { stat, member: false, file, scan: *scan });
+                known.insert(pid, KnownProcess { stat, member: false, file, scan: *scan });
             }
         }
         Some(stat)
@@ -200,17 +201,17 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         usages: &mut [Usage],
         own: &mut Usage,
     ) {
-        let me = self.known.get(&self.me).map(|known| known.stat);
+        let own_stat = self.known.get(&self.own_pid).map(|known| known.stat);
         let last = self.last.as_ref();
         let since_last = last.map(|last| now.saturating_duration_since(last.at));
-        let most = 100.0 * cpus::online() as f32;
+        let max_percent = 100.0 * cpus::online() as f32;
         let percent = |ticks: u64, time: f64| {
             let time = time.max(1.0 / units::ticks_a_second() as f64);
             let percent = 100.0 * ticks as f64 / units::ticks_a_second() as f64 / time;
-            (percent as f32).min(most)
+            (percent as f32).min(max_percent)
         };
         let age = |start: u64| since_boot.saturating_sub(start) as f64 / units::ticks_a_second() as f64;
-        let ticks = ticks::used(roots.len(), members, &self.before, last.map_or(0, |last| last.ticks));
+        let ticks = ticks::used_ticks(roots.len(), members, &self.before, last.map_or(0, |last| last.ticks));
         let mut whole = vec![0; roots.len()];
         let mut start = vec![None; roots.len()];
         for Member { pid, owner, stat } in members {
@@ -228,28 +229,28 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
                 .and_then(|last| last.cpu.get(key))
                 .filter(|(before, _)| leader.is_none() || before == leader);
             usages[at].cpu = Some(match (before, since_last) {
-                (Some((_, cpu)), Some(since)) if since < CLOSE => *cpu,
+                (Some((_, cpu)), Some(since)) if since < MIN_INTERVAL => *cpu,
                 (Some(_), Some(since)) => percent(ticks[at], since.as_secs_f64()),
                 // Without a main process the time is unknown: it counts as 0.
                 _ => percent(whole[at], start[at].map_or(f64::INFINITY, age)),
             });
         }
-        let before = self.before.get(&self.me).copied();
-        own.cpu = me.map(|me| match (last, since_last) {
-            (Some(last), Some(since)) if since < CLOSE => last.own,
+        let before = self.before.get(&self.own_pid).copied();
+        own.cpu = own_stat.map(|me| match (last, since_last) {
+            (Some(last), Some(since)) if since < MIN_INTERVAL => last.own,
             (Some(_), Some(since)) => {
                 percent(me.own.saturating_sub(before.map_or(0, |it| it.own)), since.as_secs_f64())
             }
             _ => percent(me.own, age(me.start)),
         });
-        if since_last.is_some_and(|since| since < CLOSE) {
+        if since_last.is_some_and(|since| since < MIN_INTERVAL) {
             return;
         }
         let cpu = roots.iter().zip(&*usages);
         let cpu = cpu.filter_map(|((key, leader), usage)| Some((*key, (*leader, usage.cpu?)))).collect();
         self.last = Some(Last { at: now, ticks: since_boot, cpu, own: own.cpu.unwrap_or(0.0) });
         self.before = members.iter().map(|member| (member.pid, member.stat.into())).collect();
-        self.before.extend(me.map(|me| (self.me, me.into())));
+        self.before.extend(own_stat.map(|me| (self.own_pid, me.into())));
     }
 }
 

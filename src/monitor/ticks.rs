@@ -10,14 +10,14 @@ use crate::sys::{proc_stat::Stat, reap::Pid};
 
 /// The values of a process at the last scan.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Before {
+pub(super) struct Previous {
     pub(super) start: u64,
     pub(super) parent: Pid,
     pub(super) own: u64,
     pub(super) children: u64,
 }
 
-impl From<Stat> for Before {
+impl From<Stat> for Previous {
     fn from(stat: Stat) -> Self {
         let Stat { start, parent, own, children, .. } = stat;
         Self { start, parent, own, children }
@@ -35,27 +35,32 @@ pub(super) struct Member {
 
 /// The ticks that each of the workers has used since the last scan, which was at `last` (in ticks, as
 /// [`Stat::start`] counts). `before` has the values of all members at that scan.
-pub(super) fn used(workers: usize, members: &[Member], before: &HashMap<Pid, Before>, last: u64) -> Vec<u64> {
+pub(super) fn used_ticks(
+    workers: usize,
+    members: &[Member],
+    before: &HashMap<Pid, Previous>,
+    last: u64,
+) -> Vec<u64> {
     let now: HashMap<Pid, u64> = members.iter().map(|member| (member.pid, member.stat.start)).collect();
-    let lives = |pid: Pid, it: &Before| now.get(&pid) == Some(&it.start);
+    let is_alive = |pid: Pid, it: &Previous| now.get(&pid) == Some(&it.start);
     // The already counted time of ended processes, for the nearest living ancestor.
     let mut counted: HashMap<Pid, u64> = HashMap::new();
-    for (pid, it) in before.iter().filter(|(pid, it)| !lives(**pid, it)) {
-        let mut heir = it.parent;
-        // A chain is no longer than the number of processes; this also ends a ring of reused ids.
+    for (pid, it) in before.iter().filter(|(pid, it)| !is_alive(**pid, it)) {
+        let mut ancestor = it.parent;
+        // A chain is no longer than the number of processes; the limit also ends a cycle of reused ids.
         for _ in 0..before.len() {
-            match before.get(&heir) {
-                Some(parent) if !lives(heir, parent) && heir != *pid => heir = parent.parent,
+            match before.get(&ancestor) {
+                Some(parent) if !is_alive(ancestor, parent) && ancestor != *pid => ancestor = parent.parent,
                 _ => break,
             }
         }
-        *counted.entry(heir).or_default() += it.own + it.children;
+        *counted.entry(ancestor).or_default() += it.own + it.children;
     }
     let mut ticks = vec![0; workers];
     for Member { pid, owner, stat } in members {
         let (own, gained) = match before.get(pid).filter(|it| it.start == stat.start) {
             Some(it) => (stat.own.saturating_sub(it.own), stat.children.saturating_sub(it.children)),
-            // An older process that was not seen at the last scan: when it used its time is unknown.
+            // An older process that the last scan did not find: it is unknown when it used its time.
             None if stat.start < last => (0, 0),
             None => (stat.own, stat.children),
         };
@@ -69,7 +74,7 @@ pub(super) fn used(workers: usize, members: &[Member], before: &HashMap<Pid, Bef
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Before, Member, Stat, used};
+    use super::{Member, Previous, Stat, used_ticks};
 
     fn member(pid: i32, parent: i32, start: u64, own: u64, children: u64) -> Member {
         let stat = Stat {
@@ -88,9 +93,9 @@ mod tests {
     }
 
     fn between(before: &[Member], after: &[Member], last: u64) -> u64 {
-        let before: HashMap<i32, Before> =
+        let before: HashMap<i32, Previous> =
             before.iter().map(|member| (member.pid, member.stat.into())).collect();
-        used(1, after, &before, last)[0]
+        used_ticks(1, after, &before, last)[0]
     }
 
     #[test]
@@ -109,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_between_two_scans_is_counted_whole() {
+    fn a_child_that_lived_between_two_scans_is_counted_completely() {
         let after = [member(10, 1, 5, 100, 30)];
         assert_eq!(between(&[member(10, 1, 5, 100, 0)], &after, 50), 30);
     }
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_without_a_wait_makes_no_figure_negative() {
+    fn the_lost_time_of_a_child_makes_no_result_negative() {
         let before = [member(10, 1, 5, 100, 0), member(11, 10, 6, 4000, 0)];
         // SIGCHLD is ignored: its time is lost.
         let after = [member(10, 1, 5, 103, 0)];

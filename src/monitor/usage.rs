@@ -4,7 +4,7 @@ use sysinfo::{MemoryRefreshKind, System};
 
 use crate::sys::cpus;
 
-/// What the tree of one worker uses.
+/// The resources that the tree of one worker uses.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
     /// Percent of one core since the last sample, or since the start of the worker if that was later or there

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::actor::{Supervisor, now};
 use crate::{
-    health::{Answer, Prober, Question, Way},
+    health::{Answer, ProbeRequest, ProbeTransport, Prober},
     machine::{Input, InstanceId, ProbeKind, Run},
     node::Route,
     spec::{ProbeAddress, ProbeTarget},
     sys::reap::{Pid, Status},
 };
 
-/// The questions under way.
+/// The questions under transport.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     prober: Prober,
@@ -51,32 +51,32 @@ impl Supervisor<'_> {
             ProbeTarget::Http { at, path } => port(at).and_then(|port| {
                 let (addresses, host, path) = (addresses(at, port), host(at, port), path.clone());
                 // Workers of a cluster share the port: any of them would answer.
-                let way = match self.node.route(run, &addresses) {
-                    Route::Network => Way::Addresses(addresses),
-                    Route::Connection(stream) => Way::Connection(stream),
+                let transport = match self.node.route(run, &addresses) {
+                    Route::Network => ProbeTransport::Addresses(addresses),
+                    Route::Connection(stream) => ProbeTransport::Connection(stream),
                     Route::Closed(why) => return Err(format!("GET http://{host}{path}: {why}")),
                 };
-                Ok(Question::Http { way, host, path })
+                Ok(ProbeRequest::Http { transport, host, path })
             }),
             ProbeTarget::Tcp(at) => match port(at).map(|port| addresses(at, port)) {
                 Ok(addresses) => match self.node.listens_at(run, &addresses) {
                     Some(true) => return checks.prober.answer(run, kind, Ok(())),
                     Some(false) => Err("it does not listen yet".to_owned()),
-                    None => Ok(Question::Tcp(addresses)),
+                    None => Ok(ProbeRequest::Tcp(addresses)),
                 },
                 Err(why) => Err(why),
             },
             ProbeTarget::Exec(_) | ProbeTarget::Shell(_) if checks.prober.is_stuck(run.instance, kind) => {
                 Err("its last check has not ended: its start hangs, or not even SIGKILL ends it".to_owned())
             }
-            ProbeTarget::Exec(words) => workers.start_check(&view, words).map(Question::Program),
+            ProbeTarget::Exec(words) => workers.start_check(&view, words).map(ProbeRequest::Program),
             ProbeTarget::Shell(line) => {
                 let words = ["/bin/sh", "-c", line].map(str::to_owned);
-                workers.start_check(&view, &words).map(Question::Program)
+                workers.start_check(&view, &words).map(ProbeRequest::Program)
             }
         };
         match question {
-            Ok(question) => checks.prober.ask(run, kind, question, now(), probe.timeout),
+            Ok(question) => checks.prober.start(run, kind, question, now(), probe.timeout),
             Err(why) => checks.prober.answer(run, kind, Err(why)),
         }
     }
