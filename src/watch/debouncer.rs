@@ -8,11 +8,11 @@ use crate::sys::clock::after;
 /// Minimum delay: one save causes several events.
 const MIN_DELAY: Duration = Duration::from_millis(10);
 /// Files that change without a pause are reported after this number of delays ...
-const MOST_DELAYS: u32 = 10;
+const MAX_DELAYS: u32 = 10;
 /// ... or this, if it is longer.
 const MAX_DELAY: Duration = Duration::from_secs(1);
-/// Maximum number of changes that are remembered; one of them is named.
-const NAMED: usize = 8;
+/// Maximum number of changes that are kept. One of them is reported.
+const MAX_CHANGES: usize = 8;
 
 /// Changes that were not reported yet: a burst.
 #[derive(Debug, Default)]
@@ -30,16 +30,16 @@ impl Debouncer {
     pub(super) fn add(&mut self, now: Instant, change: Change) {
         let open = self.0.get_or_insert_with(|| Open { first: now, last: now, changes: Vec::new() });
         open.last = now;
-        if open.changes.len() < NAMED && !open.changes.contains(&change) {
+        if open.changes.len() < MAX_CHANGES && !open.changes.contains(&change) {
             open.changes.push(change);
         }
     }
 
-    /// When the burst ends: nothing has changed for `delay`, or it takes too long.
+    /// When the burst ends: after `delay` without a change, or at its maximum duration.
     pub(super) fn due(&self, delay: Duration) -> Option<Instant> {
         let open = self.0.as_ref()?;
         let delay = delay.max(MIN_DELAY);
-        let longest = MAX_DELAY.max(delay.saturating_mul(MOST_DELAYS));
+        let longest = MAX_DELAY.max(delay.saturating_mul(MAX_DELAYS));
         Some(after(open.last, delay).min(after(open.first, longest)))
     }
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_without_a_pause_are_reported_and_cost_little() {
+    fn changes_without_a_pause_are_reported_at_a_bounded_delay() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
         let mut burst = Debouncer::default();
         for at in 0..1000 {
@@ -85,7 +85,7 @@ mod tests {
         }
         assert_eq!(burst.due(ms(20)), Some(start + ms(1000)));
         assert_eq!(burst.due(ms(500)), Some(start + ms(1499)));
-        assert_eq!(burst.take(start + ms(1000), ms(20)).unwrap().len(), NAMED);
+        assert_eq!(burst.take(start + ms(1000), ms(20)).unwrap().len(), MAX_CHANGES);
         burst.add(start, file(0));
         assert_eq!(burst.due(Duration::ZERO), Some(start + MIN_DELAY), "one save is several events");
     }

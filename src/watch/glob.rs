@@ -3,7 +3,7 @@
 //! It works on bytes, allocates nothing when it matches, and never reads the disk. An invalid pattern (`[a`)
 //! matches nothing, as in git.
 //!
-//! gix-glob has the same language, but would bring 14 crates (and 6 KB) for it, and PM2's braces would still be ours.
+//! gix-glob has the same language, but would add 14 crates (and 6 KB), and does not have PM2's braces.
 //! The tests of `ignore` compare the decisions with those of git itself.
 
 /// A pattern, split at its slashes.
@@ -81,8 +81,8 @@ fn literal(name: &[u8]) -> Box<[u8]> {
 /// `**` matches any number of segments; at the end at least one.
 fn match_path(pattern: &[Box<[u8]>], path: &[&[u8]]) -> bool {
     let (mut at, mut name) = (0, 0);
-    // Where to continue after a mismatch: behind the last `**`, which then matches one name more.
-    let mut again = None;
+    // Where to continue after a mismatch: after the last `**`, which then matches one name more.
+    let mut retry = None;
     while name < path.len() {
         match pattern.get(at) {
             Some(segment) if **segment == *b"**" => {
@@ -90,15 +90,15 @@ fn match_path(pattern: &[Box<[u8]>], path: &[&[u8]]) -> bool {
                     return true;
                 }
                 at += 1;
-                again = Some((at, name));
+                retry = Some((at, name));
             }
             Some(segment) if match_name(segment, path[name]) => {
                 at += 1;
                 name += 1;
             }
-            _ => match again {
+            _ => match retry {
                 Some((start, taken)) => {
-                    again = Some((start, taken + 1));
+                    retry = Some((start, taken + 1));
                     (at, name) = (start, taken + 1);
                 }
                 None => return false,
@@ -111,12 +111,12 @@ fn match_path(pattern: &[Box<[u8]>], path: &[&[u8]]) -> bool {
 /// One segment: `*`, `?`, `[a-z]`, `[!a-z]` and `\x`.
 fn match_name(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut byte) = (0, 0);
-    let mut again = None;
+    let mut retry = None;
     while byte < name.len() {
         let step = match pattern.get(at) {
             Some(b'*') => {
                 at += 1;
-                again = Some((at, byte));
+                retry = Some((at, byte));
                 continue;
             }
             Some(b'?') => Some(1),
@@ -130,13 +130,13 @@ fn match_name(pattern: &[u8], name: &[u8]) -> bool {
             Some(plain) => (*plain == name[byte]).then_some(1),
             None => None,
         };
-        match (step, again) {
+        match (step, retry) {
             (Some(length), _) => {
                 at += length;
                 byte += 1;
             }
             (None, Some((start, taken))) => {
-                again = Some((start, taken + 1));
+                retry = Some((start, taken + 1));
                 (at, byte) = (start, taken + 1);
             }
             (None, None) => return false,
@@ -296,7 +296,7 @@ mod tests {
         assert!(alternatives(&"{a,b}".repeat(40)).len() <= 80);
     }
 
-    /// `*` and classes matched in every possible way: slow, and plainly right.
+    /// Matches `*` and classes in every possible way: slow and obviously correct.
     fn slow_name(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern, name) {
             ([], []) => true,
@@ -321,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn going_back_once_finds_what_trying_everything_finds(
+        fn the_matcher_agrees_with_an_exhaustive_search(
             pattern in prop::collection::vec("\\*\\*|[ab*?]{1,4}", 1..5),
             path in prop::collection::vec("[ab]{1,3}", 1..6),
         ) {
@@ -333,7 +333,7 @@ mod tests {
         }
 
         #[test]
-        fn no_line_makes_it_panic(line: Vec<u8>, path in "[a\\[\\]*-]{1,5}") {
+        fn no_line_causes_a_panic(line: Vec<u8>, path in "[a\\[\\]*-]{1,5}") {
             if let Some(pattern) = Pattern::parse(&line) {
                 pattern.matches(&[path.as_bytes()], false);
             }

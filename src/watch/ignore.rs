@@ -22,7 +22,7 @@ pub(super) struct Ignore {
     /// The patterns of `ignore_watch`, relative to the root of the file system.
     from_config: Vec<Pattern>,
     layers: Vec<Layer>,
-    /// No .gitignore excludes the script or a directory it is in: it counts even if it is a build product.
+    /// The script. No .gitignore excludes it or a directory that contains it, because it may be a build product.
     script: Option<PathBuf>,
 }
 
@@ -67,7 +67,7 @@ impl Ignore {
     pub(super) fn would_hide(directory: &Path, text: &[u8], root: &Path) -> bool {
         let patterns: Vec<Pattern> = text.split(|byte| *byte == b'\n').filter_map(Pattern::parse).collect();
         root.ancestors().take_while(|below| *below != directory).any(|below| {
-            below.strip_prefix(directory).is_ok_and(|path| verdict(&patterns, path, true) == Some(true))
+            below.strip_prefix(directory).is_ok_and(|path| decision(&patterns, path, true) == Some(true))
         })
     }
 
@@ -78,15 +78,15 @@ impl Ignore {
         }
         let relative = path.strip_prefix("/").unwrap_or(path);
         if !self.from_config.is_empty()
-            && let Some(ignored) = verdict(&self.from_config, relative, is_directory)
+            && let Some(ignored) = decision(&self.from_config, relative, is_directory)
         {
             return ignored;
         }
-        let runs = self.script.as_ref().is_some_and(|script| script.starts_with(path));
-        if !runs {
+        let holds_script = self.script.as_ref().is_some_and(|script| script.starts_with(path));
+        if !holds_script {
             let of_layer = |layer: &Layer| {
                 let path = path.strip_prefix(&layer.directory).ok()?;
-                verdict(&layer.patterns, path, is_directory)
+                decision(&layer.patterns, path, is_directory)
             };
             // A `!x` there includes only what another .gitignore excludes.
             if self.layers.iter().find_map(of_layer) == Some(true) {
@@ -110,7 +110,7 @@ fn is_ignored_by_default(name: &[u8]) -> bool {
 }
 
 /// The decision of the last pattern that matches `path`.
-fn verdict(patterns: &[Pattern], path: &Path, is_directory: bool) -> Option<bool> {
+fn decision(patterns: &[Pattern], path: &Path, is_directory: bool) -> Option<bool> {
     let names: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
     patterns
         .iter()

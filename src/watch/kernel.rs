@@ -22,9 +22,9 @@ pub(super) enum Interest {
 #[derive(Debug)]
 pub(super) enum InotifyUnavailable {
     /// The limit of watches or instances is reached.
-    NoRoom(io::Error),
-    /// The files are on a file system that changes without this kernel.
-    Elsewhere(std::path::PathBuf),
+    LimitReached(io::Error),
+    /// Other machines change the files of this file system, without events of this kernel.
+    Remote(std::path::PathBuf),
 }
 
 #[derive(Debug)]
@@ -43,14 +43,14 @@ impl Kernel {
         match self.inotify.add(directory, what) {
             Ok(watch) => Ok(Some(watch)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM)) => {
-                Err(InotifyUnavailable::NoRoom(error))
+                Err(InotifyUnavailable::LimitReached(error))
             }
             Err(_) => Ok(None),
         }
     }
 
-    /// Adds a user of a watch; `false` if it was one already.
-    pub(super) fn note(&mut self, watch: WatchId, app: u32, interest: Interest) -> bool {
+    /// Adds a user of a watch. False: it was one already.
+    pub(super) fn add_user(&mut self, watch: WatchId, app: u32, interest: Interest) -> bool {
         self.interests.insert((watch, app, interest))
     }
 
@@ -61,30 +61,30 @@ impl Kernel {
     }
 
     /// Removes a user of a watch; the watch ends with the last one.
-    pub(super) fn forget(&mut self, watch: WatchId, app: u32, interest: Interest) {
-        if self.interests.remove(&(watch, app, interest)) && self.of(watch).next().is_none() {
+    pub(super) fn remove_user(&mut self, watch: WatchId, app: u32, interest: Interest) {
+        if self.interests.remove(&(watch, app, interest)) && self.users(watch).next().is_none() {
             self.inotify.remove(watch);
         }
     }
 
     /// Removes all uses of an application.
-    pub(super) fn forget_app(&mut self, app: u32) {
-        let its: Vec<_> = self.interests.iter().filter(|(_, who, _)| *who == app).copied().collect();
-        for (watch, app, interest) in its {
-            self.forget(watch, app, interest);
+    pub(super) fn remove_app(&mut self, app: u32) {
+        let uses: Vec<_> = self.interests.iter().filter(|(_, user, _)| *user == app).copied().collect();
+        for (watch, app, interest) in uses {
+            self.remove_user(watch, app, interest);
         }
     }
 
-    /// The kernel has ended a watch, because its directory was removed.
-    pub(super) fn ended(&mut self, watch: WatchId) {
-        let all: Vec<_> = self.of(watch).collect();
+    /// Removes all users of a watch that the kernel has ended, because its directory was removed.
+    pub(super) fn watch_ended(&mut self, watch: WatchId) {
+        let all: Vec<_> = self.users(watch).collect();
         for (app, interest) in all {
             self.interests.remove(&(watch, app, interest));
         }
     }
 
     /// The users of a directory's watch.
-    pub(super) fn of(&self, watch: WatchId) -> impl Iterator<Item = (u32, Interest)> + '_ {
+    pub(super) fn users(&self, watch: WatchId) -> impl Iterator<Item = (u32, Interest)> + '_ {
         self.interests
             .range((watch, 0, Interest::Node(0))..=(watch, u32::MAX, Interest::Path(u32::MAX)))
             .map(|(_, app, interest)| (*app, *interest))

@@ -1,7 +1,7 @@
-//! Files → "this application's files have changed", once for a burst.
+//! Reports that files of an application have changed, once for a burst.
 //!
 //! It is a separate thread, which exists only while an application watches: a file system may not answer for a
-//! while, or ever (a dead NFS server), and PID 1 must not wait for it. In the thread, inotify reports changes of
+//! while, or ever (a hung NFS server), and PID 1 must not wait for it. In the thread, inotify reports changes of
 //! directories (`tree`), or the files are polled (`polling`) where inotify cannot report changes or has reached
 //! its limit. It makes no decision about processes: the machine does.
 //!
@@ -11,11 +11,11 @@ mod debouncer;
 mod glob;
 mod ignore;
 mod kernel;
+mod known_files;
 mod listing;
 mod own_files;
 mod polling;
 mod roots;
-mod seen;
 mod slab;
 mod trace;
 mod tree;
@@ -54,7 +54,7 @@ pub enum WatchEvent {
     Changed {
         /// The name of the application.
         app: String,
-        /// One of the changed files, for messages: relative to the application's `cwd` if it is below, and
+        /// One of the changed files, for messages: relative to the application's `cwd` if it is below it, and
         /// without control characters.
         path: String,
     },
@@ -125,10 +125,10 @@ struct Watched {
 enum Change {
     /// A file or directory, absolute.
     Path(PathBuf),
-    /// Something without a name was removed.
+    /// A file whose name is not known was removed.
     Removed,
     /// The kernel's queue has overflowed.
-    Many,
+    Overflow,
 }
 
 impl Watcher {
@@ -171,14 +171,14 @@ fn start() -> io::Result<Arc<WatchShared>> {
     let wake_fd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let shared_state =
         Arc::new(WatchShared { mailbox: Mutex::default(), wake_fd, supervisor_wake: Notify::new() });
-    let (theirs, shared) = (shared_state.clone(), shared_state.clone());
+    let (for_thread, shared) = (shared_state.clone(), shared_state.clone());
     let mut is_first = true;
     let is_over = move || shared.mailbox().is_over;
     threads::spawn("watch", Some(STACK), is_over, move || {
         if !std::mem::take(&mut is_first) {
-            theirs.restore_config();
+            for_thread.restore_config();
         }
-        watch_thread::watch(&theirs);
+        watch_thread::watch(&for_thread);
     })?;
     Ok(shared_state)
 }
@@ -209,14 +209,14 @@ impl WatchShared {
         let _ = self.wake_fd.write(1);
     }
 
-    fn tell(&self, events: WatchEvent) {
+    fn report(&self, event: WatchEvent) {
         let mut mailbox = self.mailbox();
-        let is_known = |known: &WatchEvent| match (known, &events) {
+        let is_known = |known: &WatchEvent| match (known, &event) {
             (WatchEvent::Changed { app: known, .. }, WatchEvent::Changed { app, .. }) => known == app,
-            _ => *known == events,
+            _ => *known == event,
         };
         if !mailbox.events.iter().any(is_known) {
-            mailbox.events.push(events);
+            mailbox.events.push(event);
         }
         drop(mailbox);
         self.supervisor_wake.notify_one();
@@ -228,7 +228,7 @@ impl Watched {
         Ignore::new(&self.spec.ignore, &self.cwd, Some(self.script.clone()), self.own.clone())
     }
 
-    /// A change as text.
+    /// A change for messages.
     fn describe(&self, change: &Change) -> String {
         match change {
             Change::Path(path) => {
@@ -237,7 +237,7 @@ impl Watched {
                 printable(&text).into_owned()
             }
             Change::Removed => "a file was removed".to_owned(),
-            Change::Many => "very many files".to_owned(),
+            Change::Overflow => "very many files".to_owned(),
         }
     }
 }

@@ -28,15 +28,15 @@ impl OwnFiles {
         Self(files.collect())
     }
 
-    /// Whether this is one of them: the file of one instance, one of their older files, or one that is being
-    /// created.
+    /// Whether this is one of them: the file of an instance, one of its rotated files, or a file that is being
+    /// compressed.
     pub(super) fn has(&self, path: &Path) -> bool {
-        self.0.iter().any(|own| is_beside(own, path) && is_of(own, path).unwrap_or(false))
+        self.0.iter().any(|own| is_in_same_directory(own, path) && is_name_of(own, path).unwrap_or(false))
     }
 }
 
-/// Whether these are in one directory, whose name may hold placeholders.
-fn is_beside(own: &Path, path: &Path) -> bool {
+/// Whether both are in the same directory, whose name may contain placeholders.
+fn is_in_same_directory(own: &Path, path: &Path) -> bool {
     let text = |path: &Path| path.parent().and_then(Path::to_str).map(str::to_owned);
     match (text(own), text(path)) {
         (Some(own), Some(path)) => after(&own, &path) == Some(""),
@@ -44,7 +44,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     }
 }
 
-/// The rest of `text` behind `pattern`, whose placeholders stand for digits.
+/// The rest of `text` after `pattern`, whose placeholders stand for digits.
 fn after<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
     let (mut pattern, mut text) = (pattern, text);
     loop {
@@ -60,7 +60,7 @@ fn after<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
     }
 }
 
-fn is_of(own: &Path, path: &Path) -> Option<bool> {
+fn is_name_of(own: &Path, path: &Path) -> Option<bool> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let rest = after(own.file_stem()?.to_str()?, path.file_name()?.to_str()?)?;
     let extension = own.extension().map_or_else(String::new, |end| format!(".{}", end.to_string_lossy()));
@@ -70,8 +70,8 @@ fn is_of(own: &Path, path: &Path) -> Option<bool> {
         None => rest,
     };
     let rest = rest.strip_prefix(extension.as_str())?;
-    let Some(older) = rest.strip_prefix('.') else { return Some(rest.is_empty()) };
-    Some(digits(older.strip_suffix(".gz").unwrap_or(older)) || older == "gz.tmp")
+    let Some(rotated) = rest.strip_prefix('.') else { return Some(rest.is_empty()) };
+    Some(digits(rotated.strip_suffix(".gz").unwrap_or(rotated)) || rotated == "gz.tmp")
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_files_are_known_by_all_their_names() {
+    fn log_files_are_recognised_by_all_their_names() {
         let own = OwnFiles(vec!["/app/logs/out.log".into(), "/app/pid".into()]);
         for name in
             ["out.log", "out.log.1", "out.log.12.gz", "out.log.gz.tmp", "out-12.log", "out-0.log.3.gz"]

@@ -25,7 +25,7 @@ use crate::sys::{
 
 /// Maximum number of reported changes of one scan.
 const MAX_REPORTED: usize = 8;
-/// Scans use at most one part in this number of the time: two percent of a core.
+/// Scans use at most one part in this number of the time, which is two percent of a core.
 const MAX_TIME_SHARE: u32 = 50;
 
 #[derive(Debug)]
@@ -55,10 +55,10 @@ impl PollingScan {
     /// The first scan; it reports no changes.
     pub(super) fn new(watched: Arc<Watched>) -> Self {
         let start = now();
-        let (files, _) = look(&watched, &[]);
-        let mut looking = Self { watched, files, next: start };
-        looking.rest(start);
-        looking
+        let (files, _) = scan(&watched, &[]);
+        let mut polling = Self { watched, files, next: start };
+        polling.schedule(start);
+        polling
     }
 
     /// The number of files.
@@ -72,25 +72,26 @@ impl PollingScan {
         if self.next > start {
             return Vec::new();
         }
-        let (files, changes) = look(&self.watched, &self.files);
+        let (files, changes) = scan(&self.watched, &self.files);
         self.files = files;
-        self.rest(start);
+        self.schedule(start);
         changes
     }
 
-    fn rest(&mut self, start: Instant) {
+    /// Sets the time of the next scan.
+    fn schedule(&mut self, start: Instant) {
         let end = now();
-        self.next = after(end, rest(self.watched.spec.interval, end - start));
+        self.next = after(end, pause(self.watched.spec.interval, end - start));
     }
 }
 
 /// The pause after a scan that took this time.
-fn rest(interval: Duration, took: Duration) -> Duration {
+fn pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(MAX_TIME_SHARE))
 }
 
-fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Change>) {
-    let mut look = Scan {
+fn scan(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Change>) {
+    let mut scan = Scan {
         roots: Roots::of(&watched.spec),
         ignore: watched.ignore(),
         before,
@@ -100,12 +101,12 @@ fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Chang
         visited: HashSet::new(),
         watched,
     };
-    let starts: Vec<PathBuf> = look.roots.starts().map(Path::to_owned).collect();
+    let starts: Vec<PathBuf> = scan.roots.starts().map(Path::to_owned).collect();
     for start in starts {
-        listing::read_gitignores_above(&mut look.ignore, &start, watched);
-        look.path(start, 0);
+        listing::read_gitignores_above(&mut scan.ignore, &start, watched);
+        scan.path(start, 0);
     }
-    let Scan { mut files, known, mut changes, .. } = look;
+    let Scan { mut files, known, mut changes, .. } = scan;
     files.sort_unstable();
     files.dedup();
     files.shrink_to_fit();
@@ -138,15 +139,15 @@ impl Scan<'_> {
             let spec = &self.watched.spec;
             for (name, kind) in entries {
                 let path = path.join(name);
-                let down = spec.depth.is_none_or(|most| depth < most);
+                let is_walked = spec.depth.is_none_or(|max| depth < max);
                 match kind {
-                    Kind::Directory if down && !self.ignore.is_ignored(&path, true) => {
+                    Kind::Directory if is_walked && !self.ignore.is_ignored(&path, true) => {
                         todo.push((path, depth + 1));
                     }
                     Kind::Link | Kind::File if !self.counts(&path, kind) => {}
                     Kind::Link if spec.follow_links => match fs::metadata(&path) {
-                        Ok(found) if found.is_dir() && down => todo.push((path, depth + 1)),
-                        Ok(found) if found.is_file() && self.roots.count(&path) => {
+                        Ok(found) if found.is_dir() && is_walked => todo.push((path, depth + 1)),
+                        Ok(found) if found.is_file() && self.roots.includes(&path) => {
                             self.file(&path, Identity::of(&found));
                         }
                         _ => {}
@@ -162,9 +163,9 @@ impl Scan<'_> {
         }
     }
 
-    /// A link may be a directory, in which the patterns of `watch` apply.
+    /// Whether a change of this entry counts. A link may be a directory, in which the patterns of `watch` apply.
     fn counts(&self, path: &Path, kind: Kind) -> bool {
-        (kind == Kind::Link || self.roots.count(path)) && !self.ignore.is_ignored(path, false)
+        (kind == Kind::Link || self.roots.includes(path)) && !self.ignore.is_ignored(path, false)
     }
 
     fn file(&mut self, path: &Path, identity: Identity) {

@@ -48,7 +48,7 @@ impl Roots {
     }
 
     /// Whether a change of this file counts, if it is not ignored.
-    pub(super) fn count(&self, path: &Path) -> bool {
+    pub(super) fn includes(&self, path: &Path) -> bool {
         self.plain.iter().any(|root| path.starts_with(root))
             || self.globs.iter().any(|(_, pattern)| {
                 let names: Vec<&[u8]> = path.iter().skip(1).map(OsStrExt::as_bytes).collect();
@@ -77,13 +77,15 @@ mod tests {
         let starts: Vec<_> = roots.starts().collect();
         assert_eq!(starts, ["/no/such/conf", "/no/such/src", "/no/such/src"].map(Path::new));
         for path in ["/no/such/src/a.js", "/no/such/src/a/b.ts", "/no/such/conf", "/no/such/conf/x"] {
-            assert!(roots.count(Path::new(path)), "{path}");
+            assert!(roots.includes(Path::new(path)), "{path}");
         }
-        assert!(!roots.count(Path::new("/no/such/src/a.css")) && !roots.count(Path::new("/no/such/b.js")));
+        assert!(
+            !roots.includes(Path::new("/no/such/src/a.css")) && !roots.includes(Path::new("/no/such/b.js"))
+        );
     }
 
     #[test]
-    fn a_file_that_is_called_like_a_pattern_is_a_file() {
+    fn an_existing_file_whose_name_is_a_pattern_is_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let page = dir.path().join("[id].js");
         std::fs::write(&page, "").unwrap();

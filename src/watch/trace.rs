@@ -14,7 +14,7 @@ use std::{
 /// Maximum number of links, as in the kernel.
 const MAX_LINKS: u32 = 40;
 
-/// The way to the end of a path.
+/// The points on the way to the end of a path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Trace {
     /// The entries and directories to watch.
@@ -59,10 +59,10 @@ impl Trace {
     pub(super) fn of(path: &Path) -> Self {
         let mut trace = Self::default();
         // The remaining names, the next one last.
-        let mut todo = reversed(path);
+        let mut names = reversed(path);
         let mut here = PathBuf::from("/");
         let mut links = 0;
-        while let Some(name) = todo.pop() {
+        while let Some(name) = names.pop() {
             if name == ".." {
                 here.pop();
                 continue;
@@ -74,7 +74,7 @@ impl Trace {
             };
             if found.is_dir() {
                 trace.point(&next, None);
-                if todo.is_empty() {
+                if names.is_empty() {
                     trace.end = Some(Identity::of(&found));
                 }
                 here = next;
@@ -82,7 +82,7 @@ impl Trace {
             }
             trace.point(&here, Some(name));
             if !found.is_symlink() {
-                trace.end = todo.is_empty().then(|| Identity::of(&found));
+                trace.end = names.is_empty().then(|| Identity::of(&found));
                 return trace;
             }
             links += 1;
@@ -93,7 +93,7 @@ impl Trace {
             if target.is_absolute() {
                 here = PathBuf::from("/");
             }
-            todo.extend(reversed(&target));
+            names.extend(reversed(&target));
         }
         trace
     }

@@ -1,8 +1,8 @@
 //! The directories of one application, by the events of the kernel.
 //!
 //! Only directories are watched and remembered, never files: ten thousand files in a hundred directories are a
-//! hundred watches. What leads elsewhere (the paths of `watch`, symbolic links) is a `TracedPath`: its way is
-//! watched, and its end is read again when something on the way has changed.
+//! hundred watches. A path of `watch` or a symbolic link is a `TracedPath`: every link and directory on the way to its
+//! end is watched, and the path is traced again when one of them has changed.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -15,9 +15,9 @@ use super::{
     Change, Watched,
     ignore::Ignore,
     kernel::{InotifyUnavailable, Interest, Kernel},
+    known_files::KnownFiles,
     listing::{self, GITIGNORE, Kind},
     roots::Roots,
-    seen::Seen,
     slab::Slab,
     trace::{Identity, Trace},
 };
@@ -28,22 +28,22 @@ use crate::{
 
 /// The relevant events in a directory of the tree. Not each write: a file has changed when its writer closes
 /// it, and a log that is written to without end causes no event.
-const IN_TREE: Flags = Flags::IN_CREATE
+const TREE_EVENTS: Flags = Flags::IN_CREATE
     .union(Flags::IN_DELETE)
     .union(Flags::IN_CLOSE_WRITE)
     .union(Flags::IN_ATTRIB)
     .union(Flags::IN_MOVE)
-    .union(GONE);
-/// The relevant events of entries on the way to the end of a path.
-const ON_THE_WAY: Flags = Flags::IN_CREATE
+    .union(SELF_EVENTS);
+/// The relevant events of entries on the way to the end of a traced path.
+const POINT_EVENTS: Flags = Flags::IN_CREATE
     .union(Flags::IN_DELETE)
     .union(Flags::IN_CLOSE_WRITE)
     .union(Flags::IN_ATTRIB)
     .union(Flags::IN_MOVE);
-/// The directory itself was moved or removed.
-const GONE: Flags = Flags::IN_DELETE_SELF.union(Flags::IN_MOVE_SELF);
-/// A path that keeps changing is traced this number of times, then at its next change.
-const TRIES: u32 = 8;
+/// Events of the directory itself: it was moved or removed.
+const SELF_EVENTS: Flags = Flags::IN_DELETE_SELF.union(Flags::IN_MOVE_SELF);
+/// Maximum number of traces of a path that keeps changing; then it is traced at its next change.
+const MAX_TRACES: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -51,9 +51,9 @@ pub(super) struct Tree {
     watched: Arc<Watched>,
     roots: Roots,
     ignore: Ignore,
-    seen: Seen,
+    known_files: KnownFiles,
     nodes: Slab<Node>,
-    leads: Slab<TracedPath>,
+    traced: Slab<TracedPath>,
     /// Paths that must be traced again.
     dirty: Vec<u32>,
     /// Whether everything must be scanned again: a .gitignore has changed, or events were lost.
@@ -101,9 +101,9 @@ impl Tree {
             app,
             ignore: watched.ignore(),
             roots,
-            seen: Seen::new(),
+            known_files: KnownFiles::new(),
             nodes: Slab::default(),
-            leads: Slab::default(),
+            traced: Slab::default(),
             dirty: Vec::new(),
             stale: false,
             watched,
@@ -111,9 +111,9 @@ impl Tree {
         let starts: Vec<PathBuf> = tree.roots.starts().map(Path::to_owned).collect();
         for start in starts {
             listing::read_gitignores_above(&mut tree.ignore, &start, &tree.watched);
-            tree.lead(start, 0, true);
+            tree.add_traced(start, 0, true);
         }
-        tree.settle(kernel, None)?;
+        tree.trace_dirty(kernel, None)?;
         Ok(tree)
     }
 
@@ -123,31 +123,32 @@ impl Tree {
     }
 
     /// Handles an event of a directory that the application uses.
-    pub(super) fn noticed(
+    pub(super) fn handle_event(
         &mut self,
         kernel: &mut Kernel,
         interest: Interest,
-        noticed: &InotifyEvent,
+        event: &InotifyEvent,
         changes: &mut Vec<Change>,
     ) -> Result<(), InotifyUnavailable> {
         match interest {
-            Interest::Path(lead) => {
-                let at = (noticed.watch, &noticed.name);
-                let is_its = |lead: &TracedPath| lead.points.iter().any(|(watch, name)| (*watch, name) == at);
-                if self.leads.get(lead).is_some_and(is_its) {
-                    self.dirty.push(lead);
+            Interest::Path(number) => {
+                let at = (event.watch, &event.name);
+                let has_point =
+                    |traced: &TracedPath| traced.points.iter().any(|(watch, name)| (*watch, name) == at);
+                if self.traced.get(number).is_some_and(has_point) {
+                    self.dirty.push(number);
                 }
                 Ok(())
             }
             Interest::Node(node) => {
-                if let Some(name) = &noticed.name {
-                    return self.entry(kernel, node, name, noticed.mask, changes);
+                if let Some(name) = &event.name {
+                    return self.entry(kernel, node, name, event.mask, changes);
                 }
-                if noticed.mask.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
-                    self.nodes.take(node);
-                    // A directory that takes its place is another one, even with the same inode.
-                    for lead in self.leads.iter_mut().filter(|lead| lead.node == Some(node)) {
-                        (lead.node, lead.end) = (None, None);
+                if event.mask.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
+                    self.nodes.remove(node);
+                    // A directory that replaces it is another one, even with the same inode.
+                    for traced in self.traced.iter_mut().filter(|traced| traced.node == Some(node)) {
+                        (traced.node, traced.end) = (None, None);
                     }
                 }
                 Ok(())
@@ -166,16 +167,16 @@ impl Tree {
     ) -> Result<(), InotifyUnavailable> {
         let Some(&Node { depth, .. }) = self.nodes.get(node) else { return Ok(()) };
         let path = self.path(node).join(name);
-        let gone = what.intersects(Flags::IN_DELETE | Flags::IN_MOVED_FROM);
-        let come = what.intersects(Flags::IN_CREATE | Flags::IN_MOVED_TO);
+        let is_removed = what.intersects(Flags::IN_DELETE | Flags::IN_MOVED_FROM);
+        let is_added = what.intersects(Flags::IN_CREATE | Flags::IN_MOVED_TO);
         if what.contains(Flags::IN_ISDIR) {
-            if gone && let Some(child) = self.child(node, name) {
+            if is_removed && let Some(child) = self.child(node, name) {
                 self.drop_node(kernel, child);
                 if what.contains(Flags::IN_MOVED_FROM) {
                     changes.push(Change::Path(path.clone()));
                 }
             }
-            if come && self.goes_down(&path, depth) {
+            if is_added && self.is_walked(&path, depth) {
                 let step = Step { path, parent: Some(node), depth: depth + 1 };
                 self.walk(kernel, step, Some(changes))?;
             }
@@ -184,26 +185,26 @@ impl Tree {
         if name == GITIGNORE && !what.intersects(Flags::IN_CREATE | Flags::IN_ATTRIB) {
             self.stale = true;
         }
-        if let Some(lead) = self.lead_at(&path) {
-            self.dirty.push(lead);
+        if let Some(number) = self.traced_at(&path) {
+            self.dirty.push(number);
             return Ok(());
         }
         if !self.counts(&path) {
             return Ok(());
         }
-        if gone {
+        if is_removed {
             changes.push(Change::Path(path));
             return Ok(());
         }
         let Ok(found) = fs::symlink_metadata(&path) else { return Ok(()) };
         let changed = match Kind::from(found.file_type()) {
-            Kind::Link if come && self.watched.spec.follow_links => {
-                // It is reported when its end is known.
-                self.lead(path.clone(), depth, false);
+            Kind::Link if is_added && self.watched.spec.follow_links => {
+                // The link is reported when its end is known.
+                self.add_traced(path.clone(), depth, false);
                 false
             }
-            Kind::Link => come,
-            Kind::File => self.seen.is_change(&path, &found, what),
+            Kind::Link => is_added,
+            Kind::File => self.known_files.is_change(&path, &found, what),
             Kind::Directory | Kind::Other => false,
         };
         if changed {
@@ -213,62 +214,62 @@ impl Tree {
     }
 
     /// Traces the changed paths again.
-    pub(super) fn settle(
+    pub(super) fn trace_dirty(
         &mut self,
         kernel: &mut Kernel,
         mut changes: Option<&mut Vec<Change>>,
     ) -> Result<(), InotifyUnavailable> {
         self.dirty.sort_unstable();
         self.dirty.dedup();
-        while let Some(lead) = self.dirty.pop() {
-            self.settle_one(kernel, lead, changes.as_deref_mut())?;
+        while let Some(number) = self.dirty.pop() {
+            self.trace_one(kernel, number, changes.as_deref_mut())?;
         }
         Ok(())
     }
 
-    fn settle_one(
+    fn trace_one(
         &mut self,
         kernel: &mut Kernel,
         number: u32,
         changes: Option<&mut Vec<Change>>,
     ) -> Result<(), InotifyUnavailable> {
-        let Some(lead) = self.leads.get(number) else { return Ok(()) };
-        let (at, depth, was, node) = (lead.at.clone(), lead.depth, lead.end, lead.node);
-        if !lead.is_root && !at.is_symlink() {
-            self.end_of_lead(kernel, number, changes);
+        let Some(traced) = self.traced.get(number) else { return Ok(()) };
+        let (at, depth, before, node) = (traced.at.clone(), traced.depth, traced.end, traced.node);
+        if !traced.is_root && !at.is_symlink() {
+            self.remove_traced(kernel, number, changes);
             return Ok(());
         }
         let mut trace = Trace::of(&at);
-        for _ in 0..TRIES {
-            self.watch_way(kernel, number, &trace)?;
-            // Once more: it may have changed before it was watched.
-            let again = Trace::of(&at);
-            if again == trace {
+        for _ in 0..MAX_TRACES {
+            self.watch_points(kernel, number, &trace)?;
+            // A second time: it may have changed before it was watched.
+            let second = Trace::of(&at);
+            if second == trace {
                 break;
             }
-            trace = again;
+            trace = second;
         }
-        if trace.end == was {
+        if trace.end == before {
             return Ok(());
         }
         if let Some(node) = node {
             self.drop_node(kernel, node);
         }
-        if let Some(lead) = self.leads.get_mut(number) {
-            (lead.end, lead.node) = (trace.end, None);
+        if let Some(traced) = self.traced.get_mut(number) {
+            (traced.end, traced.node) = (trace.end, None);
         }
         match trace.end {
             Some(end) if end.is_directory => {
-                if self.roots.is_start(&at) || self.goes_down(&at, depth) {
+                if self.roots.is_start(&at) || self.is_walked(&at, depth) {
                     let step = Step {
                         path: at.clone(),
                         parent: None,
                         depth: depth + u32::from(!self.is_root(number)),
                     };
-                    // Its own name will be reported; its content need not be.
+                    // The path itself is reported, and not its content.
                     let node = self.walk(kernel, step, None)?;
-                    if let Some(lead) = self.leads.get_mut(number) {
-                        lead.node = node;
+                    if let Some(traced) = self.traced.get_mut(number) {
+                        traced.node = node;
                     }
                 }
             }
@@ -283,28 +284,28 @@ impl Tree {
         Ok(())
     }
 
-    fn is_root(&self, lead: u32) -> bool {
-        self.leads.get(lead).is_some_and(|lead| lead.is_root)
+    fn is_root(&self, number: u32) -> bool {
+        self.traced.get(number).is_some_and(|traced| traced.is_root)
     }
 
-    /// A symbolic link was removed, or is not a link any more.
-    fn end_of_lead(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
-        let Some(lead) = self.leads.take(number) else { return };
-        for (watch, _) in &lead.points {
-            kernel.forget(*watch, self.app, Interest::Path(number));
+    /// Removes a symbolic link that no longer exists, or is not a link any more.
+    fn remove_traced(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
+        let Some(traced) = self.traced.remove(number) else { return };
+        for (watch, _) in &traced.points {
+            kernel.remove_user(*watch, self.app, Interest::Path(number));
         }
-        if let Some(node) = lead.node {
+        if let Some(node) = traced.node {
             self.drop_node(kernel, node);
         }
         if let Some(changes) = changes
-            && self.counts(&lead.at)
+            && self.counts(&traced.at)
         {
-            changes.push(Change::Path(lead.at));
+            changes.push(Change::Path(traced.at));
         }
     }
 
     /// Watches the points of a path, and ends the watches of its earlier points.
-    fn watch_way(
+    fn watch_points(
         &mut self,
         kernel: &mut Kernel,
         number: u32,
@@ -312,23 +313,23 @@ impl Tree {
     ) -> Result<(), InotifyUnavailable> {
         let mut points = Vec::with_capacity(trace.points.len());
         for point in &trace.points {
-            let what = if point.name.is_some() { ON_THE_WAY } else { GONE };
+            let what = if point.name.is_some() { POINT_EVENTS } else { SELF_EVENTS };
             if let Some(watch) = kernel.add(&point.directory, what)? {
-                kernel.note(watch, self.app, Interest::Path(number));
+                kernel.add_user(watch, self.app, Interest::Path(number));
                 points.push((watch, point.name.clone()));
             }
         }
-        let Some(lead) = self.leads.get_mut(number) else { return Ok(()) };
-        let before = std::mem::replace(&mut lead.points, points);
+        let Some(traced) = self.traced.get_mut(number) else { return Ok(()) };
+        let before = std::mem::replace(&mut traced.points, points);
         for (watch, _) in before {
-            if lead.points.iter().all(|(now, _)| *now != watch) {
-                kernel.forget(watch, self.app, Interest::Path(number));
+            if traced.points.iter().all(|(now, _)| *now != watch) {
+                kernel.remove_user(watch, self.app, Interest::Path(number));
             }
         }
         Ok(())
     }
 
-    /// Watches a directory and everything below it; symbolic links wait for [`Self::settle`]. If `changes` is
+    /// Watches a directory and everything below it; symbolic links wait for [`Self::trace_dirty`]. If `changes` is
     /// given, everything found has changed. Returns the number of the topmost directory, unless it is watched
     /// already.
     fn walk(
@@ -343,27 +344,27 @@ impl Tree {
             if !self.has_files(&path)? {
                 continue;
             }
-            let Some(watch) = kernel.add(&path, IN_TREE)? else { continue };
-            // It was reached before by another path, or a link leads back to it.
+            let Some(watch) = kernel.add(&path, TREE_EVENTS)? else { continue };
+            // The directory was reached by another path, or a link leads back to it.
             if kernel.is_node(watch, self.app) {
                 continue;
             }
             let name = if parent.is_some() { path.file_name() } else { Some(path.as_os_str()) };
             let name = name.unwrap_or(path.as_os_str()).into();
-            let node = self.nodes.put(Node { parent, name, watch, depth });
-            kernel.note(watch, self.app, Interest::Node(node));
+            let node = self.nodes.insert(Node { parent, name, watch, depth });
+            kernel.add_user(watch, self.app, Interest::Node(node));
             topmost.get_or_insert(node);
             let entries = listing::entries(&path);
             listing::read_gitignore(&mut self.ignore, &path, &entries);
             for (name, kind) in entries {
                 let path = path.join(name);
                 match kind {
-                    Kind::Directory if self.goes_down(&path, depth) => {
+                    Kind::Directory if self.is_walked(&path, depth) => {
                         todo.push(Step { path, parent: Some(node), depth: depth + 1 });
                     }
                     Kind::Link if self.watched.spec.follow_links && !self.ignore.is_ignored(&path, false) => {
-                        if self.lead_at(&path).is_none() {
-                            self.lead(path, depth, false);
+                        if self.traced_at(&path).is_none() {
+                            self.add_traced(path, depth, false);
                         }
                     }
                     Kind::File | Kind::Link => {
@@ -380,14 +381,14 @@ impl Tree {
         Ok(topmost)
     }
 
-    /// Whether directories in a directory at this depth are watched.
-    fn goes_down(&self, path: &Path, depth: u32) -> bool {
-        self.watched.spec.depth.is_none_or(|most| depth < most) && !self.ignore.is_ignored(path, true)
+    /// Whether this directory, whose parent has this depth, is watched.
+    fn is_walked(&self, path: &Path, depth: u32) -> bool {
+        self.watched.spec.depth.is_none_or(|max| depth < max) && !self.ignore.is_ignored(path, true)
     }
 
     /// Whether a change of a file counts.
     fn counts(&self, path: &Path) -> bool {
-        self.roots.count(path) && (self.roots.is_start(path) || !self.ignore.is_ignored(path, false))
+        self.roots.includes(path) && (self.roots.is_start(path) || !self.ignore.is_ignored(path, false))
     }
 
     /// Whether the file system has real files (not `/proc` and the like). An error if the kernel cannot report
@@ -396,22 +397,22 @@ impl Tree {
         match file_system_kind(path) {
             FileSystemKind::Pseudo => Ok(false),
             FileSystemKind::Remote if self.watched.spec.polling == Polling::IfNeeded => {
-                Err(InotifyUnavailable::Elsewhere(path.to_owned()))
+                Err(InotifyUnavailable::Remote(path.to_owned()))
             }
             FileSystemKind::Remote | FileSystemKind::Watchable => Ok(true),
         }
     }
 
     /// Adds a path that must be traced.
-    fn lead(&mut self, at: PathBuf, depth: u32, is_root: bool) -> u32 {
-        let lead = TracedPath { at, depth, is_root, points: Vec::new(), end: None, node: None };
-        let number = self.leads.put(lead);
+    fn add_traced(&mut self, at: PathBuf, depth: u32, is_root: bool) -> u32 {
+        let traced = TracedPath { at, depth, is_root, points: Vec::new(), end: None, node: None };
+        let number = self.traced.insert(traced);
         self.dirty.push(number);
         number
     }
 
-    fn lead_at(&self, path: &Path) -> Option<u32> {
-        self.leads.find(|lead| lead.at == path)
+    fn traced_at(&self, path: &Path) -> Option<u32> {
+        self.traced.find(|traced| traced.at == path)
     }
 
     fn child(&self, parent: u32, name: &OsStr) -> Option<u32> {
@@ -431,15 +432,16 @@ impl Tree {
     /// Ends the watches of a directory and all below it.
     fn drop_node(&mut self, kernel: &mut Kernel, node: u32) {
         let path = self.path(node);
-        let mut doomed = vec![node];
-        while let Some(parent) = doomed.pop() {
-            let Some(node) = self.nodes.take(parent) else { continue };
-            kernel.forget(node.watch, self.app, Interest::Node(parent));
-            doomed.extend(self.nodes.all(|node| node.parent == Some(parent)));
+        let mut to_remove = vec![node];
+        while let Some(parent) = to_remove.pop() {
+            let Some(node) = self.nodes.remove(parent) else { continue };
+            kernel.remove_user(node.watch, self.app, Interest::Node(parent));
+            to_remove.extend(self.nodes.find_all(|node| node.parent == Some(parent)));
         }
         self.ignore.remove_layers(&path);
-        // The links in it were found through it.
-        let is_in_it = |lead: &TracedPath| !lead.is_root && lead.at != path && lead.at.starts_with(&path);
-        self.dirty.extend(self.leads.all(is_in_it));
+        // Trace the links below it again.
+        let is_below =
+            |traced: &TracedPath| !traced.is_root && traced.at != path && traced.at.starts_with(&path);
+        self.dirty.extend(self.traced.find_all(is_below));
     }
 }

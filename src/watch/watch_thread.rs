@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Maximum number of reads of the kernel's queue before bursts are checked again.
-const READS: u32 = 64;
+const MAX_READS: u32 = 64;
 
 /// The watch state of one application.
 struct App {
@@ -47,7 +47,7 @@ enum Backend {
 }
 
 impl Backend {
-    /// The number of watched directories or polled files, as text.
+    /// The number of watched directories or polled files, for messages.
     fn describe(&self) -> String {
         match self {
             Self::Inotify(tree) => format!("{} directories", tree.directories()),
@@ -78,7 +78,7 @@ pub(super) fn watch(shared_state: &WatchShared) {
             }
             None => {}
         }
-        thread.listen();
+        thread.read_events();
         thread.poll_files();
         thread.report_bursts();
         thread.wait();
@@ -88,13 +88,13 @@ pub(super) fn watch(shared_state: &WatchShared) {
 impl WatchThread<'_> {
     /// Applies a new configuration: other applications, or other settings of them.
     fn apply_config(&mut self, config: Vec<Arc<Watched>>) {
-        let is_gone = |app: &App| !config.contains(&app.watched);
-        let gone: Vec<u32> =
-            self.apps.iter().filter(|(_, app)| is_gone(app)).map(|(number, _)| *number).collect();
-        for number in gone {
+        let is_removed = |app: &App| !config.contains(&app.watched);
+        let removed: Vec<u32> =
+            self.apps.iter().filter(|(_, app)| is_removed(app)).map(|(number, _)| *number).collect();
+        for number in removed {
             self.apps.remove(&number);
             if let Some(kernel) = &mut self.kernel {
-                kernel.forget_app(number);
+                kernel.remove_app(number);
             }
         }
         for watched in config {
@@ -104,19 +104,19 @@ impl WatchThread<'_> {
                 self.report_missing(&watched);
                 let backend = self.start_watching(self.next, &watched);
                 let (app, what, took) = (watched.name.clone(), backend.describe(), now() - start);
-                self.shared_state.tell(WatchEvent::Watching { app, what, took });
+                self.shared_state.report(WatchEvent::Watching { app, what, took });
                 self.apps.insert(self.next, App { watched, backend, burst: Debouncer::default() });
             }
         }
     }
 
-    /// Reports paths that do not exist: a typing error would otherwise never be noticed.
+    /// Reports paths that do not exist, because a typing error has no other effect.
     fn report_missing(&self, watched: &Watched) {
         for path in Roots::of(&watched.spec).starts() {
             if let Err(error) = path.metadata() {
                 let shown = watched.describe(&Change::Path(path.to_owned()));
                 let (app, why) = (watched.name.clone(), error.to_string());
-                self.shared_state.tell(WatchEvent::Missing { app, path: shown, why });
+                self.shared_state.report(WatchEvent::Missing { app, path: shown, why });
             }
         }
     }
@@ -134,13 +134,13 @@ impl WatchThread<'_> {
 
     fn tree(&mut self, number: u32, watched: &Arc<Watched>) -> Result<Tree, InotifyUnavailable> {
         if self.kernel.is_none() {
-            self.kernel = Some(Kernel::new().map_err(InotifyUnavailable::NoRoom)?);
+            self.kernel = Some(Kernel::new().map_err(InotifyUnavailable::LimitReached)?);
         }
         let kernel = self.kernel.as_mut().expect("just opened");
         Tree::new(number, watched.clone(), kernel)
     }
 
-    /// inotify cannot report changes for this application: ends its watches, logs the reason, and polls.
+    /// Polls an application for which inotify cannot report changes: ends its watches and reports the reason.
     fn start_polling(
         &mut self,
         number: u32,
@@ -148,95 +148,95 @@ impl WatchThread<'_> {
         unavailable: &InotifyUnavailable,
     ) -> Backend {
         if let Some(kernel) = &mut self.kernel {
-            kernel.forget_app(number);
+            kernel.remove_app(number);
         }
         let why = match unavailable {
-            InotifyUnavailable::NoRoom(error) => format!(
+            InotifyUnavailable::LimitReached(error) => format!(
                 "inotify has no capacity for its directories ({error}); raise the sysctl fs.inotify.max_user_watches or max_user_instances, or ignore more with `ignore_watch`"
             ),
-            InotifyUnavailable::Elsewhere(path) => format!(
+            InotifyUnavailable::Remote(path) => format!(
                 "{} is on a file system without events for changes by other machines",
                 watched.describe(&Change::Path(path.clone()))
             ),
         };
         let interval = watched.spec.interval;
-        self.shared_state.tell(WatchEvent::Polling { app: watched.name.clone(), why, interval });
+        self.shared_state.report(WatchEvent::Polling { app: watched.name.clone(), why, interval });
         Backend::Polling(PollingScan::new(watched.clone()))
     }
 
-    /// Handles the events of the kernel.
-    fn listen(&mut self) {
-        for _ in 0..READS {
+    /// Reads and handles the events of the kernel.
+    fn read_events(&mut self) {
+        for _ in 0..MAX_READS {
             let Some(kernel) = &mut self.kernel else { return };
-            let noticed = kernel.inotify.read().unwrap_or_default();
-            if noticed.is_empty() {
+            let events = kernel.inotify.read().unwrap_or_default();
+            if events.is_empty() {
                 return;
             }
-            for one in noticed {
-                self.noticed(&one);
+            for event in events {
+                self.handle_event(&event);
             }
-            self.settle();
+            self.update_trees();
         }
     }
 
-    fn noticed(&mut self, noticed: &InotifyEvent) {
+    fn handle_event(&mut self, event: &InotifyEvent) {
         let Some(kernel) = &mut self.kernel else { return };
-        if noticed.mask.contains(Flags::IN_Q_OVERFLOW) {
+        if event.mask.contains(Flags::IN_Q_OVERFLOW) {
             let now = now();
             for app in self.apps.values_mut() {
                 if let Backend::Inotify(tree) = &mut app.backend {
                     tree.stale = true;
-                    app.burst.add(now, Change::Many);
+                    app.burst.add(now, Change::Overflow);
                 }
             }
             return;
         }
-        let interested: Vec<_> = kernel.of(noticed.watch).collect();
+        let interested: Vec<_> = kernel.users(event.watch).collect();
         let mut inotify_failed = Vec::new();
         for (number, interest) in interested {
             let Some(App { backend: Backend::Inotify(tree), burst, .. }) = self.apps.get_mut(&number) else {
                 continue;
             };
             let mut changes = Vec::new();
-            if let Err(unavailable) = tree.noticed(kernel, interest, noticed, &mut changes) {
+            if let Err(unavailable) = tree.handle_event(kernel, interest, event, &mut changes) {
                 inotify_failed.push((number, unavailable));
             }
             add(burst, changes);
         }
-        if noticed.mask.contains(Flags::IN_IGNORED) {
-            kernel.ended(noticed.watch);
+        if event.mask.contains(Flags::IN_IGNORED) {
+            kernel.watch_ended(event.watch);
         }
-        self.inotify_failed(inotify_failed);
+        self.replace_inotify(inotify_failed);
     }
 
     /// Traces the changed paths again, and scans trees that are out of date.
-    fn settle(&mut self) {
+    fn update_trees(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let mut inotify_failed = Vec::new();
         for (number, app) in &mut self.apps {
             let Backend::Inotify(tree) = &mut app.backend else { continue };
             let mut changes = Vec::new();
-            let mut result = tree.settle(kernel, Some(&mut changes));
+            let mut result = tree.trace_dirty(kernel, Some(&mut changes));
             add(&mut app.burst, changes);
             if result.is_ok() && tree.stale {
-                kernel.forget_app(*number);
+                kernel.remove_app(*number);
                 result = Tree::new(*number, app.watched.clone(), kernel).map(|new| **tree = new);
             }
             if let Err(unavailable) = result {
                 inotify_failed.push((*number, unavailable));
             }
         }
-        self.inotify_failed(inotify_failed);
+        self.replace_inotify(inotify_failed);
     }
 
-    fn inotify_failed(&mut self, inotify_failed: Vec<(u32, InotifyUnavailable)>) {
+    fn replace_inotify(&mut self, inotify_failed: Vec<(u32, InotifyUnavailable)>) {
         for (number, unavailable) in inotify_failed {
             let Some(watched) = self.apps.get(&number).map(|app| app.watched.clone()) else { continue };
             let backend = self.start_polling(number, &watched, &unavailable);
             if let Some(app) = self.apps.get_mut(&number) {
                 app.backend = backend;
-                // Changes in between are unknown.
-                app.burst.add(now(), Change::Many);
+                // Changes in the meantime are unknown.
+                app.burst.add(now(), Change::Overflow);
             }
         }
     }
@@ -256,15 +256,15 @@ impl WatchThread<'_> {
             let watched = &app.watched;
             let Some(changes) = app.burst.take(now(), watched.spec.delay) else { continue };
             // Editors create temporary files; a file that still exists is a better example.
-            let is_there =
+            let exists =
                 |change: &&Change| matches!(change, Change::Path(path) if path.symlink_metadata().is_ok());
-            let Some(change) = changes.iter().find(is_there).or(changes.first()) else { continue };
+            let Some(change) = changes.iter().find(exists).or(changes.first()) else { continue };
             self.shared_state
-                .tell(WatchEvent::Changed { app: watched.name.clone(), path: watched.describe(change) });
+                .report(WatchEvent::Changed { app: watched.name.clone(), path: watched.describe(change) });
         }
     }
 
-    /// Waits until there is something to do.
+    /// Waits for an event, a new configuration, the end of a burst, or the next scan.
     fn wait(&self) {
         let due = self.apps.values().filter_map(|app| {
             let scan = match &app.backend {
@@ -279,7 +279,7 @@ impl WatchThread<'_> {
         if let Some(kernel) = &self.kernel {
             waiting.push(PollFd::new(kernel.inotify.as_fd(), PollFlags::POLLIN));
         }
-        // An interrupted wait causes one more check.
+        // An interrupted wait only causes one more turn.
         let _ = poll(&mut waiting, timeout);
         let _ = self.shared_state.wake_fd.read();
     }
@@ -294,7 +294,7 @@ fn add(burst: &mut Debouncer, changes: Vec<Change>) {
     }
 }
 
-/// Rounded up: a wait that ends too early would be one more turn.
+/// Rounded up: a wait that ends too early would cause one more turn.
 fn milliseconds(wait: Duration) -> PollTimeout {
     let milliseconds = wait.as_nanos().div_ceil(1_000_000);
     PollTimeout::from(u16::try_from(milliseconds).unwrap_or(u16::MAX))

@@ -1,8 +1,9 @@
-//! The real inotify, without the thread: the kernel queues its events before the system call that causes them
-//! returns, so no test has to wait.
+//! The real inotify, without the thread. The kernel queues an event before the system call that causes it returns, so
+//! no test has to wait for events. The one exception is the end of writing, for which [`write`] waits.
 
 use std::{
     fs::{self, File, OpenOptions},
+    io::Write,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -17,6 +18,22 @@ use crate::{
     spec::WatchSpec,
     watch::{Mailbox, own_files::OwnFiles},
 };
+
+/// Writes a file and waits until it is closed in all processes.
+fn write(path: impl AsRef<Path>, content: &str) {
+    let mut file = File::create(&path).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    close(file, path);
+}
+
+/// Closes a file and waits until it is closed in all processes. A process that another test starts at this moment
+/// inherits the descriptor until its `exec`, and the kernel reports the end of writing only with the last copy.
+fn close(file: File, path: impl AsRef<Path>) {
+    // The copies hold the lock, too.
+    file.lock().unwrap();
+    drop(file);
+    File::open(path).unwrap().lock().unwrap();
+}
 
 fn shared_state() -> WatchShared {
     WatchShared {
@@ -45,7 +62,7 @@ impl Bench {
     fn file(&self, name: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, name).unwrap();
+        write(path, name);
     }
 
     fn watched(&self, paths: &[&str], spec: WatchSpec) -> Arc<Watched> {
@@ -73,7 +90,7 @@ fn changed(thread: &mut WatchThread<'_>) -> Vec<String> {
     }
     // Several turns: one does not read the whole queue of the kernel.
     for _ in 0..8 {
-        thread.listen();
+        thread.read_events();
     }
     thread.poll_files();
     let later = now() + Duration::from_secs(3600);
@@ -102,8 +119,8 @@ fn directories(thread: &WatchThread<'_>) -> usize {
     trees.sum()
 }
 
-/// What an editor or a build does, and whether it counts; the same for inotify and polling.
-fn everything_that_happens_to_files(spec: WatchSpec) {
+/// The changes of editors and builds, for inotify and polling.
+fn changes_of_files_are_reported(spec: WatchSpec) {
     let bench = Bench::new();
     for name in
         ["main.js", "src/a.js", "src/deep/b.js", "node_modules/x/index.js", ".git/HEAD", "logs/old.txt"]
@@ -116,16 +133,16 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
     thread.apply_config(vec![bench.watched(&[""], spec)]);
     assert_eq!(changed(&mut thread), [""; 0]);
 
-    fs::write(bench.path("src/a.js"), "in place").unwrap();
+    write(bench.path("src/a.js"), "in place");
     assert_eq!(changed(&mut thread), ["src/a.js"]);
 
-    fs::write(bench.path("src/a.js.tmp"), "beside").unwrap();
+    write(bench.path("src/a.js.tmp"), "beside");
     fs::rename(bench.path("src/a.js.tmp"), bench.path("src/a.js")).unwrap();
     assert_eq!(changed(&mut thread), ["src/a.js"]);
 
     bench.file("src/new/er/c.js");
     assert_eq!(changed(&mut thread), ["src/new/er/c.js"]);
-    fs::write(bench.path("src/new/er/c.js"), "again").unwrap();
+    write(bench.path("src/new/er/c.js"), "again");
     assert_eq!(changed(&mut thread), ["src/new/er/c.js"]);
 
     for name in
@@ -136,7 +153,9 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
     let mode = fs::Permissions::from_mode(0o600);
     // Its content has not changed; it was written before the first scan, or longer ago.
     let old = SystemTime::now() - Duration::from_secs(3600);
-    File::options().write(true).open(bench.path("src/deep/b.js")).unwrap().set_modified(old).unwrap();
+    let file = File::options().write(true).open(bench.path("src/deep/b.js")).unwrap();
+    file.set_modified(old).unwrap();
+    close(file, bench.path("src/deep/b.js"));
     let _ = changed(&mut thread);
     fs::set_permissions(bench.path("src/deep/b.js"), mode).unwrap();
     fs::create_dir(bench.path("empty")).unwrap();
@@ -145,7 +164,7 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
     fs::rename(bench.path("src/deep"), bench.path("src/deeper")).unwrap();
     let moved = changed(&mut thread);
     assert!(moved.contains(&"src/deeper/b.js".to_owned()), "{moved:?}");
-    fs::write(bench.path("src/deeper/b.js"), "found again").unwrap();
+    write(bench.path("src/deeper/b.js"), "found again");
     assert_eq!(changed(&mut thread), ["src/deeper/b.js"]);
 
     fs::remove_dir_all(bench.path("src/new")).unwrap();
@@ -157,23 +176,23 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
 
 #[test]
 fn inotify_reports_changes_of_files() {
-    everything_that_happens_to_files(WatchSpec::default());
+    changes_of_files_are_reported(WatchSpec::default());
 }
 
 #[test]
 fn polling_finds_changes_of_files() {
-    everything_that_happens_to_files(WatchSpec { polling: Polling::Always, ..WatchSpec::default() });
+    changes_of_files_are_reported(WatchSpec { polling: Polling::Always, ..WatchSpec::default() });
 }
 
 /// As the kubelet updates a ConfigMap: a new directory, a new `..data`, and the old directory is removed.
-fn a_config_map_is_swapped(spec: WatchSpec, watch: &[&str]) {
+fn replace_config_map(spec: WatchSpec, watch: &[&str]) {
     let bench = Bench::new();
     let version = |number: u32, mode: &str| {
         bench.file("x");
         let dir = bench.path(&format!("conf/..day{number}"));
         fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("app.yaml"), format!("mode: {mode}")).unwrap();
-        fs::write(dir.join("same.yaml"), "same").unwrap();
+        write(dir.join("app.yaml"), &format!("mode: {mode}"));
+        write(dir.join("same.yaml"), "same");
         symlink(dir.file_name().unwrap(), bench.path("conf/..data_tmp")).unwrap();
         fs::rename(bench.path("conf/..data_tmp"), bench.path("conf/..data")).unwrap();
         if number > 1 {
@@ -193,14 +212,14 @@ fn a_config_map_is_swapped(spec: WatchSpec, watch: &[&str]) {
 }
 
 #[test]
-fn a_config_map_is_followed_from_version_to_version() {
-    a_config_map_is_swapped(WatchSpec::default(), &["conf"]);
-    a_config_map_is_swapped(WatchSpec::default(), &["conf/app.yaml"]);
-    a_config_map_is_swapped(WatchSpec { polling: Polling::Always, ..WatchSpec::default() }, &["conf"]);
+fn each_version_of_a_config_map_is_reported() {
+    replace_config_map(WatchSpec::default(), &["conf"]);
+    replace_config_map(WatchSpec::default(), &["conf/app.yaml"]);
+    replace_config_map(WatchSpec { polling: Polling::Always, ..WatchSpec::default() }, &["conf"]);
 }
 
 #[test]
-fn a_release_that_is_swapped_is_watched_from_then_on() {
+fn a_new_release_is_watched_instead_of_the_old_one() {
     for polling in [Polling::IfNeeded, Polling::Always] {
         let bench = Bench::new();
         bench.file("releases/1/app.js");
@@ -209,20 +228,20 @@ fn a_release_that_is_swapped_is_watched_from_then_on() {
         let shared_state = shared_state();
         let mut thread = thread(&shared_state);
         thread.apply_config(vec![bench.watched(&["current"], WatchSpec { polling, ..WatchSpec::default() })]);
-        fs::write(bench.path("releases/1/app.js"), "changed").unwrap();
+        write(bench.path("releases/1/app.js"), "changed");
         assert_eq!(changed(&mut thread), ["current/app.js"]);
         symlink("releases/2", bench.path("next")).unwrap();
         fs::rename(bench.path("next"), bench.path("current")).unwrap();
         assert_eq!(changed(&mut thread).len(), 1);
-        fs::write(bench.path("releases/1/app.js"), "changed, but old").unwrap();
+        write(bench.path("releases/1/app.js"), "changed, but old");
         assert_eq!(changed(&mut thread), [""; 0]);
-        fs::write(bench.path("releases/2/app.js"), "changed too").unwrap();
+        write(bench.path("releases/2/app.js"), "changed too");
         assert_eq!(changed(&mut thread), ["current/app.js"]);
     }
 }
 
 #[test]
-fn a_directory_may_be_replaced_vanish_and_come_back() {
+fn a_directory_may_be_replaced_removed_and_created_again() {
     for polling in [Polling::IfNeeded, Polling::Always] {
         let bench = Bench::new();
         bench.file("dist/main.js");
@@ -235,9 +254,9 @@ fn a_directory_may_be_replaced_vanish_and_come_back() {
         fs::rename(bench.path("dist"), bench.path("dist.old")).unwrap();
         fs::rename(bench.path("dist.new"), bench.path("dist")).unwrap();
         assert!(!changed(&mut thread).is_empty());
-        fs::write(bench.path("dist/main.js"), "replaced").unwrap();
+        write(bench.path("dist/main.js"), "replaced");
         assert_eq!(changed(&mut thread), ["dist/main.js"]);
-        fs::write(bench.path("dist.old/main.js"), "nobody's").unwrap();
+        write(bench.path("dist.old/main.js"), "not watched");
         assert_eq!(changed(&mut thread), [""; 0]);
 
         for round in 0..3 {
@@ -245,7 +264,7 @@ fn a_directory_may_be_replaced_vanish_and_come_back() {
             assert!(!changed(&mut thread).is_empty());
             bench.file("dist/main.js");
             assert!(!changed(&mut thread).is_empty(), "round {round}");
-            fs::write(bench.path("dist/main.js"), format!("round {round}")).unwrap();
+            write(bench.path("dist/main.js"), &format!("round {round}"));
             assert_eq!(changed(&mut thread), ["dist/main.js"]);
             // Changes between two scans are unknown.
             fs::remove_dir_all(bench.path("dist")).unwrap();
@@ -260,18 +279,18 @@ fn a_directory_may_be_replaced_vanish_and_come_back() {
         let _ = changed(&mut thread);
         bench.file("later/on/x.js");
         assert!(!changed(&mut thread).is_empty());
-        fs::write(bench.path("later/on/x.js"), "now").unwrap();
+        write(bench.path("later/on/x.js"), "now");
         assert_eq!(changed(&mut thread), ["later/on/x.js"]);
     }
 }
 
 #[test]
-fn links_are_followed_unless_they_must_not_be() {
+fn links_are_followed_unless_that_is_disabled() {
     for polling in [Polling::IfNeeded, Polling::Always] {
         let bench = Bench::new();
         bench.file("main.js");
         let (shared, lib) = (bench.outside("shared.js"), bench.outside("lib"));
-        fs::write(&shared, "x").unwrap();
+        write(&shared, "x");
         fs::create_dir(&lib).unwrap();
         symlink(&shared, bench.path("shared.js")).unwrap();
         symlink(&lib, bench.path("lib")).unwrap();
@@ -283,9 +302,9 @@ fn links_are_followed_unless_they_must_not_be() {
         staying.apply_config(vec![
             bench.watched(&[""], WatchSpec { polling, follow_links: false, ..WatchSpec::default() }),
         ]);
-        fs::write(&shared, "another").unwrap();
+        write(&shared, "another");
         assert_eq!(changed(&mut following), ["shared.js"]);
-        fs::write(lib.join("new.js"), "x").unwrap();
+        write(lib.join("new.js"), "x");
         assert_eq!(changed(&mut following), ["lib/new.js"]);
         assert_eq!(changed(&mut staying), [""; 0]);
 
@@ -295,7 +314,7 @@ fn links_are_followed_unless_they_must_not_be() {
         assert_eq!(changed(&mut staying), ["shared.js"]);
         fs::remove_file(bench.path("lib")).unwrap();
         let _ = (changed(&mut following), changed(&mut staying));
-        fs::write(lib.join("new.js"), "nobody's").unwrap();
+        write(lib.join("new.js"), "not watched");
         assert_eq!(changed(&mut following), [""; 0]);
     }
 }
@@ -307,17 +326,17 @@ fn opening_a_file_without_writing_is_no_change() {
     let shared_state = shared_state();
     let mut thread = thread(&shared_state);
     thread.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
-    fs::write(bench.path("data.db"), "known").unwrap();
+    write(bench.path("data.db"), "known");
     assert_eq!(changed(&mut thread), ["data.db"]);
     for _ in 0..3 {
-        drop(OpenOptions::new().write(true).open(bench.path("data.db")).unwrap());
+        close(OpenOptions::new().write(true).open(bench.path("data.db")).unwrap(), bench.path("data.db"));
     }
     assert_eq!(changed(&mut thread), [""; 0]);
     // A log, a database: a writer that never closes its file causes no event.
     let mut log = OpenOptions::new().create(true).append(true).open(bench.path("open.txt")).unwrap();
-    std::io::Write::write_all(&mut log, b"line\n").unwrap();
+    log.write_all(b"line\n").unwrap();
     assert_eq!(changed(&mut thread), [""; 0]);
-    drop(log);
+    close(log, bench.path("open.txt"));
     assert_eq!(changed(&mut thread), ["open.txt"]);
     // As `touch` of busybox, and Docker Desktop for a file of the host.
     let now = nix::sys::time::TimeSpec::UTIME_NOW;
@@ -333,9 +352,9 @@ fn opening_a_file_without_writing_is_no_change() {
 fn a_changed_gitignore_applies_at_once() {
     let bench = Bench::new();
     fs::create_dir_all(bench.outside(".git")).unwrap();
-    fs::write(bench.outside(".gitignore"), "*.bin\n").unwrap();
+    write(bench.outside(".gitignore"), "*.bin\n");
     bench.file("main.js");
-    fs::write(bench.path(".gitignore"), "gen\n").unwrap();
+    write(bench.path(".gitignore"), "gen\n");
     bench.file("gen/a.js");
     let shared_state = shared_state();
     let mut thread = thread(&shared_state);
@@ -343,19 +362,19 @@ fn a_changed_gitignore_applies_at_once() {
     bench.file("gen/a.js");
     bench.file("x.bin");
     assert_eq!(changed(&mut thread), [""; 0]);
-    fs::write(bench.path(".gitignore"), "nothing\n").unwrap();
+    write(bench.path(".gitignore"), "nothing\n");
     assert_eq!(changed(&mut thread), [""; 0]);
     bench.file("gen/a.js");
     assert_eq!(changed(&mut thread), ["gen/a.js"]);
     bench.file("lib/.gitignore");
-    fs::write(bench.path("lib/.gitignore"), "*.out").unwrap();
+    write(bench.path("lib/.gitignore"), "*.out");
     let _ = changed(&mut thread);
     bench.file("lib/a.out");
     assert_eq!(changed(&mut thread), [""; 0]);
 }
 
 #[test]
-fn patterns_and_depth_say_which_files_count() {
+fn patterns_and_depth_select_files() {
     for polling in [Polling::IfNeeded, Polling::Always] {
         let bench = Bench::new();
         bench.file("src/a/b/c.js");
@@ -372,9 +391,9 @@ fn patterns_and_depth_say_which_files_count() {
         assert_eq!(changed(&mut thread), ["src/a/b/d.ts"]);
         bench.file("src/a/x.css");
         assert_eq!(changed(&mut thread), ["src/a/x.css"]);
-        fs::write(bench.path(".env"), "A=12345").unwrap();
+        write(bench.path(".env"), "A=12345");
         assert_eq!(changed(&mut thread), [".env"]);
-        fs::write(bench.path(".env.new"), "A=1").unwrap();
+        write(bench.path(".env.new"), "A=1");
         fs::rename(bench.path(".env.new"), bench.path(".env")).unwrap();
         assert_eq!(changed(&mut thread), [".env"]);
     }
@@ -390,7 +409,7 @@ fn a_new_configuration_changes_only_what_differs() {
     thread.apply_config(vec![bench.watched(&["a"], WatchSpec::default())]);
     bench.file("a/x");
     // Changes before the new configuration are not lost.
-    thread.listen();
+    thread.read_events();
     thread.apply_config(vec![
         bench.watched(&["a"], WatchSpec::default()),
         bench.watched(&["b"], WatchSpec::default()),
@@ -414,17 +433,17 @@ fn ten_thousand_files_are_a_hundred_watches() {
         if number % 100 == 0 {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
         }
-        File::create(path).unwrap();
+        write(path, "");
     }
     let shared_state = shared_state();
     let mut thread = thread(&shared_state);
     thread.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     assert_eq!(directories(&thread), 102);
-    fs::write(bench.path("src/77/7777.js"), "x").unwrap();
+    write(bench.path("src/77/7777.js"), "x");
     assert_eq!(changed(&mut thread), ["src/77/7777.js"]);
     // More events than the kernel's queue holds.
     for number in 0..20_000 {
-        File::create(bench.path(&format!("src/{}/{number}.ts", number % 100))).unwrap();
+        write(bench.path(&format!("src/{}/{number}.ts", number % 100)), "");
     }
     let many = changed(&mut thread);
     assert!(!many.is_empty());

@@ -18,17 +18,17 @@ use crate::sys::inotify::Flags;
 /// Maximum number of remembered files; then all are forgotten.
 const MAX_FILES: usize = 1024;
 /// Tolerance in seconds: the clock of a file system is coarse, and may be that of another machine.
-const SLACK: i64 = 2;
+const TOLERANCE: i64 = 2;
 
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct KnownFiles {
     /// Files with an older modification time, in seconds since 1970, have not changed.
     since: i64,
-    /// The files that have changed since, by the hash of their path.
+    /// The files that have changed since then, by the hash of their path.
     files: HashMap<u64, Identity>,
 }
 
-impl Seen {
+impl KnownFiles {
     /// Changes count from now on.
     pub(super) fn new() -> Self {
         Self { since: seconds(), files: HashMap::new() }
@@ -41,12 +41,12 @@ impl Seen {
             return found.nlink() > 1;
         }
         let moved = what.contains(Flags::IN_MOVED_TO);
-        let touched = found.ctime().abs_diff(found.mtime()) <= SLACK.unsigned_abs();
+        let touched = found.ctime().abs_diff(found.mtime()) <= TOLERANCE.unsigned_abs();
         if what.contains(Flags::IN_ATTRIB) && !touched {
             // Only its mode or owner has changed.
             return false;
         }
-        if !moved && found.ctime() + SLACK < self.since && found.ctime() + SLACK < seconds() {
+        if !moved && found.ctime() + TOLERANCE < self.since && found.ctime() + TOLERANCE < seconds() {
             return false;
         }
         if self.files.len() >= MAX_FILES {
