@@ -12,7 +12,7 @@ use super::{
     job::{Job, ResolvedUpdate},
     operation::{AppUpdate, InitialState, RestartScope, Ticket},
     pending_operations::Awaited,
-    reason::{Command, ExitReason, ReloadAbortReason, StopReason},
+    reason::{Command, ExitReason, ReloadAbortReason, StopKind},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
@@ -129,8 +129,8 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let all = self.staying(&spec.name).iter().map(|id| self.instances[id].number).collect();
-        self.apply_spec(now, count, spec, &all, StopReason::Changed, out);
-        self.resize(now, count, spec, is_stopped, StopReason::Removed, out);
+        self.apply_spec(now, count, spec, &all, StopKind::Changed, out);
+        self.resize(now, count, spec, is_stopped, StopKind::Removed, out);
     }
 
     /// Applies an update, or queues it behind the reload of its application.
@@ -196,10 +196,9 @@ impl Machine {
         let is_new = was != file;
         self.set_plan(file);
         if is_new || sets_count || !restarting.is_empty() {
-            let cause =
-                if scope == RestartScope::Restart { StopReason::Restarted } else { StopReason::Changed };
-            self.apply_spec(now, count, &spec, &restarting, cause, out);
-            self.resize(now, count, &spec, false, StopReason::Removed, out);
+            let kind = if scope == RestartScope::Restart { StopKind::Restarted } else { StopKind::Changed };
+            self.apply_spec(now, count, &spec, &restarting, kind, out);
+            self.resize(now, count, &spec, false, StopKind::Removed, out);
         }
         for id in reruns {
             self.with_instance(id, now, out, |instance, step| {
@@ -304,12 +303,12 @@ impl Machine {
         count: u32,
         spec: &Arc<AppSpec>,
         restarting: &BTreeSet<u32>,
-        cause: StopReason,
+        kind: StopKind,
         out: &mut Vec<Effect>,
     ) {
         for id in self.staying(&spec.name).iter().take(count as usize) {
             self.with_instance(*id, now, out, |instance, step| {
-                let stop = stop(instance, cause, AfterStop::Restart);
+                let stop = stop(instance, kind, AfterStop::Restart);
                 let restarts = restarting.contains(&instance.number);
                 if !instance.is_alive() {
                     // The new dependencies count for a start now.
@@ -330,12 +329,12 @@ impl Machine {
         count: u32,
         spec: &Arc<AppSpec>,
         is_stopped: bool,
-        cause: StopReason,
+        kind: StopKind,
         out: &mut Vec<Effect>,
     ) {
         let staying = self.staying(&spec.name);
         for id in staying.iter().skip(count as usize) {
-            self.stop_instance(now, *id, cause, AfterStop::Remove, out);
+            self.stop_instance(now, *id, kind, AfterStop::Remove, out);
         }
         let kept = &staying[..staying.len().min(count as usize)];
         for number in self.missing(kept, count) {
@@ -373,13 +372,13 @@ impl Machine {
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, tickets: &[Ticket], out: &mut Vec<Effect>) {
         self.drop_queued(name, |_| true);
-        self.abort_reload(now, name, ReloadAbortReason::Removed, StopReason::ReloadAborted, None, out);
+        self.abort_reload(now, name, ReloadAbortReason::Removed, StopKind::ReloadAborted, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             for ticket in tickets {
                 self.pending_operations.await_instance(*ticket, id, Awaited::Removal);
             }
-            self.stop_instance(now, id, StopReason::Removed, AfterStop::Remove, out);
+            self.stop_instance(now, id, StopKind::Removed, AfterStop::Remove, out);
         }
     }
 
@@ -414,12 +413,12 @@ impl Machine {
         &mut self,
         now: Time,
         id: InstanceId,
-        cause: StopReason,
+        kind: StopKind,
         then: AfterStop,
         out: &mut Vec<Effect>,
     ) {
         self.with_instance(id, now, out, |instance, step| {
-            let stop = stop(instance, cause, then);
+            let stop = stop(instance, kind, then);
             instance.stop(step, stop)
         });
     }
@@ -471,6 +470,6 @@ impl Machine {
     }
 }
 
-fn stop(instance: &Instance, cause: StopReason, then: AfterStop) -> Stop {
-    Stop { signal: instance.stop_signal(), cause, then }
+fn stop(instance: &Instance, kind: StopKind, then: AfterStop) -> Stop {
+    Stop { signal: instance.stop_signal(), kind, then }
 }

@@ -10,7 +10,7 @@ use super::{
     ids::{InstanceId, Timer, TimerKind},
     instance::{AfterStop, Instance},
     job::Job,
-    reason::{ExitReason, StopReason},
+    reason::{ExitReason, StopKind},
     root::{Machine, Phase},
     time::Time,
 };
@@ -82,7 +82,7 @@ impl Machine {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     instance.reason = Some(reason.clone());
                 }
-                self.stop_instance(now, id, StopReason::FilesChanged, AfterStop::Restart, out);
+                self.stop_instance(now, id, StopKind::FilesChanged, AfterStop::Restart, out);
             }
         }
     }

@@ -17,7 +17,7 @@ use super::{
     ids::{InstanceId, Run},
     instance::{AfterStop, Instance, Status},
     memory::{MemoryAction, MemoryExcess, MemoryShortage},
-    reason::{ExitReason, ReloadAbortReason, StopReason},
+    reason::{ExitReason, ReloadAbortReason, StopKind},
     root::{Machine, Phase},
     subject::Generation,
     time::Time,
@@ -122,10 +122,10 @@ impl Machine {
         let instance = &self.instances[&id];
         let (app, generation) = (instance.spec.name.clone(), instance.generation);
         let excess = MemoryExcess::ContainerShort { size, used, limit };
-        let cause = StopReason::Memory(excess);
+        let kind = StopKind::Memory(excess);
         // There is no memory for a rolling reload: its abort may be enough.
         let is_rolling = self.reloads.is_rolling(&app);
-        self.abort_reload(now, &app, ReloadAbortReason::MemoryShort, cause, None, out);
+        self.abort_reload(now, &app, ReloadAbortReason::MemoryShort, kind, None, out);
         if is_rolling || generation != Generation::Current {
             return;
         }
@@ -145,7 +145,7 @@ impl Machine {
             self.restart_for_memory(now, id, excess, wait, out);
         } else if instance.status() == Status::Stopping && instance.is_being_removed() {
             // It may be draining: it must end now.
-            self.stop_instance(now, id, cause, AfterStop::Remove, out);
+            self.stop_instance(now, id, kind, AfterStop::Remove, out);
         }
     }
 
@@ -161,7 +161,7 @@ impl Machine {
         self.stop_instance(
             now,
             id,
-            StopReason::Memory(excess),
+            StopKind::Memory(excess),
             AfterStop::Follow(FollowUp::Restart(wait)),
             out,
         );

@@ -9,7 +9,7 @@ use super::{
     job::Job,
     operation::{Action, Count, Operation, Reply, Ticket},
     pending_operations::Awaited,
-    reason::{Command, ExitReason, ReloadAbortReason, StopReason},
+    reason::{Command, ExitReason, ReloadAbortReason, StopKind},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
@@ -184,7 +184,7 @@ impl Machine {
             let instance = &self.instances[&id];
             self.pending_operations.await_instance(ticket, id, Awaited::Start(instance.lifecycle.attempted));
             if !instance.is_being_removed() {
-                self.stop_instance(now, id, StopReason::Restarted, AfterStop::Restart, out);
+                self.stop_instance(now, id, StopKind::Restarted, AfterStop::Restart, out);
             }
         }
     }
@@ -253,7 +253,7 @@ impl Machine {
             self.pending_operations.await_instance(ticket, *id, Awaited::Removal);
         }
         // The remaining instances keep their specs: after an aborted reload these may differ from the plan.
-        self.resize(now, count, &spec, false, StopReason::ScaledDown, out);
+        self.resize(now, count, &spec, false, StopKind::ScaledDown, out);
         for id in self.staying(app) {
             if !before.contains(&id)
                 && let Some(awaited) = self.start_requested(now, id, out)
@@ -266,7 +266,7 @@ impl Machine {
     /// Stops these numbers. They stay in the list.
     fn stop(&mut self, now: Time, app: &str, numbers: &BTreeSet<u32>, ticket: Ticket, out: &mut Vec<Effect>) {
         self.drop_queued_starts(app, numbers);
-        self.abort_reload(now, app, ReloadAbortReason::Stopped, StopReason::Stopped, Some(numbers), out);
+        self.abort_reload(now, app, ReloadAbortReason::Stopped, StopKind::Stopped, Some(numbers), out);
         for id in self.current_of(app, numbers) {
             let instance = &self.instances[&id];
             let (run, is_being_removed) = (instance.run(), instance.is_being_removed());
@@ -274,7 +274,7 @@ impl Machine {
                 self.pending_operations.await_instance(ticket, id, Awaited::Exit(run));
             }
             let then = if is_being_removed { AfterStop::Remove } else { AfterStop::StayStopped };
-            self.stop_instance(now, id, StopReason::Stopped, then, out);
+            self.stop_instance(now, id, StopKind::Stopped, then, out);
         }
     }
 
@@ -292,10 +292,10 @@ impl Machine {
             self.drop_queued(app, |_| true);
         }
         self.drop_queued_starts(app, numbers);
-        self.abort_reload(now, app, ReloadAbortReason::Stopped, StopReason::Deleted, Some(numbers), out);
+        self.abort_reload(now, app, ReloadAbortReason::Stopped, StopKind::Deleted, Some(numbers), out);
         for id in self.current_of(app, numbers) {
             self.pending_operations.await_instance(ticket, id, Awaited::Removal);
-            self.stop_instance(now, id, StopReason::Deleted, AfterStop::Remove, out);
+            self.stop_instance(now, id, StopKind::Deleted, AfterStop::Remove, out);
         }
         let left = self.staying(app).len();
         if left == 0 {

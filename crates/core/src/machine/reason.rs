@@ -1,11 +1,12 @@
-//! Reasons. There are two facts, and one step that leads to the first:
+//! The two enums for reasons, and the kinds of stops that lead to the first one:
 //!
 //! - [`ExitReason`]: why a run ended. It is recorded with the run, and logs, `describe`, `jlist` and the termination
 //!   message show it. It has data (a path, a size) and includes what the run reported itself (`CannotListen`).
 //! - [`ReloadAbortReason`]: why a reload was aborted. It is about an application, not about a run.
-//! - [`StopReason`]: what a stop of the machine is a part of. It is not recorded. It decides whether the instance
-//!   drains and how the stop is logged, and a later stop replaces it. Several map to one exit reason, and some to none,
-//!   because they continue a stop that has one (`Replaced`, `Drained`); see `StopReason::exit_reason`.
+//!
+//! A [`StopKind`] is not recorded: it is the step that the machine takes at the moment. It decides whether the instance
+//! drains and how the stop is logged, and a later stop replaces it. Several kinds have one exit reason, and some have
+//! none, because they continue a stop that has one (`Replaced`, `Drained`); see `StopKind::exit_reason`.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -20,10 +21,10 @@ use super::{
     subject::EventSubject,
 };
 
-/// What a stop of an instance is a part of.
+/// The kind of a stop: what it is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StopReason {
+pub enum StopKind {
     /// The shutdown of procrun.
     Shutdown,
     /// The application is no longer in the file, or has fewer instances there.
@@ -58,7 +59,7 @@ pub enum StopReason {
     NotDrained,
 }
 
-impl StopReason {
+impl StopKind {
     /// Whether the instance drains: others serve in its place, so it may finish its connections.
     pub(super) fn drains(self) -> bool {
         match self {
@@ -123,7 +124,7 @@ impl StopReason {
 }
 
 /// `is restarted`, after the name of the instance.
-impl Display for StopReason {
+impl Display for StopKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Shutdown => "is stopped with everything",

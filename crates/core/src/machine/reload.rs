@@ -20,7 +20,7 @@ use super::{
     job::Job,
     operation::Ticket,
     readiness::{GateOutcome, Readiness, ReadinessFailure, ReadyWhen},
-    reason::{ExitReason, ReloadAbortReason, StopReason},
+    reason::{ExitReason, ReloadAbortReason, StopKind},
     reloads::{Goal, Reload},
     root::Machine,
     subject::Generation,
@@ -155,7 +155,7 @@ impl Machine {
                 instance.gate.expect_of_next(gate);
                 StepOutcome::Nothing
             });
-            self.stop_instance(now, id, StopReason::Reloaded, AfterStop::Restart, out);
+            self.stop_instance(now, id, StopKind::Reloaded, AfterStop::Restart, out);
         }
     }
 
@@ -211,7 +211,7 @@ impl Machine {
                         now,
                         &app,
                         ReloadAbortReason::NotReady { instance: subject.into(), failure },
-                        StopReason::ReloadAborted,
+                        StopKind::ReloadAborted,
                         None,
                         out,
                     );
@@ -263,14 +263,14 @@ impl Machine {
                             | ReadinessFailure::ProbeFailed { .. }
                             | ReadinessFailure::Unhealthy(_)
                     ) {
-                        self.stop_instance(now, id, StopReason::ReloadAborted, AfterStop::Remove, out);
+                        self.stop_instance(now, id, StopKind::ReloadAborted, AfterStop::Remove, out);
                     }
                 }
                 self.abort_reload(
                     now,
                     &app,
                     ReloadAbortReason::NotReady { instance: subject.into(), failure },
-                    StopReason::ReloadAborted,
+                    StopKind::ReloadAborted,
                     None,
                     out,
                 );
@@ -313,7 +313,7 @@ impl Machine {
                 predecessor.reason.get_or_insert_with(|| reload.reason.clone());
             }
         }
-        self.stop_instance(now, predecessor, StopReason::Replaced, AfterStop::Remove, out);
+        self.stop_instance(now, predecessor, StopKind::Replaced, AfterStop::Remove, out);
     }
 
     /// An instance has left the list.
@@ -325,14 +325,14 @@ impl Machine {
         }
     }
 
-    /// Aborts a reload, if there is one: its successors end, the other instances stay as they are. `cause` decides
+    /// Aborts a reload, if there is one: its successors end, the other instances stay as they are. `kind` decides
     /// whether ending instances drain; with `numbers` it applies to those only, and the others drain.
     pub(super) fn abort_reload(
         &mut self,
         now: Time,
         app: &str,
         reason: ReloadAbortReason,
-        cause: StopReason,
+        kind: StopKind,
         numbers: Option<&BTreeSet<u32>>,
         out: &mut Vec<Effect>,
     ) {
@@ -349,9 +349,9 @@ impl Machine {
             for id in reload.stopping.clone() {
                 let number = self.instances.get(&id).map_or(0, |instance| instance.number);
                 let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
-                if starting.contains(&id) || is_meant && !cause.drains() {
-                    let cause = if is_meant { cause } else { StopReason::ReloadAborted };
-                    self.stop_instance(now, id, cause, AfterStop::Remove, out);
+                if starting.contains(&id) || is_meant && !kind.drains() {
+                    let kind = if is_meant { kind } else { StopKind::ReloadAborted };
+                    self.stop_instance(now, id, kind, AfterStop::Remove, out);
                 }
             }
         }
@@ -366,8 +366,8 @@ impl Machine {
         if failure.is_none() {
             if let Some(count) = goal.count {
                 self.set_plan(goal.file);
-                self.apply_spec(now, count, &goal.spec, &BTreeSet::new(), StopReason::Changed, out);
-                self.resize(now, count, &goal.spec, false, StopReason::Removed, out);
+                self.apply_spec(now, count, &goal.spec, &BTreeSet::new(), StopKind::Changed, out);
+                self.resize(now, count, &goal.spec, false, StopKind::Removed, out);
             }
             let data = EventData::ReloadCompleted { total, took: now.since(started_at) };
             out.push(Notice::of_app(app, data).into());

@@ -15,7 +15,7 @@ use super::{
     memory::OomGuard,
     operation::Reply,
     pending_operations::PendingOperations,
-    reason::StopReason,
+    reason::StopKind,
     reloads::Reloads,
     shutdown_budget::Shutdown,
     subject::Generation,
@@ -126,7 +126,7 @@ impl Machine {
                 self.with_run(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
             Input::Drained(run) => self.with_run(run, now, out, |instance, step| {
-                instance.drained(step, StopReason::Drained);
+                instance.drained(step, StopKind::Drained);
                 StepOutcome::Nothing
             }),
             Input::TreeGone(run) => self.with_run(run, now, out, Instance::tree_gone),

@@ -9,7 +9,7 @@ use super::{
     events::{EventData, Notice},
     ids::InstanceId,
     instance::{AfterStop, Status},
-    reason::{ExitReason, StopReason},
+    reason::{ExitReason, StopKind},
     root::{Machine, Phase},
     time::Time,
 };
@@ -41,7 +41,7 @@ impl Machine {
         let can_roll = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
         let at_once = if can_roll { &[] } else { &running[..] };
         for id in stopped.iter().chain(at_once) {
-            self.stop_instance(now, *id, StopReason::Schedule, AfterStop::Restart, out);
+            self.stop_instance(now, *id, StopKind::Schedule, AfterStop::Restart, out);
         }
         if can_roll {
             let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();

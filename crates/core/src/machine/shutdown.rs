@@ -15,7 +15,7 @@ use super::{
     ids::{InstanceId, Timer, TimerKind},
     input::ShutdownRequest,
     instance::{AfterStop, Instance, StepOutcome, Stop},
-    reason::StopReason,
+    reason::StopKind,
     root::{Machine, Phase},
     shutdown_budget::{MIN_STOP_TIME, StopPath, fair_share, longest_path},
     subject::Generation,
@@ -186,7 +186,7 @@ impl Machine {
                 Generation::Successor | Generation::Predecessor => AfterStop::Remove,
             };
             instance.limit_grace_period(step, limit);
-            instance.stop(step, Stop { signal, cause: StopReason::Shutdown, then })
+            instance.stop(step, Stop { signal, kind: StopKind::Shutdown, then })
         });
     }
 

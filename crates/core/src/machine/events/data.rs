@@ -11,7 +11,7 @@ use crate::{
         health::{HealthFailure, ProbeKind},
         memory::MemoryAction,
         readiness::{ReadinessFailure, ReadinessSource},
-        reason::{ExitReason, ReloadAbortReason, StopReason},
+        reason::{ExitReason, ReloadAbortReason, StopKind},
         serde_form::{millis, optional_millis, signal_name, signal_names},
     },
     spec::{ExitCode, Signal},
@@ -97,12 +97,17 @@ event_data! {
     "instance.not_ready" NotReady { failure: ReadinessFailure }
     /// An instance finishes its connections before it is stopped.
     "instance.draining" Draining {
-        reason: StopReason,
+        #[serde(rename = "reason")]
+        stop: StopKind,
         #[serde(rename = "timeout_ms", with = "millis")]
         timeout: Duration,
     }
     /// An instance was sent its stop signal or its shutdown message.
-    "instance.stopping" Stopping { reason: StopReason, request: StopMethod }
+    "instance.stopping" Stopping {
+        #[serde(rename = "reason")]
+        stop: StopKind,
+        request: StopMethod,
+    }
     /// The main process of an instance has ended, or could not be started.
     "instance.exited" Exited {
         /// The word for why it ended: `exit`, `signal`, `oom`, `memory` and others.

@@ -5,7 +5,7 @@ use crate::{
     machine::{
         ending::FollowUp,
         readiness::ReadinessSource,
-        reason::{ReloadAbortReason, StopReason},
+        reason::{ReloadAbortReason, StopKind},
     },
     spec::{ExitCode, Signal},
 };
@@ -54,7 +54,7 @@ impl Notice {
                 action: SignalUse::Forward,
                 ..
             } => Level::Debug,
-            EventData::Stopping { reason, .. } if reason.is_reported() => Level::Debug,
+            EventData::Stopping { stop, .. } if stop.is_reported() => Level::Debug,
             EventData::Exited { ending, next, .. } => match next {
                 FollowUp::Errored { .. } => Level::Error,
                 FollowUp::Final if ending.code() != 0 => Level::Warn,
@@ -131,7 +131,7 @@ impl Notice {
             EventData::Unhealthy { failure } => Some(failure.reason()),
             EventData::Blocked { .. } => Some("dependency"),
             EventData::FilesChanged { .. } | EventData::ChangesThrottled { .. } => Some("watch"),
-            EventData::ScheduleDue { .. } | EventData::Stopping { reason: StopReason::Schedule, .. } => {
+            EventData::ScheduleDue { .. } | EventData::Stopping { stop: StopKind::Schedule, .. } => {
                 Some("cron")
             }
             EventData::MemoryExceeded { .. }

@@ -9,7 +9,7 @@ use crate::{
     machine::{
         Command, Ending, ExitReason, FailureKind, FollowUp, Generation, HealthFailure, ListenFailure,
         MemoryAction, MemoryExcess, ProbeKind, ReadinessFailure, ReadinessSource, ReloadAbortReason,
-        SpawnFailure, StopMethod, StopReason, Uncaught,
+        SpawnFailure, StopKind, StopMethod, Uncaught,
     },
     spec::Signal,
 };
@@ -58,10 +58,10 @@ fn samples() -> Vec<EventData> {
         EventData::NotReady {
             failure: ReadinessFailure::TimedOut { source: ReadinessSource::Message, waited: MS(3000) },
         },
-        EventData::Draining { reason: StopReason::Replaced, timeout: MS(10_000) },
-        EventData::Stopping { reason: StopReason::Stopped, request: StopMethod::Signal(Signal::INT) },
+        EventData::Draining { stop: StopKind::Replaced, timeout: MS(10_000) },
+        EventData::Stopping { stop: StopKind::Stopped, request: StopMethod::Signal(Signal::INT) },
         EventData::Stopping {
-            reason: StopReason::Memory(MemoryExcess::ContainerShort { size: 1, used: 2, limit: 3 }),
+            stop: StopKind::Memory(MemoryExcess::ContainerShort { size: 1, used: 2, limit: 3 }),
             request: StopMethod::Message(Signal::INT),
         },
         exited(Ending::Exited(3), None, FollowUp::Restart(MS(1500))),
@@ -245,7 +245,7 @@ fn each_fact_has_one_wording() {
     );
     let sent = StopMethod::Signal(Signal::TERM);
     assert_eq!(
-        words(EventData::Stopping { reason: StopReason::Restarted, request: sent }),
+        words(EventData::Stopping { stop: StopKind::Restarted, request: sent }),
         "api (3) is restarted, sending SIGTERM"
     );
 }

@@ -14,7 +14,7 @@ use crate::{
         health::{HealthFailure, ProbeKind},
         memory::MemoryAction,
         readiness::{ReadinessFailure, ReadinessSource},
-        reason::{ExitReason, ReloadAbortReason, StopReason},
+        reason::{ExitReason, ReloadAbortReason, StopKind},
     },
     spec::{ByteSize, HumanDuration},
 };
@@ -61,15 +61,15 @@ impl Display for Notice {
                 )
             }
             EventData::NotReady { failure } => write!(f, "{subject} {failure}"),
-            EventData::Draining { reason, timeout } => {
+            EventData::Draining { stop, timeout } => {
                 let timeout = HumanDuration(*timeout);
-                write!(f, "{subject} {reason} and drains its connections, for at most {timeout}")
+                write!(f, "{subject} {stop} and drains its connections, for at most {timeout}")
             }
-            EventData::Stopping { reason: StopReason::Shutdown, request } => {
+            EventData::Stopping { stop: StopKind::Shutdown, request } => {
                 write!(f, "{subject}: sending {request}")
             }
-            EventData::Stopping { reason, request } => {
-                write!(f, "{subject} {reason}, sending {request}")
+            EventData::Stopping { stop, request } => {
+                write!(f, "{subject} {stop}, sending {request}")
             }
             EventData::Exited { ending, cause, uptime, next, .. } => {
                 let end = EndText { ending, uptime: *uptime, cause: cause.as_ref() };

@@ -19,7 +19,7 @@ use crate::{
         ids::{Run, Timer, TimerKind},
         notify::NotifyMessage,
         readiness::ReadinessFailure,
-        reason::{ExitReason, StopReason},
+        reason::{ExitReason, StopKind},
         subject::Generation,
         time::Time,
     },
@@ -286,6 +286,6 @@ impl Instance {
         }
         let signal = self.stop_signal();
         let then = if self.is_last_run() { AfterStop::StayStopped } else { AfterStop::Recover };
-        self.stop(step, Stop { signal, cause: StopReason::Unhealthy, then })
+        self.stop(step, Stop { signal, kind: StopKind::Unhealthy, then })
     }
 }

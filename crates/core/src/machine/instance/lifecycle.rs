@@ -13,7 +13,7 @@ use crate::{
         events::EventData,
         ids::{Run, Timer, TimerKind},
         readiness::{GateOutcome, GateStage, Readiness, ReadinessFailure, ReadinessSource, ReadyWhen},
-        reason::StopReason,
+        reason::StopKind,
     },
     spec::{ProgramKind, Signal},
 };
@@ -183,7 +183,7 @@ impl Instance {
                 StepOutcome::Nothing
             }
             State::Draining { .. } => {
-                self.drained(step, StopReason::NotDrained);
+                self.drained(step, StopKind::NotDrained);
                 StepOutcome::Nothing
             }
             State::Stopping { kills: 0, .. } => {

@@ -9,7 +9,7 @@ use crate::{
         effect::Effect,
         ending::FollowUp,
         events::{EventData, Notice},
-        reason::StopReason,
+        reason::StopKind,
         subject::Subject,
         time::Time,
     },
@@ -179,7 +179,7 @@ impl Default for Lifecycle {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::machine) struct Stop {
     pub(in crate::machine) signal: Signal,
-    pub(in crate::machine) cause: StopReason,
+    pub(in crate::machine) kind: StopKind,
     pub(in crate::machine) then: AfterStop,
 }
 

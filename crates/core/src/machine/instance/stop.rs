@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     machine::{
-        effect::Effect, ending::StopMethod, events::EventData, ids::Run, reason::StopReason, time::Time,
+        effect::Effect, ending::StopMethod, events::EventData, ids::Run, reason::StopKind, time::Time,
     },
     spec::Signal,
 };
@@ -19,10 +19,10 @@ const KILL_RETRY: Duration = Duration::from_secs(1);
 impl Instance {
     /// Stops it. `stop.then` replaces what was to follow before.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> StepOutcome {
-        match (stop.cause, stop.cause.exit_reason()) {
-            (StopReason::Shutdown, _) => self.reason = None,
+        match (stop.kind, stop.kind.exit_reason()) {
+            (StopKind::Shutdown, _) => self.reason = None,
             // A successor that failed by itself keeps its own reason.
-            (StopReason::ReloadAborted, Some(reason)) => {
+            (StopKind::ReloadAborted, Some(reason)) => {
                 self.reason.get_or_insert(reason);
             }
             (_, Some(reason)) => self.reason = Some(reason),
@@ -36,11 +36,11 @@ impl Instance {
                     step.out.push(Effect::Retire(run));
                 }
                 // A worker that has never listened has no connections.
-                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.gate.shown.listening) {
+                match self.spec.stop.drain.filter(|_| stop.kind.drains() && self.gate.shown.listening) {
                     Some(within) => {
-                        let Stop { signal, cause, then } = stop;
+                        let Stop { signal, kind, then } = stop;
                         self.lifecycle.state = State::Draining { run: number, since, signal, then };
-                        step.report(self.subject(), EventData::Draining { reason: cause, timeout: within });
+                        step.report(self.subject(), EventData::Draining { stop: kind, timeout: within });
                         step.out.push(Effect::Drain(run));
                         self.arm(step, within);
                     }
@@ -50,7 +50,7 @@ impl Instance {
             }
             State::Draining { run, since, then, .. } => {
                 let (run, since) = (*run, *since);
-                if stop.cause.drains() {
+                if stop.kind.drains() {
                     *then = stop.then;
                 } else {
                     self.request_stop(step, run, since, stop);
@@ -82,10 +82,10 @@ impl Instance {
     }
 
     /// It has finished its connections, or the time for that is over.
-    pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, cause: StopReason) {
+    pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, kind: StopKind) {
         match self.lifecycle.state {
             State::Draining { run, since, signal, then } => {
-                self.request_stop(step, run, since, Stop { signal, cause, then });
+                self.request_stop(step, run, since, Stop { signal, kind, then });
             }
             State::Stopped
             | State::WaitingForDependencies(_)
@@ -98,12 +98,12 @@ impl Instance {
     }
 
     pub(super) fn request_stop(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
-        let Stop { signal, cause, then } = stop;
+        let Stop { signal, kind, then } = stop;
         let run = Run { instance: self.id, number };
         self.lifecycle.state = State::Stopping { run: number, main_exited: false, since, kills: 0, then };
         let request =
             if self.stops_by_message() { StopMethod::Message(signal) } else { StopMethod::Signal(signal) };
-        step.report(self.subject(), EventData::Stopping { reason: cause, request });
+        step.report(self.subject(), EventData::Stopping { stop: kind, request });
         step.out.push(Effect::RequestStop(run, request, self.spec.stop.effective_signal_scope()));
         self.arm_kill(step);
     }

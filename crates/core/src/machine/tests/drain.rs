@@ -16,22 +16,22 @@ fn of(count: u32) -> Plan {
     plan([spec, app("other")])
 }
 
-/// The reasons of the stop signals of an instance.
-fn causes(world: &World) -> Vec<StopReason> {
-    let cause = |notice: &Notice| match &notice.data {
-        EventData::Stopping { reason, .. } => Some(*reason),
+/// The kinds of the stops of an instance.
+fn stops(world: &World) -> Vec<StopKind> {
+    let stop = |notice: &Notice| match &notice.data {
+        EventData::Stopping { stop, .. } => Some(*stop),
         _ => None,
     };
-    world.reports.iter().filter_map(cause).collect()
+    world.reports.iter().filter_map(stop).collect()
 }
 
 #[test]
 fn a_surplus_worker_gets_its_signal_after_its_drain() {
     let mut world = cluster(2);
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
-    assert_eq!((world.status(1), causes(&world)), (Status::Stopping, vec![]));
+    assert_eq!((world.status(1), stops(&world)), (Status::Stopping, vec![]));
     world.feed(Input::Drained(world.run(1)));
-    assert_eq!(causes(&world), [StopReason::Drained]);
+    assert_eq!(stops(&world), [StopKind::Drained]);
     world.pass(MS(7999));
     assert!(world.killed.is_empty(), "kill_timeout counts from the signal");
     world.exit(world.run(1), OK, false);
@@ -43,11 +43,11 @@ fn a_worker_that_never_drains_gets_its_signal_at_the_deadline() {
     let mut world = cluster(2);
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
     world.pass(MS(9999));
-    assert_eq!(causes(&world), []);
+    assert_eq!(stops(&world), []);
     world.pass(MS(1));
-    assert_eq!(causes(&world), [StopReason::NotDrained]);
+    assert_eq!(stops(&world), [StopKind::NotDrained]);
     world.feed(Input::Drained(world.run(1)));
-    assert_eq!(causes(&world).len(), 1, "one signal");
+    assert_eq!(stops(&world).len(), 1, "one signal");
     world.pass(MS(8000));
     assert_eq!(world.killed.len(), 1);
 }
@@ -69,7 +69,7 @@ fn a_shutdown_does_not_wait_for_a_drain() {
     let mut world = cluster(2);
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
     world.stop(Signal::TERM);
-    assert_eq!(causes(&world), [StopReason::Shutdown; 3]);
+    assert_eq!(stops(&world), [StopKind::Shutdown; 3]);
     for instance in 0..3 {
         world.exit(world.run(instance), OK, false);
     }
@@ -80,7 +80,7 @@ fn a_shutdown_does_not_wait_for_a_drain() {
 fn an_instance_without_connections_or_drain_gets_its_signal_at_once() {
     let mut world = World::new(of(2));
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
-    assert_eq!(causes(&world), [StopReason::Removed], "it has never listened");
+    assert_eq!(stops(&world), [StopKind::Removed], "it has never listened");
 
     let off = |count| {
         let mut spec = AppSpec { instances: Instances::Count(count), ..cluster_app("a") };
@@ -90,7 +90,7 @@ fn an_instance_without_connections_or_drain_gets_its_signal_at_once() {
     let mut world = World::new(off(2));
     world.feed(Input::Ready(world.run(1), ReadinessSource::Listening));
     world.feed(Input::Apply { plan: off(1), cpus: 2 });
-    assert_eq!(causes(&world), [StopReason::Removed]);
+    assert_eq!(stops(&world), [StopKind::Removed]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_instance_that_is_started_while_it_drains_comes_back() {
     let mut world = cluster(2);
     world.feed(Input::Apply { plan: of(1), cpus: 2 });
     world.feed(Input::Apply { plan: of(2), cpus: 2 });
-    assert_eq!(causes(&world), [], "its clients have not been answered yet");
+    assert_eq!(stops(&world), [], "its clients have not been answered yet");
     world.feed(Input::Drained(world.run(1)));
     world.exit(world.run(1), OK, false);
     assert_eq!(world.status(1), Status::Online);

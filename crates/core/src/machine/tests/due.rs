@@ -38,12 +38,12 @@ impl World {
     }
 }
 
-fn causes(world: &World) -> Vec<StopReason> {
-    let causes = world.reports.iter().filter_map(|notice| match &notice.data {
-        EventData::Stopping { reason, .. } | EventData::Draining { reason, .. } => Some(*reason),
+fn stops(world: &World) -> Vec<StopKind> {
+    let stops = world.reports.iter().filter_map(|notice| match &notice.data {
+        EventData::Stopping { stop, .. } | EventData::Draining { stop, .. } => Some(*stop),
         _ => None,
     });
-    causes.collect()
+    stops.collect()
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_running_instance_restarts_when_it_has_ended() {
         World::new(plan([by_time(AppSpec { instances: Instances::Count(2), ..app("a") }), app("b")]));
     world.due("a");
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Stopping, Status::Stopping, Status::Online]);
-    assert_eq!(causes(&world), [StopReason::Schedule, StopReason::Schedule]);
+    assert_eq!(stops(&world), [StopKind::Schedule, StopKind::Schedule]);
     let run = world.run(0);
     world.exit(run, OK, true);
     assert_eq!(world.spawned.len(), 3, "not before its tree is gone");
@@ -67,7 +67,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     let mut world = World::new(plan([by_time(app("a"))]));
     world.due("a");
     world.due("a");
-    assert_eq!(causes(&world), [StopReason::Schedule]);
+    assert_eq!(stops(&world), [StopKind::Schedule]);
     world.exit_ok(0);
     assert_eq!(world.spawned.len(), 2);
     // It is in its backoff after a crash.
@@ -146,7 +146,7 @@ fn a_cluster_is_reloaded() {
     world.due("a");
     assert_eq!(world.times_due(), 1, "a reload that is under way is not doubled");
     world.listen(2);
-    assert_eq!(causes(&world), [StopReason::Replaced]);
+    assert_eq!(stops(&world), [StopKind::Replaced]);
     world.pass(MS(60_000));
     assert_eq!(world.machine.plan().apps.len(), 1);
 }

@@ -26,7 +26,7 @@ use std::{
 use super::{
     Action, Effect, Ending, FailureKind, FollowUp, Generation, Input, InstanceId, Machine, Operation,
     ProbeKind, ReadinessSource, ReloadAbortReason, Reply, Run, ShutdownRequest, SpawnFailure, Status,
-    StopReason, Ticket, Time, Timer, TimerKind,
+    StopKind, Ticket, Time, Timer, TimerKind,
     events::{EventData, Notice},
 };
 use crate::spec::{
@@ -286,14 +286,14 @@ impl World {
                 data,
                 EventData::ReloadStarted { .. }
                     | EventData::Stopping {
-                        reason: StopReason::Restarted
-                            | StopReason::FilesChanged
-                            | StopReason::Changed
-                            | StopReason::Removed
-                            | StopReason::ScaledDown,
+                        stop: StopKind::Restarted
+                            | StopKind::FilesChanged
+                            | StopKind::Changed
+                            | StopKind::Removed
+                            | StopKind::ScaledDown,
                         ..
                     }
-                    | EventData::Draining { reason: StopReason::Removed | StopReason::ScaledDown, .. }
+                    | EventData::Draining { stop: StopKind::Removed | StopKind::ScaledDown, .. }
             )
         };
         if reported(&fails) && !reported(&is_other_change) {

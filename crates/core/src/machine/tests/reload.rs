@@ -278,7 +278,7 @@ fn a_shutdown_during_a_reload_stops_both_generations() {
     let stopping = world
         .reports
         .iter()
-        .filter(|notice| matches!(notice.data, EventData::Stopping { reason: StopReason::Shutdown, .. }));
+        .filter(|notice| matches!(notice.data, EventData::Stopping { stop: StopKind::Shutdown, .. }));
     assert_eq!(stopping.count(), 4, "the one that drains too");
     for run in world.alive.clone() {
         world.exit(run, OK, false);

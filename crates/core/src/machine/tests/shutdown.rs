@@ -25,9 +25,7 @@ impl World {
     /// The instances that were stopped, and when.
     fn stopped_by_shutdown(&self) -> Vec<u32> {
         let stopped = self.reports.iter().filter_map(|notice| match &notice.data {
-            EventData::Stopping { reason: StopReason::Shutdown, .. } => {
-                notice.subject.instance.map(|id| id.0)
-            }
+            EventData::Stopping { stop: StopKind::Shutdown, .. } => notice.subject.instance.map(|id| id.0),
             _ => None,
         });
         stopped.collect()
