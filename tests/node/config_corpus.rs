@@ -1,5 +1,7 @@
-//! Every directory of `tests/corpus` is one ecosystem file and what `procrun check` says to it:
-//! its exit code, its answer, its errors and notices. One bad file an error.
+//! Every directory of `tests/corpus` has one ecosystem file, and in `expected` what `procrun check` prints for it:
+//! its exit code, settings, errors and notices. There is one bad file for each error.
+//!
+//! `expected` has no settings that are the default, so a new key changes only the file of [`ALL_SETTINGS`].
 //!
 //! `args` holds further arguments, one a line. `BLESS=1 cargo test --test node config_corpus` overwrites the
 //! expected answers; read the difference before you commit it.
@@ -14,6 +16,9 @@ use std::{
 };
 
 use crate::support::{self, Launch};
+
+/// The case whose `expected` has all settings.
+const ALL_SETTINGS: &str = "all-settings";
 
 fn cases() -> Vec<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -40,7 +45,14 @@ fn answer(case: &Path) -> String {
         String::from_utf8(output.stderr).unwrap(),
         String::from_utf8(output.stdout).unwrap(),
     );
-    text.lines().map(|line| squeezed(&line.replace(directory, "<dir>")) + "\n").collect()
+    let has_all = case.ends_with(ALL_SETTINGS);
+    let lines = text.lines().filter(|line| has_all || !is_default(line));
+    lines.map(|line| squeezed(&line.replace(directory, "<dir>")) + "\n").collect()
+}
+
+/// Whether a line is a setting with its default.
+fn is_default(line: &str) -> bool {
+    line.starts_with(' ') && line.ends_with("  # default")
 }
 
 /// Paths differ from machine to machine, and with them the width of their column.
