@@ -1,32 +1,38 @@
-//! The options that describe how an app runs, and those of a run in the foreground.
+//! The options that describe how an app runs, and those of a run in the foreground: those in the rows of the key
+//! table, and those that set no key.
 
-mod spec;
-mod table;
+mod effect;
+mod without_key;
 
 use std::{ffi::OsString, fmt::Write as _};
 
 use clap::{Arg, ArgMatches};
 
-pub(super) use self::spec::names;
 use self::{
-    spec::{AppOption, Effect, OptionGroup},
-    table::APP_OPTIONS,
+    effect::{Effect, apply, arg, values},
+    without_key::OPTIONS_WITHOUT_KEY,
 };
-use crate::config::Flags;
+use crate::config::{AppOption, Flags, OptionGroup, key_options};
 
 /// Options that have another meaning for the commands that change apps.
 pub(super) const OTHER_MEANING: &[&str] =
     &["json", "socket", "update-env", "only", "env", "silent", "no-color"];
 
+/// All options.
+fn all() -> impl Iterator<Item = AppOption<Effect>> {
+    let of_keys = key_options().map(|(key, option)| option.with_effect(Effect::SetsKey(key, option.effect)));
+    of_keys.chain(OPTIONS_WITHOUT_KEY.iter().copied())
+}
+
 /// All options for a parser.
 pub(super) fn all_args() -> impl Iterator<Item = Arg> {
-    APP_OPTIONS.iter().map(AppOption::arg)
+    all().map(|option| arg(&option))
 }
 
 /// The options for another parser, hidden, without those of these names.
 pub(super) fn args(without: &[&str]) -> Vec<Arg> {
-    let options = APP_OPTIONS.iter().filter(|option| !without.contains(&option.id()));
-    options.map(|option| option.arg().hide(true)).collect()
+    let options = all().filter(|option| !without.contains(&option.id()));
+    options.map(|option| arg(&option).hide(true)).collect()
 }
 
 /// The options as the help shows them: group by group, at most 80 columns wide.
@@ -36,7 +42,7 @@ pub(super) fn described() -> String {
     for group in OptionGroup::SHOWN {
         text.push_str(group.heading());
         text.push_str(":\n");
-        for option in APP_OPTIONS.iter().filter(|option| option.group == group) {
+        for option in all().filter(|option| option.group == group) {
             let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
             let name = format!("  {short}{}{}", option.long, option.value.shown());
             let gap = if name.len() < COLUMN { String::new() } else { format!("\n{:COLUMN$}", "") };
@@ -64,7 +70,7 @@ pub(super) struct ShownOption {
 }
 
 impl ShownOption {
-    fn new(option: &AppOption) -> Self {
+    fn new(option: &AppOption<Effect>) -> Self {
         Self {
             short: option.short,
             long: option.id(),
@@ -81,29 +87,28 @@ impl ShownOption {
 /// The headings of the groups and their options.
 pub(super) fn groups() -> impl Iterator<Item = (&'static str, Vec<ShownOption>)> {
     OptionGroup::SHOWN.into_iter().map(|group| {
-        let options = APP_OPTIONS.iter().filter(|option| option.group == group);
-        (group.heading(), options.map(ShownOption::new).collect())
+        let options = all().filter(|option| option.group == group);
+        (group.heading(), options.map(|option| ShownOption::new(&option)).collect())
     })
 }
 
 /// The value of `--socket`.
 pub(super) fn socket(matches: &ArgMatches) -> Option<OsString> {
-    let option = APP_OPTIONS.iter().find(|option| matches!(option.effect, Effect::Socket))?;
-    option.values(matches).and_then(|(_, values)| values.last().map(OsString::from))
+    let option = all().find(|option| matches!(option.effect, Effect::Socket))?;
+    values(&option, matches).and_then(|(_, values)| values.last().map(OsString::from))
 }
 
 /// The settings of the given options, without the options of these names. Of two that set the same key, the
 /// last one counts.
 pub(super) fn read(matches: &ArgMatches, without: &[&str]) -> Flags {
-    let mut given: Vec<_> = APP_OPTIONS
-        .iter()
+    let mut given: Vec<_> = all()
         .filter(|option| !without.contains(&option.id()))
-        .filter_map(|option| option.values(matches).map(|(at, values)| (at, option, values)))
+        .filter_map(|option| values(&option, matches).map(|(at, values)| (at, option, values)))
         .collect();
     given.sort_by_key(|&(at, ..)| at);
     let mut flags = Flags::default();
     for (_, option, values) in given {
-        option.apply(&values, &mut flags);
+        apply(&option, &values, &mut flags);
     }
     flags
 }
@@ -112,18 +117,11 @@ pub(super) fn read(matches: &ArgMatches, without: &[&str]) -> Flags {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_key_of_the_table_is_known() {
-        for key in APP_OPTIONS.iter().filter_map(|option| option.effect.key()) {
-            assert!(Flags::knows(key), "{key}");
-        }
-    }
-
     /// The key of a new option has a `patch` in the key table, or is listed here.
     #[test]
     fn every_option_changes_a_listed_app_or_is_known_not_to() {
         const NOT: [&str; 5] = ["auto_exit", "autostart", "log_format", "log_level", "start_delay"];
-        let keys = APP_OPTIONS.iter().filter_map(|option| option.effect.key());
+        let keys = all().filter_map(|option| option.effect.key());
         let mut not: Vec<&str> = keys.filter(|key| !crate::config::can_change(key)).collect();
         not.sort_unstable();
         not.dedup();

@@ -14,7 +14,7 @@ use crate::{
         Answer, PROTOCOL, Request, SocketPaths,
         client::{self, Connection, ConnectionError, NoSupervisor},
         is_pattern,
-        snapshot::{Detail, Overview},
+        snapshot::{InstanceDetails, Overview},
         targets::ProcessList,
     },
     sys::{accounts, directory},
@@ -99,7 +99,7 @@ impl Supervisor {
     }
 
     /// All details of some instances.
-    pub(super) fn details(&mut self, targets: Vec<String>) -> Result<Vec<Detail>, Failure> {
+    pub(super) fn details(&mut self, targets: Vec<String>) -> Result<Vec<InstanceDetails>, Failure> {
         match self.request(&Request::Describe { targets })? {
             Answer::Details(details) => Ok(details),
             other => Err(unexpected(&other)),

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::process_table::{size, uptime};
-use crate::{control::snapshot::Brief, shown::printable};
+use crate::{control::snapshot::InstanceSummary, shown::printable};
 
 /// The list.
-pub(super) fn shown(instances: &[Brief]) -> String {
+pub(super) fn shown(instances: &[InstanceSummary]) -> String {
     let mut text = String::new();
     for one in instances {
         writeln!(text, "+--- {}", printable(&one.name)).expect("a String takes everything");

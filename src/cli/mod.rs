@@ -26,6 +26,7 @@ mod inspect;
 mod invoked_as;
 mod log_output;
 mod mini_list;
+mod name_list;
 mod node_version;
 mod operations;
 mod optional_values;

@@ -5,13 +5,13 @@
 
 use std::{fs, path::Path};
 
-use crate::{control::snapshot::Detail, sys::regular_file};
+use crate::{control::snapshot::InstanceDetails, sys::regular_file};
 
 /// The most that is read of a file beside the program, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// The version, if the process runs Node and its version can be found.
-pub(super) fn of(detail: &Detail) -> Option<String> {
+pub(super) fn of(detail: &InstanceDetails) -> Option<String> {
     let program = fs::read_link(format!("/proc/{}/exe", detail.brief.pid?)).ok()?;
     beside(&program)
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::ArgMatches;
 
-use super::{app_options, connect::Supervisor, failure::Failure};
+use super::{app_options, connect::Supervisor, failure::Failure, name_list::names};
 use crate::config::Flags;
 
 /// The arguments and options of a command.
@@ -30,7 +30,7 @@ impl ParsedArgs {
     /// The options that describe how an app runs.
     pub(super) fn flags(&self) -> Flags {
         let mut flags = app_options::read(&self.matches, app_options::OTHER_MEANING);
-        flags.only = self.value("only").map(|names| app_options::names(&[names])).unwrap_or_default();
+        flags.only = self.value("only").map(|list| names(&[list])).unwrap_or_default();
         flags.env_name = self.value("env").filter(|name| !name.is_empty()).map(str::to_owned);
         flags
     }

@@ -5,7 +5,7 @@ use super::{
     table::{Align, Cell, Column, Look, table},
 };
 use crate::{
-    control::snapshot::{Brief, Status},
+    control::snapshot::{InstanceSummary, Status},
     spec::{ByteSize, HumanDuration},
 };
 
@@ -27,11 +27,11 @@ const COLUMNS: [Column; 14] = [
     Column { heading: "memory", align: Align::Right, leaves: 11, least: 0, wanted: 0 },
     Column { heading: "user", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
     Column { heading: "watching", align: Align::Left, leaves: 2, least: 0, wanted: 0 },
-    Column { heading: "last end", align: Align::Left, leaves: 6, least: 0, wanted: 0 },
+    Column { heading: "last exit", align: Align::Left, leaves: 6, least: 0, wanted: 0 },
 ];
 
 /// Names the user of each process. Only the client looks up the name of the supervisor's user.
-pub(super) fn with_users(instances: &mut [Brief], supervisor: &Supervisor) {
+pub(super) fn with_users(instances: &mut [InstanceSummary], supervisor: &Supervisor) {
     let user = supervisor.user();
     for instance in instances {
         instance.user = instance.user.take().or_else(|| user.clone());
@@ -39,12 +39,12 @@ pub(super) fn with_users(instances: &mut [Brief], supervisor: &Supervisor) {
 }
 
 /// The table.
-pub(super) fn shown(instances: &[Brief], look: Look) -> String {
+pub(super) fn shown(instances: &[InstanceSummary], look: Look) -> String {
     let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
     table(&COLUMNS, &rows, look)
 }
 
-fn row(of: &Brief) -> Vec<Cell> {
+fn row(of: &InstanceSummary) -> Vec<Cell> {
     let or_dash = |text: Option<String>| Cell::new(text.unwrap_or_else(|| "-".to_owned()));
     vec![
         Cell::coloured(of.id.to_string(), "1"),
@@ -60,11 +60,11 @@ fn row(of: &Brief) -> Vec<Cell> {
         or_dash(of.memory.map(size)),
         or_dash(of.user.clone()),
         Cell::new(if of.watching { "enabled" } else { "disabled" }),
-        or_dash(of.last_end.clone()),
+        or_dash(of.last_exit.clone()),
     ]
 }
 
-pub(super) fn colour(of: &Brief) -> &'static str {
+pub(super) fn colour(of: &InstanceSummary) -> &'static str {
     match of.status {
         Status::Online if of.flaw().is_some() => "33",
         Status::Online => "32",

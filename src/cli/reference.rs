@@ -31,7 +31,7 @@ page.
 const OPTIONS_PAGE: &str = "\
 # Options
 
-<!-- Written by `BLESS=1 cargo test --lib reference` from src/cli/app_options. Do not edit. -->
+<!-- Written by `BLESS=1 cargo test --lib reference` from the key table in src/config/keys. Do not edit. -->
 
 Options of `procrun TARGET`, `run`, `check` and `start`. `restart`, `reload` and `serve` accept those that describe how
 an app runs. With an ecosystem file, an option overrides the key of all apps that are started.

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use super::failure::Failure;
-use crate::{config::EX_USAGE, control::snapshot::Brief};
+use crate::{config::EX_USAGE, control::snapshot::InstanceSummary};
 
-type Compare = fn(&Brief, &Brief) -> Ordering;
+type Compare = fn(&InstanceSummary, &InstanceSummary) -> Ordering;
 
 const FIELDS: [(&str, Compare); 10] = [
     ("id", |one, other| one.id.cmp(&other.id)),
@@ -24,7 +24,7 @@ const FIELDS: [(&str, Compare); 10] = [
 ///
 /// # Errors
 /// The field or the order is unknown.
-pub(super) fn sort(list: &mut [Brief], by: &str) -> Result<(), Failure> {
+pub(super) fn sort(list: &mut [InstanceSummary], by: &str) -> Result<(), Failure> {
     let (field, order) = by.split_once(':').unwrap_or((by, "asc"));
     let wrong =
         |what: String, hint: String| Failure::new(EX_USAGE, format!("`--sort {by}`: {what}")).hint(hint);

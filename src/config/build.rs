@@ -18,7 +18,7 @@ use super::{
     build_context::{BuildContext, BuildOutput},
     draft::Draft,
     env_file,
-    keys::{APP_KEYS, TIME_FORMAT, all},
+    keys::{APP_KEYS, INSTANCE_VAR, TIME_FORMAT, all},
     mode,
     notices::Notices,
     order::WrittenDependency,
@@ -35,9 +35,6 @@ use crate::spec::{
     validate::MAX_DURATION,
 };
 use crate::sys::zone;
-
-/// PM2's default of `instance_var`.
-const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 
 /// Builds the application `name`.
 pub(super) fn build(

@@ -63,7 +63,7 @@ impl Flags {
                 Some(known) if known.name == "name" && self.flag_of(key).is_none() => {
                     problems.push(unchangeable(known.name, flag));
                 }
-                Some(known) if known.patch.is_some() => keys.push(known.name.to_owned()),
+                Some(known) if known.can_be_patched() => keys.push(known.name.to_owned()),
                 Some(known) if has_no_effect(known) => {}
                 Some(known) => problems.push(unchangeable(known.name, flag)),
                 None => problems.push(
@@ -113,7 +113,7 @@ impl Flags {
 
 /// Whether an existing application can take this key, or reports that the key has no effect.
 pub fn can_change(key: &str) -> bool {
-    find(APP_KEYS, key).is_some_and(|known| known.patch.is_some() || has_no_effect(known))
+    find(APP_KEYS, key).is_some_and(|known| known.can_be_patched() || has_no_effect(known))
 }
 
 /// A notice reports it.

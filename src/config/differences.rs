@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    keys::{APP_KEYS, all},
+    keys::{APP_KEYS, all, changed_keys},
     origin::is_secret,
 };
-use crate::spec::{AppSpec, diff::changed};
+use crate::spec::AppSpec;
 
 /// A key whose value differs; secrets are masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn differences(old: &AppSpec, new: &AppSpec) -> Vec<Difference> {
     }
     if differences.is_empty() {
         // A difference that no key shows has a name too.
-        differences.extend(changed(old, new).into_iter().map(|key| Difference {
+        differences.extend(changed_keys(old, new).into_iter().map(|key| Difference {
             key: key.to_owned(),
             old: Some("unchanged".to_owned()),
             new: Some("changed".to_owned()),

@@ -1,6 +1,6 @@
 //! The flags of a command line as values of keys.
 //!
-//! It knows no flag by name: `cli` maps each flag to a key.
+//! It knows no flag by name: the rows of the key table have the options that set them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -67,11 +67,6 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Whether there is such a key.
-    pub fn knows(key: &str) -> bool {
-        find(APP_KEYS, key).is_some() || find(RUNTIME_KEYS, key).is_some()
-    }
-
     /// Records that `flag` sets `key`, which is in the key table, to this value. As in PM2 the string `null` unsets
     /// the key, whatever an earlier flag or the file sets.
     pub fn set(&mut self, key: &'static str, flag: &'static str, value: FlagValue) {

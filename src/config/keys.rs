@@ -6,22 +6,30 @@
 
 mod app;
 mod kind;
+mod option;
+mod part;
 pub(super) mod patches;
 #[cfg(test)]
 mod reference;
 mod root;
 mod schema;
+mod settings;
 mod show;
 #[cfg(test)]
 mod tests;
 
-pub use self::schema::schema;
 pub(super) use self::{
     app::APP_KEYS,
     kind::{Choice, Kind, OutOfRange, ZeroMeans},
-    patches::PatchFn,
+    part::{KeyPatch, Part},
     root::{APPS, CWD, DEFAULTS, INCLUDE, RUNTIME_KEYS, STATIC, TIME_FORMAT, file_keys},
+    settings::INSTANCE_VAR,
     show::readable,
+};
+pub use self::{
+    option::{AppOption, OptionGroup, OptionValue, Sets},
+    schema::schema,
+    settings::{changed_keys, non_default_settings},
 };
 
 /// One key of an application (`D` is [`Draft`](super::draft::Draft)) or of procrun itself
@@ -41,12 +49,16 @@ pub(super) struct Key<D: 'static, S: 'static> {
     pub(super) kind: Kind<D>,
     /// The value in a finished spec; `None`: there is nothing to show.
     pub(super) show: fn(&S) -> Option<String>,
+    /// The options of the command line that set it.
+    pub(super) options: &'static [AppOption<Sets>],
+    /// The part of the spec that it sets; `None`: it is another form of another key, or has no effect.
+    pub(super) part: Option<Part<S>>,
     /// The tool that defines the key.
     pub(super) owner: Owner,
     /// What a change of its value does to running processes.
     pub(super) change: Change,
-    /// How `restart` and `reload` change it in an existing application; `None`: they cannot.
-    pub(super) patch: Option<PatchFn<S>>,
+    /// How `restart` and `reload` change it in an existing application.
+    pub(super) patch: KeyPatch<S>,
 }
 
 /// The tool that defines a key. In PM2's formats a value that procrun cannot read is an error only where PM2
@@ -88,6 +100,26 @@ impl<D, S> Key<D, S> {
         }
     }
 
+    /// Whether `restart` and `reload` can change it.
+    pub(super) fn can_be_patched(&self) -> bool {
+        match &self.patch {
+            KeyPatch::None => false,
+            KeyPatch::Copy | KeyPatch::With(_) => true,
+        }
+    }
+
+    /// Changes an existing application to the value that another one has. `None`: the key cannot be changed.
+    pub(super) fn apply_patch(&self, from: &S, to: &mut S) -> Option<Result<(), String>> {
+        match &self.patch {
+            KeyPatch::None => None,
+            KeyPatch::Copy => self.part.as_ref().map(|part| {
+                (part.copy)(from, to);
+                Ok(())
+            }),
+            KeyPatch::With(patch) => Some(patch(from, to)),
+        }
+    }
+
     /// Its name and its aliases.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> + use<D, S> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
@@ -97,6 +129,13 @@ impl<D, S> Key<D, S> {
 /// All keys, in the order in which they are shown.
 pub(super) fn all<D, S>(table: &'static [Section<D, S>]) -> impl Iterator<Item = &'static Key<D, S>> {
     table.iter().flat_map(|section| section.keys)
+}
+
+/// The options that set keys, each with the name of its key: those of apps, then those of procrun itself.
+pub fn key_options() -> impl Iterator<Item = (&'static str, &'static AppOption<Sets>)> {
+    let of_apps = all(APP_KEYS).map(|key| (key.name, key.options));
+    let of_procrun = all(RUNTIME_KEYS).map(|key| (key.name, key.options));
+    of_apps.chain(of_procrun).flat_map(|(name, options)| options.iter().map(move |option| (name, option)))
 }
 
 /// The key with this name, alias, or camelCase form of one of them.

@@ -71,7 +71,9 @@ pub use env_file::{UnreadableEnvFile, variables as env_file_variables};
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use health::shown_checks;
-pub use keys::schema;
+pub use keys::{
+    AppOption, OptionGroup, OptionValue, Sets, changed_keys, key_options, non_default_settings, schema,
+};
 pub use loaded::{Conversion, Loaded, UNANSWERED_HINT, Unanswered};
 pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use patch::Patch;

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{APP_KEYS, PatchFn, find, patches};
+use super::keys::{APP_KEYS, find, patches};
 use crate::spec::AppSpec;
 
 /// The change of an application.
@@ -44,15 +44,15 @@ impl Patch {
     /// A key that cannot be applied to it, as a message.
     pub fn apply(&self, to: &mut AppSpec) -> Result<(), String> {
         for key in &self.keys {
-            let patch = patch_of(key).ok_or_else(|| format!("`{key}` cannot be changed"))?;
-            patch(&self.from, to)?;
+            let patched = if key == TOGGLE_WATCH {
+                Some(toggle_watch(&self.from, to))
+            } else {
+                find(APP_KEYS, key).and_then(|known| known.apply_patch(&self.from, to))
+            };
+            patched.unwrap_or_else(|| Err(format!("`{key}` cannot be changed")))?;
         }
         Ok(())
     }
-}
-
-fn patch_of(key: &str) -> Option<PatchFn<AppSpec>> {
-    if key == TOGGLE_WATCH { Some(toggle_watch) } else { find(APP_KEYS, key)?.patch }
 }
 
 fn toggle_watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {

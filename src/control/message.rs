@@ -8,7 +8,7 @@ use super::{
     event::EncodedEvent,
     log_line::{self, LogLine},
     plan::PlannedChange,
-    snapshot::{Detail, Overview},
+    snapshot::{InstanceDetails, Overview},
     trees::ProcessTrees,
 };
 use crate::{
@@ -262,7 +262,7 @@ pub enum Answer {
     /// The supervisor and the summaries of its instances.
     Overview(Overview),
     /// The details of some instances.
-    Details(Vec<Detail>),
+    Details(Vec<InstanceDetails>),
     /// Process trees.
     Trees(ProcessTrees),
     /// The variables of one instance, by name.

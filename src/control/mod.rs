@@ -12,13 +12,15 @@
 //! | `client` | the client's side: blocking, without a runtime |
 //! | `targets`, `pattern` | the instances of a name, an id, a namespace, a pattern or `all` |
 //! | `plan` | the effect of a change, for `--dry-run` |
-//! | `snapshot`, `trees` | the data of an instance and of its process tree, also in PM2's format |
+//! | `snapshot`, `trees` | the data of an instance and of its process tree |
+//! | `instance_json` | an instance as JSON, also in PM2's format |
 //!
 //! It makes no decision about applications and touches no process: the supervisor answers the requests.
 
 pub mod client;
 mod event;
 pub mod framing;
+mod instance_json;
 mod log_line;
 pub mod message;
 mod pattern;
@@ -33,6 +35,7 @@ pub mod trees;
 pub use crate::machine::{Action, Count, RestartScope};
 pub use event::EncodedEvent;
 pub use framing::{Hello, PROTOCOL};
+pub use instance_json::jlist;
 pub use log_line::{Edge, LogLine};
 pub use message::{AddRequest, Answer, NameConflict, Request, RequestError, SavedApp};
 pub use pattern::is_pattern;

@@ -8,7 +8,7 @@ use std::{
 use super::{
     message::RequestError,
     pattern::{self, Pattern},
-    snapshot::Brief,
+    snapshot::InstanceSummary,
 };
 use crate::{
     config::{nearest, resolve_path},
@@ -53,10 +53,14 @@ impl<'a> FromIterator<Candidate<'a>> for ProcessList<'a> {
 }
 
 /// The list as a client knows it, without the scripts of the applications.
-impl<'a> From<&'a [Brief]> for ProcessList<'a> {
-    fn from(list: &'a [Brief]) -> Self {
-        let candidate =
-            |one: &'a Brief| Candidate { id: one.id, name: &one.name, namespace: &one.namespace, exec: None };
+impl<'a> From<&'a [InstanceSummary]> for ProcessList<'a> {
+    fn from(list: &'a [InstanceSummary]) -> Self {
+        let candidate = |one: &'a InstanceSummary| Candidate {
+            id: one.id,
+            name: &one.name,
+            namespace: &one.namespace,
+            exec: None,
+        };
         list.iter().map(candidate).collect()
     }
 }

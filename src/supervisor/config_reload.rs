@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     config::{
-        Difference, EX_IOERR, Loaded, Problem, Problems, Read, UNANSWERED_HINT, Unanswered, differences,
+        Difference, EX_IOERR, Loaded, Problem, Problems, Read, UNANSWERED_HINT, Unanswered, changed_keys,
+        differences,
     },
     control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, RequestError},
     machine::{
@@ -30,7 +31,7 @@ use crate::{
     },
     spec::{
         AppChange, AppSpec, Plan,
-        diff::{changed, diff},
+        diff::diff,
         order::{circle, graph},
     },
 };
@@ -336,7 +337,7 @@ fn app_changed(change: &AppChange) -> Notice {
     let (app, change, keys) = match change {
         AppChange::Add(app) => (app, ConfigChange::Added, Vec::new()),
         AppChange::Remove(app) => (app, ConfigChange::Removed, Vec::new()),
-        AppChange::Replace { old, new } => (new, ConfigChange::Changed, changed(old, new)),
+        AppChange::Replace { old, new } => (new, ConfigChange::Changed, changed_keys(old, new)),
     };
     let keys = keys.into_iter().map(Cow::Borrowed).collect();
     Notice::of_app(&app.name, EventData::AppChanged { change, keys })

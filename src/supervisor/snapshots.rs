@@ -17,14 +17,14 @@ use super::{
     usage::Seen,
 };
 use crate::{
-    config::{Source, UNANSWERED_HINT, shown_checks},
+    config::{Source, UNANSWERED_HINT},
     control::{
         Answer, ClientId, RequestError,
-        snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
+        snapshot::{ExitInfo, InstanceDetails, InstanceSummary, Overview, Status, SupervisorSummary, masked},
     },
     machine::{self, Ending, Generation, InstanceId, InstanceView, PastRun},
     program,
-    spec::{AppSpec, Backoff, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
+    spec::{AppSpec, EnvSpec, ExecMode, Interpreter, PrincipalRef, ProgramKind},
 };
 
 /// How long a client waits until the programs of the apps have been looked up.
@@ -33,7 +33,7 @@ pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The supervisor, and with figures all instances in brief.
 pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
     let clock = Clock::new(of);
-    let supervisor = About {
+    let supervisor = SupervisorSummary {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         target: Some(of.source.name().to_owned()),
@@ -57,7 +57,7 @@ pub(super) fn details(
     seen: &Seen,
     ids: Option<&[InstanceId]>,
     programs: &Programs,
-) -> Vec<Detail> {
+) -> Vec<InstanceDetails> {
     let clock = Clock::new(of);
     let with_tree = |view: &InstanceView<'_>| match ids {
         Some(_) => process_trees::of_instance(of, view.id),
@@ -65,7 +65,7 @@ pub(super) fn details(
     };
     let of_view = |view: InstanceView<'_>| {
         let program = ShownProgram::of(of, &view, programs);
-        Detail { tree: with_tree(&view), ..detail(of, &view, program, seen, &clock) }
+        InstanceDetails { tree: with_tree(&view), ..detail(of, &view, program, seen, &clock) }
     };
     chosen(of, ids).map(of_view).collect()
 }
@@ -160,11 +160,11 @@ impl Clock {
     }
 }
 
-fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
+fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> InstanceSummary {
     let pid = of.workers.pid(view.id);
     // What was seen a moment ago may have ended since.
     let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
-    Brief {
+    InstanceSummary {
         id: view.pm_id,
         name: view.spec.name.clone(),
         namespace: view.spec.namespace.clone(),
@@ -189,7 +189,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         version: of.workers.version(view.id).map(str::to_owned),
         user: user(view.spec),
         watching: of.machine.is_watching(view.spec),
-        last_end: view.past_runs.last().map(last_end),
+        last_exit: view.past_runs.last().map(last_exit),
     }
 }
 
@@ -200,8 +200,8 @@ fn user(spec: &AppSpec) -> Option<String> {
     })
 }
 
-/// An end in a word or two.
-fn last_end(past: &PastRun) -> String {
+/// An exit in a word or two.
+fn last_exit(past: &PastRun) -> String {
     match (&past.reason, &past.ending) {
         (None, Ending::Exited(code)) => format!("exit {code}"),
         (None, Ending::Signaled { signal, .. }) => signal.to_string(),
@@ -213,11 +213,11 @@ fn last_end(past: &PastRun) -> String {
 
 /// Why it does not work, beyond its status.
 fn problem(view: &InstanceView<'_>) -> Option<String> {
-    let of_last_end = || {
+    let of_last_exit = || {
         let is_down = matches!(view.status, Status::BackingOff | Status::Errored);
         view.past_runs.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
     };
-    view.last_failure.clone().or_else(of_last_end)
+    view.last_failure.clone().or_else(of_last_exit)
 }
 
 /// Whether it reports its readiness by more than its existence.
@@ -287,103 +287,80 @@ fn detail(
     program: ShownProgram,
     seen: &Seen,
     clock: &Clock,
-) -> Detail {
+) -> InstanceDetails {
     let run = of.workers.run_with_processes(view.id);
     let usage = run.and_then(|run| seen.workers.get(&run));
     let spec = view.spec;
-    let exec = spec.exec.of_instance(view.number);
     let kind = program.kind;
     let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
-    Detail {
+    InstanceDetails {
         brief: brief(of, view, seen, clock),
         processes: usage.map(|usage| usage.processes),
         threads: usage.map(|usage| usage.threads),
         pss: usage.and_then(|usage| usage.pss),
         open_files: usage.and_then(|usage| usage.open_files),
         cgroup: run.and_then(|run| of.workers.cgroup(run)),
-        siblings: view.siblings,
+        instances: view.siblings,
         created_at: clock.wall(view.created_at),
         unstable_restarts: view.unstable_runs.into(),
-        signs: [
+        ready_signals: [
             (view.readiness.listening, "listening"),
             (view.readiness.message, "ready"),
-            (view.readiness.probe, "check"),
+            (view.readiness.probe, "probe"),
         ]
         .into_iter()
         .filter(|(given, _)| *given)
-        .map(|(_, sign)| sign.to_owned())
+        .map(|(_, signal)| signal.to_owned())
         .collect(),
-        complaint: view.last_failure.clone(),
-        says: view.status_text.map(str::to_owned),
+        status_text: view.status_text.map(str::to_owned),
         failed: view.failed,
         completed: view.completed,
-        waits_for: of.machine.waits_for(view.id),
-        depends_on: spec.order.depends_on.iter().map(ToString::to_string).collect(),
+        waiting_for: of.machine.waits_for(view.id),
         tree: Vec::new(),
-        endings: view.past_runs.iter().map(|past| ending(past, clock)).collect(),
-        script: spec.exec.script.clone(),
+        exits: view.past_runs.iter().map(|past| exit(past, clock)).collect(),
         exec_path: program.path,
-        args: exec.args,
-        cwd: spec.exec.cwd.to_string_lossy().into_owned(),
         interpreter: match (&spec.exec.interpreter, kind) {
             (Interpreter::Program(program), _) => Some(program.clone()),
             (Interpreter::Auto | Interpreter::None, ProgramKind::Node) => Some("node".to_owned()),
             (Interpreter::Auto | Interpreter::None, ProgramKind::Bun) => Some("bun".to_owned()),
             (Interpreter::Auto | Interpreter::None | Interpreter::BuiltIn, _) => None,
         },
-        interpreter_args: exec.interpreter_args,
-        user: user(spec),
-        limits: spec.limits.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        checks: shown_checks(&spec.health).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        instance_var: spec.env.instance_var.clone(),
-        out_file: path(sinks.out.map(|file| file.path)),
-        error_file: path(sinks.error.map(|file| file.path)),
-        log_file: path(sinks.combined.map(|file| file.path)),
-        pid_file: path(log_files::pid_file(view, None).map(|file| file.path)),
-        autorestart: spec.restart.autorestart,
-        min_uptime: millis(spec.restart.min_uptime),
-        max_restarts: spec.restart.max_restarts,
-        max_memory_restart: spec.max_memory.map(|limit| limit.to_string()),
-        restart_delay: match spec.restart.backoff {
-            Backoff::Fixed(delay) => Some(millis(delay)),
-            Backoff::Exponential { .. } => None,
-        },
-        cron: spec.schedule.as_ref().map(|schedule| schedule.pattern.as_str().to_owned()),
-        cron_timezone: spec.schedule.as_ref().and_then(|schedule| schedule.zone_name.clone()),
-        watch: spec
-            .watch
-            .iter()
-            .flat_map(|watch| &watch.paths)
-            .map(|path| path.display().to_string())
-            .collect(),
-        wait_ready: spec.reload.wait_ready,
-        max_memory_bytes: spec.max_memory.and_then(|limit| match limit {
-            MemoryLimit::Bytes(bytes) => Some(bytes),
-            MemoryLimit::Share(_) => None,
-        }),
         stop_signal: spec.stop_signal(kind).to_string(),
-        kill_timeout: millis(spec.stop.kill_timeout),
-        stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),
         next_cron: of
             .schedules
             .next_of(&spec.name)
             .and_then(|next| u64::try_from(next.as_millisecond()).ok()),
         node_env: launch::variable(spec, of.source.environment(), "NODE_ENV")
             .map(|value| value.to_string_lossy().into_owned()),
-        autostart: spec.autostart,
-        merge_logs: spec.logs.files.merge,
-        treekill: spec.stop.treekill,
+        out_file: path(sinks.out.map(|file| file.path)),
+        error_file: path(sinks.error.map(|file| file.path)),
+        log_file: path(sinks.combined.map(|file| file.path)),
+        pid_file: path(log_files::pid_file(view, None).map(|file| file.path)),
         env: spec
             .env
             .of_instance(view.number)
             .map(|(name, value)| (name.clone(), masked(name, &value)))
             .collect(),
+        app: Box::new(app_of(view)),
     }
 }
 
-fn ending(past: &PastRun, clock: &Clock) -> EndingInfo {
-    EndingInfo {
+/// The configuration of an instance: with its own arguments instead of placeholders, and without variables,
+/// because they can be secrets.
+fn app_of(view: &InstanceView<'_>) -> AppSpec {
+    let spec = view.spec;
+    let env = EnvSpec {
+        inherit: spec.env.inherit.clone(),
+        instance_var: spec.env.instance_var.clone(),
+        increment_var: spec.env.increment_var.clone(),
+        ..EnvSpec::default()
+    };
+    AppSpec { env, exec: spec.exec.of_instance(view.number), ..AppSpec::clone(spec) }
+}
+
+fn exit(past: &PastRun, clock: &Clock) -> ExitInfo {
+    ExitInfo {
         at: clock.wall(past.at),
         reason: past.reason().to_owned(),
         code: past.ending.code(),

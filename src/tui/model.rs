@@ -1,6 +1,6 @@
 //! The data that the view shows.
 
-use crate::control::snapshot::{Brief, Container, Machine, Overview};
+use crate::control::snapshot::{Container, InstanceSummary, Machine, Overview};
 
 /// A snapshot of everything.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,9 +54,9 @@ impl From<Overview> for Snapshot {
     }
 }
 
-impl From<Brief> for Process {
-    fn from(brief: Brief) -> Self {
-        let Brief { id, name, status, pid, uptime, restarts, cpu, memory, .. } = brief;
+impl From<InstanceSummary> for Process {
+    fn from(brief: InstanceSummary) -> Self {
+        let InstanceSummary { id, name, status, pid, uptime, restarts, cpu, memory, .. } = brief;
         Self { id, name, status: status.word().to_owned(), pid, uptime, restarts, cpu, memory }
     }
 }

@@ -70,8 +70,8 @@ fn an_event_loop_that_hangs_is_found_and_the_worker_runs_again() {
     procrun.wait_for_lines("listens on", 2);
     procrun.wait_for_err_lines("api (0) is healthy after", 2);
     let now = described(&bed);
-    assert_eq!(now["endings"][0]["reason"], "health");
-    assert!(now["endings"][0]["text"].as_str().unwrap().contains("health probes in a row"), "{now}");
+    assert_eq!(now["exits"][0]["reason"], "health");
+    assert!(now["exits"][0]["text"].as_str().unwrap().contains("health probes in a row"), "{now}");
     assert_eq!(now["brief"]["restarts"], 1);
     procrun.expect_stop();
 }
@@ -239,7 +239,7 @@ fn an_instance_without_a_passed_check_is_shown_so_and_its_limit_is_a_number() {
     );
     let mut procrun = start(&bed);
     procrun.wait_for_line("begins as");
-    wait_until("a first answer", || described(&bed)["complaint"].is_string());
+    wait_until("a first answer", || described(&bed)["brief"]["problem"].is_string());
     let page = bed.command(&["describe", "main"]).out;
     for line in ["online, not healthy yet\n", "healthy             false\n", "heartbeat           1h\n"] {
         assert!(page.contains(line), "{line}{page}");
@@ -261,7 +261,7 @@ fn a_check_that_writes_without_end_takes_no_processor() {
     let mut procrun = start(&bed);
     procrun.wait_for_line("begins as");
     let (begun, before) = (support::now(), procfs::cpu_ticks(procrun.pid()));
-    wait_until("the first timeout", || described(&bed)["complaint"].is_string());
+    wait_until("the first timeout", || described(&bed)["brief"]["problem"].is_string());
     let (took, ticks) = (begun.elapsed(), procfs::cpu_ticks(procrun.pid()) - before);
     // A tick is 10 ms.
     assert!(Duration::from_millis(ticks * 10) < took / 4, "{ticks} ticks in {took:?}");

@@ -74,7 +74,7 @@ fn a_leaking_worker_is_restarted_before_it_is_far_beyond_its_limit() {
     let ended = run.wait_for_err("leak (0) ended");
     assert!(ended.contains("memory: it had") && ended.contains("its limit is 120 MB"), "{ended}");
     let detail = &describe(&bed, "leak")[0];
-    let ending = &detail["endings"][0];
+    let ending = &detail["exits"][0];
     assert_eq!(ending["reason"], "memory", "{detail}");
     assert!(ending["text"].as_str().unwrap().contains("120 MB"), "{detail}");
     assert_eq!((&detail["unstable_restarts"], &detail["max_memory_restart"]), (&0.into(), &"120M".into()));
@@ -113,7 +113,7 @@ fn a_cluster_loses_no_request_while_a_leaking_worker_is_replaced() {
     let why = run.wait_for_err("max_memory_restart");
     assert!(why.contains("api (0)") && why.contains("replacing it while it serves"), "{why}");
     assert_eq!(run.err().lines_with("api (1) ended"), [""; 0], "the other one was left alone");
-    wait_until("its record", || describe(&bed, "0")[0]["endings"][0]["reason"] == "memory");
+    wait_until("its record", || describe(&bed, "0")[0]["exits"][0]["reason"] == "memory");
     run.expect_stop();
 }
 
@@ -240,7 +240,7 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
     assert!((243..256).contains(&megabytes(line, "the container has")), "{line}");
     assert_eq!(group.kills(), 0, "{}", run.story());
     assert_eq!(run.out().lines_with("small "), [small]);
-    assert_eq!(describe(&bed, "leak")[0]["endings"][0]["reason"], "memory");
+    assert_eq!(describe(&bed, "leak")[0]["exits"][0]["reason"], "memory");
     run.expect_stop();
     drop(run);
 }
@@ -303,7 +303,7 @@ fn an_end_by_the_kernel_is_named() {
         line.contains("signal SIGKILL, the kernel's out-of-memory killer (memory limit 128 MB)"),
         "{line}"
     );
-    let ending = &describe(&bed, "leak")[0]["endings"][0];
+    let ending = &describe(&bed, "leak")[0]["exits"][0];
     assert_eq!((&ending["reason"], &ending["code"]), (&"oom".into(), &137.into()));
     // And one below a shell, which exits with its code.
     for words in [["stop", "leak"], ["start", "shell"]] {

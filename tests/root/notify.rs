@@ -43,7 +43,10 @@ fn systemd_notify_from_a_shell_script_is_the_sign_of_wait_ready() {
     procrun.wait_for_err("main (0) is ready after");
     let now = described(&bed);
     assert_eq!((&now["brief"]["status"], &now["brief"]["ready"]), (&"online".into(), &true.into()));
-    assert_eq!((&now["says"], &now["signs"][0]), (&"serves 3 clients".into(), &"ready".into()));
+    assert_eq!(
+        (&now["status_text"], &now["ready_signals"][0]),
+        (&"serves 3 clients".into(), &"ready".into())
+    );
     procrun.expect_stop();
 }
 
@@ -89,7 +92,7 @@ fn a_shell_that_no_longer_says_it_is_alive_is_restarted() {
     procrun.wait_for_err("main (0) sent no heartbeat for 2.");
     std::fs::remove_file(bed.path("silent")).unwrap();
     procrun.wait_for_lines("every 2000000 as ", 2);
-    assert_eq!(described(&bed)["endings"][0]["reason"], "heartbeat");
+    assert_eq!(described(&bed)["exits"][0]["reason"], "heartbeat");
     procrun.expect_stop();
 }
 
@@ -108,7 +111,7 @@ fn a_worker_may_report_a_fault_and_that_it_ends() {
     bed.file("fault", "");
     procrun.wait_for_err("main (0) reported a fault of its own (WATCHDOG=trigger)");
     wait_until("it to be ready again", || described(&bed)["brief"]["ready"] == true);
-    assert_eq!(described(&bed)["endings"][0]["reason"], "heartbeat");
+    assert_eq!(described(&bed)["exits"][0]["reason"], "heartbeat");
     procrun.expect_stop();
 }
 
@@ -132,7 +135,10 @@ fn hostile_messages_do_no_harm_and_keep_no_descriptor() {
     let mut procrun = start(&bed);
     procrun.wait_for_line("settled");
     let says = wait_for("the last word", || {
-        described(&bed)["says"].as_str().filter(|says| says.starts_with("spam· yyy")).map(str::to_owned)
+        described(&bed)["status_text"]
+            .as_str()
+            .filter(|text| text.starts_with("spam· yyy"))
+            .map(str::to_owned)
     });
     assert_eq!(says.chars().count(), 200);
     let open = std::fs::read_dir(format!("/proc/{}/fd", procrun.pid())).unwrap().count();
@@ -162,7 +168,7 @@ fn messages_of_other_users_are_ignored_and_those_of_the_apps_user_are_not() {
     // By its own user after that: what came before has been read when this is heard.
     bed.file("go", "");
     procrun.wait_for_err("main (0) is ready after");
-    assert_eq!(described(&bed)["says"], Value::Null);
+    assert_eq!(described(&bed)["status_text"], Value::Null);
     procrun.expect_stop();
 }
 

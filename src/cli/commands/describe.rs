@@ -1,4 +1,5 @@
-//! `procrun describe`: everything about some processes.
+//! `procrun describe`: all details of instances. The supervisor sends the spec of the application; its settings are
+//! printed by the key table, as `check` prints them.
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,8 @@ use crate::{
         table::Look,
         wrap::folded,
     },
-    control::snapshot::Detail,
+    config::non_default_settings,
+    control::snapshot::InstanceDetails,
     shown::printable,
     spec::ExitCode,
 };
@@ -25,8 +27,9 @@ pub(super) static DESCRIBE: Command = Command {
     arguments: TARGETS,
     options: &[JSON],
     summary: "Show all details of processes",
-    description: "Show all details of processes: status, process tree, versions, settings, the\n\
-                  next scheduled restart, and the last five exits with their reasons.",
+    description: "Show all details of processes: status, versions, usage, process tree, settings\n\
+                  that are not the default, and the last five exits with their reasons.\n\
+                  `procrun check` shows all settings of an ecosystem file.",
     examples: &[("procrun describe api", "all instances of the app api")],
     run: Run::Function(describe),
     ..Command::DEFAULT
@@ -41,6 +44,7 @@ fn describe(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     }
     details.iter_mut().flat_map(|detail| &mut detail.tree).for_each(process_tree::read_command_line);
     if args.has("json") {
+        let details: Vec<_> = details.iter().map(InstanceDetails::as_json).collect();
         return Ok(say_json(&details));
     }
     let look = look();
@@ -48,99 +52,40 @@ fn describe(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(say(&texts.join("\n")))
 }
 
-fn shown(of: &Detail, look: Look) -> String {
+fn shown(of: &InstanceDetails, look: Look) -> String {
     let brief = &of.brief;
     let mut page = Page { text: String::new(), look };
     page.heading(&format!("{} ({})", brief.name, brief.id));
     page.coloured("status", &brief.state(), colour(brief));
-    page.several("waits for", &of.waits_for);
-    if let Some(completed) = of.completed {
-        page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
-    }
-    page.maybe("says", of.says.as_ref());
-    page.maybe("healthy", brief.healthy);
-    page.maybe("ready", brief.ready);
-    page.maybe("problem", of.complaint.as_ref());
-    page.maybe("pid", brief.pid);
-    page.maybe("uptime", brief.uptime.map(uptime));
-    page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
-    page.maybe("memory", brief.memory.map(size));
-    page.maybe("memory (PSS)", of.pss.map(size));
-    page.maybe("processes", of.processes);
-    page.maybe("threads", of.threads);
-    page.maybe("open files", of.open_files);
-    page.maybe("cgroup", of.cgroup.as_ref());
-    page.line("restarts", brief.restarts);
-    page.line("unstable restarts", of.unstable_restarts);
-    page.several("signs of readiness", &of.signs);
-    page.line("created at", time(of.created_at));
-    page.line("namespace", &brief.namespace);
-    page.line("mode", &brief.mode);
-    page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
-
-    page.several("depends on", &of.depends_on);
-
+    page.runtime(of);
     if !of.tree.is_empty() {
         page.heading("process tree");
         for (pid, text) in process_tree::described(&of.tree) {
             page.line(&pid, text);
         }
     }
-
-    page.heading("what runs");
-    page.line("script", &of.script);
-    if of.exec_path != of.script {
-        page.line("script path", &of.exec_path);
+    page.heading("settings");
+    let files = [
+        ("out_file", &of.out_file),
+        ("error_file", &of.error_file),
+        ("log_file", &of.log_file),
+        ("pid_file", &of.pid_file),
+    ];
+    for (key, value) in non_default_settings(&of.app) {
+        // The file of this instance, instead of a name with placeholders.
+        let file = files.iter().find(|(name, _)| *name == key).and_then(|(_, file)| file.as_ref());
+        page.line(key, file.unwrap_or(&value));
     }
-    page.maybe("version", brief.version.as_ref());
-    page.maybe("node version", node_version::of(of));
-    page.maybe("NODE_ENV", of.node_env.as_ref());
-    page.list("args", &of.args);
-    page.line("cwd", &of.cwd);
-    page.maybe("interpreter", of.interpreter.as_ref());
-    page.list("interpreter args", &of.interpreter_args);
-    page.maybe("user", brief.user.as_ref());
-    for (key, value) in &of.limits {
-        page.line(&key.replace('_', " "), value);
-    }
-
-    for (key, value) in &of.checks {
-        page.line(key, value);
-    }
-
-    page.heading("when it ends");
-    page.line("autorestart", of.autorestart);
-    page.line("min uptime", format!("{} ms", of.min_uptime));
-    page.line("max restarts", of.max_restarts);
-    page.maybe("restart delay", of.restart_delay.map(|delay| format!("{delay} ms")));
-    page.maybe("max memory", of.max_memory_restart.as_ref());
-    page.line("stop signal", &of.stop_signal);
-    page.line("kill timeout", format!("{} ms", of.kill_timeout));
-    page.maybe("restarts by time", of.cron.as_ref());
-    page.maybe("time zone", of.cron_timezone.as_ref());
-    page.maybe("next run", of.next_cron.map(time));
-    page.line("watching", if brief.watching { "enabled" } else { "disabled" });
-    page.list("watched", &of.watch);
-    let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();
-    page.list("final exit codes", &codes);
-
-    if of.out_file.is_some() || of.error_file.is_some() || of.log_file.is_some() || of.pid_file.is_some() {
-        page.heading("files");
-        page.maybe("stdout", of.out_file.as_ref());
-        page.maybe("stderr", of.error_file.as_ref());
-        page.maybe("both", of.log_file.as_ref());
-        page.maybe("pid", of.pid_file.as_ref());
-    }
-    if !of.endings.is_empty() {
-        page.heading("last ends, the latest first");
-        for ending in of.endings.iter().rev() {
-            page.line(&time(ending.at), format!("{}, up {}", ending.text, uptime(ending.uptime)));
+    if !of.exits.is_empty() {
+        page.heading("last exits, newest first");
+        for exit in of.exits.iter().rev() {
+            page.line(&time(exit.at), format!("{}, up {}", exit.text, uptime(exit.uptime)));
         }
     }
     page.text
 }
 
-/// The local time of a moment.
+/// The local time, from milliseconds since 1970.
 fn time(millis: u64) -> String {
     let at = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
     at.map_or_else(String::new, |at| {
@@ -148,7 +93,7 @@ fn time(millis: u64) -> String {
     })
 }
 
-/// Columns before a value.
+/// Columns before a value, unless the name is longer.
 const BEFORE_VALUE: usize = 22;
 
 struct Page {
@@ -157,6 +102,43 @@ struct Page {
 }
 
 impl Page {
+    /// What is known of the instance beyond its configuration.
+    fn runtime(&mut self, of: &InstanceDetails) {
+        let brief = &of.brief;
+        self.list("waiting for", &of.waiting_for);
+        self.maybe("task", of.completed.map(|completed| if completed { "completed" } else { "not completed" }));
+        self.maybe("status text", of.status_text.as_ref());
+        self.maybe("ready", brief.ready);
+        self.list("readiness signals", &of.ready_signals);
+        self.maybe("healthy", brief.healthy);
+        self.maybe("problem", brief.problem.as_ref());
+        self.maybe("pid", brief.pid);
+        self.maybe("uptime", brief.uptime.map(uptime));
+        self.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
+        self.maybe("memory", brief.memory.map(size));
+        self.maybe("memory (PSS)", of.pss.map(size));
+        self.maybe("processes", of.processes);
+        self.maybe("threads", of.threads);
+        self.maybe("open files", of.open_files);
+        self.maybe("cgroup", of.cgroup.as_ref());
+        self.line("restarts", brief.restarts);
+        self.line("unstable restarts", of.unstable_restarts);
+        self.line("created at", time(of.created_at));
+        self.maybe("next run", of.next_cron.map(time));
+        self.line("instance", format!("{} of {}", brief.number + 1, of.instances));
+        self.line("mode", &brief.mode);
+        if of.exec_path != of.app.exec.script {
+            self.line("script path", &of.exec_path);
+        }
+        self.maybe("interpreter", of.interpreter.as_ref());
+        self.maybe("version", brief.version.as_ref());
+        self.maybe("node version", node_version::of(of));
+        self.maybe("NODE_ENV", of.node_env.as_ref());
+        self.maybe("user", brief.user.as_ref());
+        self.line("stop signal", &of.stop_signal);
+        self.line("watching", if brief.watching { "enabled" } else { "disabled" });
+    }
+
     fn heading(&mut self, text: &str) {
         let text = printable(text).into_owned();
         let text = if self.look.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
@@ -184,17 +166,9 @@ impl Page {
         }
     }
 
-    /// Values that may have spaces in them.
-    fn several(&mut self, name: &str, values: &[String]) {
-        if !values.is_empty() {
-            self.line(name, values.join(", "));
-        }
-    }
-
-    /// Words of a command line and the like.
     fn list(&mut self, name: &str, values: &[String]) {
         if !values.is_empty() {
-            self.line(name, values.join(" "));
+            self.line(name, values.join(", "));
         }
     }
 }

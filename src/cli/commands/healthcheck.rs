@@ -9,7 +9,7 @@ use crate::{
     },
     control::{
         Request,
-        snapshot::{Detail, Status},
+        snapshot::{InstanceDetails, Status},
     },
     shown::printable,
     spec::ExitCode,
@@ -34,13 +34,13 @@ fn healthcheck(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     // Docker knows 0 and 1 only.
     let unhealthy = |failure: Failure| failure.with_code(NOT_DONE);
     let mut supervisor = args.supervisor().map_err(unhealthy)?;
-    let about = supervisor.overview(&Request::Ping).map_err(unhealthy)?.supervisor;
-    if about.stopping {
+    let of_supervisor = supervisor.overview(&Request::Ping).map_err(unhealthy)?.supervisor;
+    if of_supervisor.stopping {
         return Err(Failure::not_done("procrun is stopping: no app is ready"));
     }
-    if !about.failing.is_empty() {
-        let failing: Vec<_> = about.failing.iter().map(|what| printable(what)).collect();
-        return Err(Failure::not_done(format!("the supervisor is impaired: {}", failing.join(", "))));
+    if !of_supervisor.failing.is_empty() {
+        let failing: Vec<_> = of_supervisor.failing.iter().map(|part| printable(part)).collect();
+        return Err(Failure::not_done(format!("the supervisor is degraded: {}", failing.join(", "))));
     }
     let details = supervisor.details(args.words.clone()).map_err(unhealthy)?;
     let all_must_run = !args.words.is_empty();
@@ -50,9 +50,9 @@ fn healthcheck(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         .map(|detail| {
             let brief = &detail.brief;
             let is_running = brief.flaw().is_some() || brief.status == Status::Launching;
-            let complaint = detail.complaint.as_ref().filter(|_| is_running);
-            let complaint = complaint.map_or_else(String::new, |it| format!(": {}", printable(it)));
-            format!("{} ({}) is {}{complaint}", brief.name, brief.id, brief.state())
+            let problem = brief.problem.as_ref().filter(|_| is_running);
+            let problem = problem.map_or_else(String::new, |text| format!(": {}", printable(text)));
+            format!("{} ({}) is {}{problem}", brief.name, brief.id, brief.state())
         })
         .collect();
     let online = details.iter().filter(|detail| detail.brief.status == Status::Online).count();
@@ -66,10 +66,10 @@ fn healthcheck(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(say(&format!("healthy: {online} online\n")))
 }
 
-fn is_healthy(detail: &Detail, must_run: bool) -> bool {
+fn is_healthy(detail: &InstanceDetails, must_run: bool) -> bool {
     match detail.brief.status {
         Status::Online => detail.brief.flaw().is_none(),
-        // It has done its work, or was stopped by hand.
+        // It has completed its task, or was stopped by hand.
         Status::Stopped => detail.completed == Some(true) || !must_run && !detail.failed,
         Status::WaitingForDependencies
         | Status::Launching

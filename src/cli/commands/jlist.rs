@@ -10,7 +10,7 @@ use crate::{
         output::say,
         parsed_args::ParsedArgs,
     },
-    control::snapshot::jlist as pm2,
+    control::jlist as pm2,
     spec::ExitCode,
 };
 

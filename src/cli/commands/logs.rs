@@ -16,7 +16,7 @@ use crate::{
         since,
     },
     config::EX_USAGE,
-    control::{Answer, Edge, LogLine, Request, snapshot::Detail},
+    control::{Answer, Edge, LogLine, Request, snapshot::InstanceDetails},
     logs::{Line, StreamKind, View},
     spec::{ExitCode, LogStyle},
 };
@@ -166,7 +166,7 @@ impl LogQuery {
 
 /// Older lines from the log files of a process, as far as they are requested. Their time is unknown, so they
 /// are not in JSON records.
-fn older(of: &Detail, query: &LogQuery, recent: &[LogLine], out: &mut Output) {
+fn older(of: &InstanceDetails, query: &LogQuery, recent: &[LogLine], out: &mut Output) {
     if matches!(query.style, LogStyle::Json | LogStyle::KeyValue) {
         return;
     }

@@ -30,7 +30,7 @@ fn ping(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         return Ok(say_json(&about));
     }
     for what in &about.failing {
-        say_notices(&[format!("the supervisor is impaired: {}", printable(what))]);
+        say_notices(&[format!("the supervisor is degraded: {}", printable(what))]);
     }
     let processes = if about.instances == 1 { "process" } else { "processes" };
     Ok(say(&format!(

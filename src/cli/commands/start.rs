@@ -17,7 +17,7 @@ use crate::{
     config::{EX_USAGE, Invocation, Problems},
     control::{
         NameConflict, Request, RequestError, RestartScope, is_pattern,
-        snapshot::{Brief, Status},
+        snapshot::{InstanceSummary, Status},
         targets::ProcessList,
     },
     spec::{AppSpec, ExitCode},
@@ -195,10 +195,10 @@ fn script_of_app(word: &str, cwd: &Path, supervisor: &mut Supervisor) -> Option<
 
 /// Whether the script is already in the list, by its name and as the same file, and none of its processes runs.
 /// Then the command starts that app.
-fn is_ended_script(of: &mut Supervisor, list: &[Brief], apps: &[AppSpec]) -> Result<bool, Failure> {
+fn is_ended_script(of: &mut Supervisor, list: &[InstanceSummary], apps: &[AppSpec]) -> Result<bool, Failure> {
     let [app] = apps else { return Ok(false) };
     let mut same = list.iter().filter(|one| one.name == app.name).peekable();
-    let has_ended = |one: &Brief| matches!(one.status, Status::Stopped | Status::Errored);
+    let has_ended = |one: &InstanceSummary| matches!(one.status, Status::Stopped | Status::Errored);
     if same.peek().is_none() || !same.all(has_ended) {
         return Ok(false);
     }

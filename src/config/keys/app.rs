@@ -3,6 +3,7 @@
 mod environment;
 mod order;
 mod output;
+mod parts;
 mod privileges;
 mod processes;
 mod program;
@@ -12,7 +13,7 @@ mod services;
 mod stop;
 mod watch;
 
-use super::{Change, Key, Kind, Owner, Section};
+use super::{Change, Key, Kind, Owner, Section, part::KeyPatch};
 use crate::{config::draft::Draft, spec::AppSpec};
 
 /// All keys of an application.
@@ -42,21 +43,23 @@ const PM2: Key<Draft, AppSpec> = Key {
     example: "",
     kind: Kind::Ignored,
     show: |_| None,
+    options: &[],
+    part: None,
     owner: Owner::Pm2,
     change: Change::Restart,
-    patch: None,
+    patch: KeyPatch::None,
 };
 
 /// What a row of a key that only procrun has leaves out.
 const OWN: Key<Draft, AppSpec> = Key { owner: Owner::Procrun, ..PM2 };
 
-/// A patch that copies one field of the spec.
-macro_rules! copy {
+/// A part of the spec that is one field.
+macro_rules! field {
     ($($field:ident).+) => {
-        Some(|from, to| {
-            to.$($field).+.clone_from(&from.$($field).+);
-            Ok(())
+        Some($crate::config::keys::part::Part {
+            same: |one, other| one.$($field).+ == other.$($field).+,
+            copy: |from, to| to.$($field).+.clone_from(&from.$($field).+),
         })
     };
 }
-use copy;
+use field;

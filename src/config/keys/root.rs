@@ -2,7 +2,12 @@
 
 use super::{
     super::draft::RuntimeDraft,
-    Change, Key, Kind, OutOfRange, Owner, Section, ZeroMeans,
+    Change, Key, KeyPatch, Kind, OutOfRange, Owner, Section, ZeroMeans,
+    option::{
+        OptionGroup,
+        OptionValue::{Required, Switch},
+        Sets, hidden, option,
+    },
     show::{readable, shown},
 };
 use crate::spec::{ByteSize, LogStyle, OomGuard, RunCgroup, Runtime, TerminationLog, Verbosity};
@@ -23,9 +28,11 @@ const ROOT: Key<RuntimeDraft, Runtime> = Key {
     example: "",
     kind: Kind::Ignored,
     show: |_| None,
+    options: &[],
+    part: None,
     owner: Owner::Procrun,
     change: Change::Restart,
-    patch: None,
+    patch: KeyPatch::None,
 };
 
 static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
@@ -36,6 +43,11 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         example: "false",
         kind: Kind::Switch(|draft, on| draft.runtime.auto_exit = on),
         show: |runtime| shown(runtime.auto_exit),
+        options: &[
+            option("--no-auto-exit", Switch, OptionGroup::App, "Keep running when all apps have ended")
+                .sets(Sets::False),
+            hidden("--auto-exit", Switch),
+        ],
         ..ROOT
     },
     Key {
@@ -45,6 +57,8 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         example: "'2s'",
         kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, ZeroMeans::Counts),
         show: |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
+        options: &[option("--delay", Required("SECONDS"), OptionGroup::App, "Wait before the first start")
+            .sets(Sets::Seconds)],
         ..ROOT
     },
     Key {
@@ -135,6 +149,16 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
                 LogStyle::KeyValue => "keyvalue",
             })
         },
+        options: &[
+            option("--formatted", Switch, OptionGroup::Output, "Print id|name before each line (default)")
+                .sets(Sets::Word("prefix")),
+            option("--raw", Switch, OptionGroup::Output, "Print lines as the apps wrote them")
+                .sets(Sets::Word("raw")),
+            option("--json", Switch, OptionGroup::Output, "Print each line as a JSON record")
+                .sets(Sets::Word("json")),
+            option("--format", Switch, OptionGroup::Output, "Print each line as key=value pairs")
+                .sets(Sets::Word("keyvalue")),
+        ],
         ..ROOT
     },
     Key {
@@ -197,6 +221,15 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
                 Verbosity::Trace => "trace",
             })
         },
+        options: &[
+            option(
+                "--log-level",
+                Required("LEVEL"),
+                OptionGroup::Output,
+                "procrun's log: off, error, warn, info, debug",
+            ),
+            hidden("--silent", Switch).short('s').sets(Sets::Word("off")),
+        ],
         ..ROOT
     },
 ];

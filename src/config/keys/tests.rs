@@ -122,6 +122,59 @@ fn a_change_does_what_the_row_says() {
     assert_eq!(names(with_example().filter(is_wrong)), [""; 0]);
 }
 
+/// The key whose part of the spec a key sets.
+fn key_of_part(key: &str) -> &str {
+    match key {
+        "critical" => "on_errored",
+        "disable_source_map_support" => "source_map_support",
+        "name_prefix" => "name",
+        "port" => "env",
+        "time" => "log_date_format",
+        _ => key,
+    }
+}
+
+#[test]
+fn a_changed_key_is_reported_by_its_name() {
+    let is_wrong = |key: &&Key<Draft, AppSpec>| {
+        let (before, after) = before_and_after(key);
+        !changed_keys(&before, &after).contains(&key_of_part(key.name))
+    };
+    assert_eq!(names(with_example().filter(is_wrong)), [""; 0]);
+    let (one, other) = (app(&context("")), app(&context("exec_mode")));
+    assert_eq!(changed_keys(&one, &one), [""; 0]);
+    assert_eq!(changed_keys(&one, &other), ["script"]);
+}
+
+#[test]
+fn settings_are_the_keys_that_are_not_the_default() {
+    let settings = |keys: &[(&'static str, &'static str)]| -> Vec<&str> {
+        let mut all = context("");
+        all.extend(keys.iter().copied());
+        non_default_settings(&app(&all)).into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(settings(&[]), ["name", "script", "cwd"]);
+    assert_eq!(settings(&[("oneshot", "true")]), ["name", "script", "cwd", "oneshot"]);
+    // Keys that `check` shows only because of another key.
+    for (key, value) in [
+        ("wait_ready", "true"),
+        ("heartbeat", "'30s'"),
+        ("cron_restart", "'@daily'"),
+        ("watch", "true"),
+        ("out_file", "'out.log'"),
+        ("listen", "'tcp://127.0.0.1:80'"),
+    ] {
+        assert_eq!(settings(&[(key, value)]).iter().filter(|shown| **shown == key).count(), 1, "{key}");
+        assert_eq!(settings(&[(key, value)]).len(), 4, "{key}");
+    }
+    let is_missing = |key: &&Key<Draft, AppSpec>| {
+        let (_, after) = before_and_after(key);
+        let is_shown = key.part.is_some() && (key.show)(&after).is_some();
+        is_shown && !non_default_settings(&after).iter().any(|(shown, _)| *shown == key.name)
+    };
+    assert_eq!(names(with_example().filter(is_missing)), [""; 0]);
+}
+
 #[test]
 fn a_patch_does_what_the_key_does_in_a_file() {
     let is_wrong = |key: &&Key<Draft, AppSpec>| {
@@ -130,6 +183,6 @@ fn a_patch_does_what_the_key_does_in_a_file() {
         patch.apply(&mut patched).unwrap();
         patched != after
     };
-    let with_patch = with_example().filter(|key| key.patch.is_some());
+    let with_patch = with_example().filter(|key| key.can_be_patched());
     assert_eq!(names(with_patch.filter(is_wrong)), [""; 0]);
 }

@@ -29,7 +29,7 @@ fn pair() -> Bed {
 #[track_caller]
 fn depends_on(bed: &Bed, app: &str) -> String {
     let described = bed.command(&["describe", app]).exits(0);
-    let line = described.lines().find(|line| line.contains("depends on")).unwrap_or_default();
+    let line = described.lines().find(|line| line.contains("depends_on")).unwrap_or_default();
     line.to_owned()
 }
 

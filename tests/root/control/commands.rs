@@ -215,7 +215,7 @@ fn describe_says_how_it_ended_before() {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
     let json = bed.command(&["show", "0", "--json"]).json();
-    assert_eq!(json[0]["endings"][0]["code"], 137);
+    assert_eq!(json[0]["exits"][0]["code"], 137);
     assert!(json[0]["open_files"].as_u64() > Some(0), "{json}");
 }
 
@@ -229,12 +229,17 @@ fn what_restarts_an_app_is_shown() {
     let _run = supervisor(&bed, false, 1);
     let text = bed.command(&["describe", "main"]).ok();
     let src = bed.path("src").display().to_string();
-    let watched = format!("watched             {src}");
+    let watched = format!("watch               [{src:?}]");
     for part in
-        ["restart delay       2000 ms", "restarts by time    0 3 * * *", "time zone           UTC", &watched]
+        ["restart_delay       2s", "cron_restart        0 3 * * *", "cron_timezone       UTC", &watched]
     {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
+    // Settings that are the default are not shown; `--json` has the same ones.
+    assert!(!text.contains("min_uptime"), "{text}");
+    let json = bed.command(&["describe", "main", "--json"]).json();
+    assert_eq!((&json[0]["settings"]["restart_delay"], &json[0]["min_uptime"]), (&"2s".into(), &1000.into()));
+    assert_eq!(json[0]["settings"].get("min_uptime"), None);
     let env = &bed.command(&["jlist"]).json()[0]["pm2_env"];
     assert_eq!((&env["watch"], &env["restart_delay"]), (&true.into(), &2000.into()), "{env}");
     assert_eq!(env["cron_restart"], "0 3 * * *");

@@ -36,17 +36,17 @@ fn one(bed: &Bed, command: &[&str], name: &str) -> Value {
 
 /// Wait until the last process of the app has ended so, and for this reason in all that shows it.
 #[track_caller]
-fn ended(bed: &Bed, name: &str, last_end: &str, reason: &str, text: &str) {
-    wait_until(&format!("{name} to have ended by {last_end}"), || {
-        one(bed, &["list", "--json"], name)["last_end"] == *last_end
+fn ended(bed: &Bed, name: &str, last_exit: &str, reason: &str, text: &str) {
+    wait_until(&format!("{name} to have ended by {last_exit}"), || {
+        one(bed, &["list", "--json"], name)["last_exit"] == *last_exit
     });
     if name == "timed" {
         return;
     }
-    let endings = one(bed, &["describe", name, "--json"], name)["endings"].clone();
-    let ending = endings.as_array().unwrap().last().unwrap();
-    assert_eq!(ending["reason"], reason, "{endings}");
-    assert!(ending["text"].as_str().unwrap().contains(text), "{endings}");
+    let exits = one(bed, &["describe", name, "--json"], name)["exits"].clone();
+    let exit = exits.as_array().unwrap().last().unwrap();
+    assert_eq!(exit["reason"], reason, "{exits}");
+    assert!(exit["text"].as_str().unwrap().contains(text), "{exits}");
     assert_eq!(one(bed, &["jlist"], name)["pm2_env"]["exit_reason"], reason);
 }
 
@@ -119,7 +119,7 @@ fn list_and_jlist_show_version_user_watching_and_node_env() {
     assert_eq!((&list["version"], &list["watching"]), (&"4.5.6".into(), &true.into()), "{list}");
     assert_eq!(list["user"], user.trim());
     let table = bed.command(&["list"]).ok();
-    for cell in ["│ version │", "│ 4.5.6 ", "│ user ", "│ watching │", "│ enabled  │", "│ last end │"]
+    for cell in ["│ version │", "│ 4.5.6 ", "│ user ", "│ watching │", "│ enabled  │", "│ last exit │"]
     {
         assert!(table.contains(cell), "no {cell} in {table}");
     }

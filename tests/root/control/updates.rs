@@ -171,7 +171,7 @@ fn a_new_environment_of_a_cluster_is_answered_when_its_reload_is_over() {
     let _run = start(&bed, &["web.js", "-i", "2"]);
     let signs = |bed: &Bed| {
         let all = bed.command(&["describe", "web", "--json"]).json();
-        all.as_array().unwrap().iter().filter(|one| one["signs"][0] == "listening").count()
+        all.as_array().unwrap().iter().filter(|one| one["ready_signals"][0] == "listening").count()
     };
     wait_until("both to listen", || signs(&bed) == 2);
     let given = |by: &str, word: &str| bed.isolated(&[word, "web", "--update-env"]).env("GIVEN", by).start();

@@ -5,7 +5,13 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind, OutOfRange,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field, parts},
+            option::{
+                OptionGroup,
+                OptionValue::{Repeated, Required},
+                option,
+            },
+            part::KeyPatch,
             patches,
             show::{quoted, shown},
         },
@@ -26,7 +32,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             InheritEnv::WithoutName(name) => shown(name),
             InheritEnv::Nothing => shown("true"),
         },
-        patch: copy!(env.inherit),
+        options: &[option(
+            "--filter-env",
+            Repeated("PART"),
+            OptionGroup::Environment,
+            "Remove variables with PART in the name",
+        )],
+        part: field!(env.inherit),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -35,7 +48,13 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         default: "none",
         example: "{ path = '.env', required = false }",
         kind: Kind::EnvFiles(|app, files| app.env_files = files),
-        patch: Some(patches::variables),
+        options: &[option(
+            "--env-file",
+            Repeated("FILE"),
+            OptionGroup::Environment,
+            "Read variables from a dotenv file",
+        )],
+        patch: KeyPatch::With(patches::variables),
         ..OWN
     },
     Key {
@@ -44,6 +63,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         default: "none",
         example: "{ NODE_ENV = 'production' }",
         kind: Kind::Environment(|app, env| app.env.extend(env)),
+        part: Some(parts::VARIABLES),
         ..PM2
     },
     Key {
@@ -61,7 +81,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'INSTANCE'",
         kind: Kind::Variable(|app, name| app.instance_var = Some(name)),
         show: |app| shown(&app.env.instance_var),
-        patch: copy!(env.instance_var),
+        options: &[option(
+            "--instance-var",
+            Required("NAME"),
+            OptionGroup::Environment,
+            "Variable that holds the instance number",
+        )],
+        part: field!(env.instance_var),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -71,7 +98,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'PORT'",
         kind: Kind::Variable(|app, name| app.increment_var = Some(name)),
         show: |app| app.env.increment_var.clone(),
-        patch: Some(patches::increment_var),
+        options: &[option(
+            "--increment-var",
+            Required("NAME"),
+            OptionGroup::Environment,
+            "Variable that grows with each instance",
+        )],
+        part: field!(env.increment_var),
+        patch: KeyPatch::With(patches::increment_var),
         ..PM2
     },
 ];

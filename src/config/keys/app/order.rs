@@ -5,7 +5,8 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind,
-            app::{OWN, PM2},
+            app::{OWN, PM2, field},
+            option::{OptionGroup, OptionValue::Switch, Sets, option},
             show::{only_true, shown},
         },
         order,
@@ -21,6 +22,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "false",
         kind: Kind::Switch(|app, on| app.no_autostart = !on),
         show: |app| shown(app.autostart),
+        options: &[option("--no-autostart", Switch, OptionGroup::App, "Add the app without starting it")
+            .sets(Sets::False)],
+        part: field!(autostart),
         ..PM2
     },
     Key {
@@ -30,6 +34,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "['db']",
         kind: Kind::DependsOn(|app, wanted| app.depends_on = wanted),
         show: |app| (!app.order.depends_on.is_empty()).then(|| order::shown(&app.order.depends_on)),
+        part: field!(order.depends_on),
         change: Change::Live,
         ..OWN
     },
@@ -40,6 +45,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.oneshot = on),
         show: |app| only_true(app.order.oneshot),
+        part: field!(order.oneshot),
         ..OWN
     },
 ];

@@ -5,7 +5,13 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind, OutOfRange,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field},
+            option::{
+                OptionGroup,
+                OptionValue::{Required, Switch},
+                option,
+            },
+            part::KeyPatch,
             show::{has_log_files, log_name, only_true},
         },
     },
@@ -24,7 +30,10 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'logs/out.log'",
         kind: Kind::LogFile(|app, file| app.out_file = file),
         show: |app| app.logs.files.out.as_deref().map(|path| log_name(app, path)),
-        patch: copy!(logs.files.out),
+        options: &[option("--output", Required("FILE"), OptionGroup::Files, "Also write stdout to a file")
+            .short('o')],
+        part: field!(logs.files.out),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -35,7 +44,11 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'logs/error.log'",
         kind: Kind::LogFile(|app, file| app.error_file = file),
         show: |app| app.logs.files.error.as_deref().map(|path| log_name(app, path)),
-        patch: copy!(logs.files.error),
+        options: &[
+            option("--error", Required("FILE"), OptionGroup::Files, "Also write stderr to a file").short('e')
+        ],
+        part: field!(logs.files.error),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -46,7 +59,11 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'logs/all.log'",
         kind: Kind::LogFile(|app, file| app.log_file = file),
         show: |app| app.logs.files.combined.as_deref().map(|path| log_name(app, path)),
-        patch: copy!(logs.files.combined),
+        options: &[
+            option("--log", Required("FILE"), OptionGroup::Files, "Also write both to one file").short('l')
+        ],
+        part: field!(logs.files.combined),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -57,7 +74,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.merge_logs = Some(on)),
         show: |app| has_log_files(app).then(|| app.logs.files.merge.to_string()),
-        patch: copy!(logs.files.merge),
+        options: &[option(
+            "--merge-logs",
+            Switch,
+            OptionGroup::Files,
+            "Use the same files for all instances",
+        )],
+        part: field!(logs.files.merge),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -67,7 +91,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'50M'",
         kind: Kind::Size(MIN_LOG_SIZE, |app, size| app.files.max_size = size),
         show: |app| has_log_files(app).then(|| ByteSize(app.logs.files.max_size).exact()),
-        patch: copy!(logs.files.max_size),
+        options: &[option(
+            "--log-max-size",
+            Required("SIZE"),
+            OptionGroup::Files,
+            "Rotate files at this size (10M)",
+        )],
+        part: field!(logs.files.max_size),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {
@@ -77,7 +108,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "10",
         kind: Kind::Count(0, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.files.keep = count),
         show: |app| has_log_files(app).then(|| app.logs.files.keep.to_string()),
-        patch: copy!(logs.files.keep),
+        options: &[option(
+            "--log-keep",
+            Required("N"),
+            OptionGroup::Files,
+            "Number of rotated files to keep (5)",
+        )],
+        part: field!(logs.files.keep),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {
@@ -87,7 +125,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.files.compress = on),
         show: |app| has_log_files(app).then(|| app.logs.files.compress.to_string()),
-        patch: copy!(logs.files.compress),
+        options: &[option("--log-compress", Switch, OptionGroup::Files, "Compress rotated files")],
+        part: field!(logs.files.compress),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {
@@ -97,7 +137,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'json'",
         kind: Kind::Hint(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
         show: |app| app.logs.json.then(|| "json".to_owned()),
-        patch: copy!(logs.json),
+        options: &[option(
+            "--log-type",
+            Required("TYPE"),
+            OptionGroup::Output,
+            "json: merge lines that are JSON",
+        )],
+        part: field!(logs.json),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -107,7 +154,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'YYYY-MM-DD HH:mm:ss'",
         kind: Kind::Label(|app, format| app.date_format = Some(format)),
         show: |app| app.logs.date_format.clone(),
-        patch: copy!(logs.date_format),
+        options: &[option(
+            "--log-date-format",
+            Required("FORMAT"),
+            OptionGroup::Output,
+            "Time format, as YYYY-MM-DD HH:mm:ss",
+        )],
+        part: field!(logs.date_format),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -116,7 +170,11 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         default: "false",
         example: "true",
         kind: Kind::Switch(|app, on| app.time = on),
-        patch: copy!(logs.date_format),
+        options: &[option("--time", Switch, OptionGroup::Output, "Prefix each line with the time")],
+        patch: KeyPatch::With(|from, to| {
+            to.logs.date_format.clone_from(&from.logs.date_format);
+            Ok(())
+        }),
         ..PM2
     },
     Key {
@@ -126,7 +184,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.disable_logs = on),
         show: |app| only_true(app.logs.disabled),
-        patch: copy!(logs.disabled),
+        options: &[option("--disable-logs", Switch, OptionGroup::Output, "Discard the app's output")],
+        part: field!(logs.disabled),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -137,7 +197,10 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'api.pid'",
         kind: Kind::PidFile(|app, file| app.pid_file = Some(file)),
         show: |app| app.pid_file_of_instance("<instance>", "<id>").map(|path| path.display().to_string()),
-        patch: copy!(pid_file),
+        options: &[option("--pid", Required("FILE"), OptionGroup::Files, "Write the process id to a file")
+            .short('p')],
+        part: field!(pid_file),
+        patch: KeyPatch::Copy,
         ..PM2
     },
 ];

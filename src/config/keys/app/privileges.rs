@@ -5,7 +5,9 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field},
+            option::{OptionGroup, OptionValue::Required, option},
+            part::KeyPatch,
             show::principal,
         },
     },
@@ -24,7 +26,12 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'www-data'",
         kind: Kind::Principal(|app, user| app.user = Some(user)),
         show: |app| principal(app.identity.user.as_ref()),
-        patch: copy!(identity.user),
+        options: &[
+            option("--uid", Required("USER"), OptionGroup::Environment, "Run as this user"),
+            option("--user", Required("USER"), OptionGroup::Hidden, "Run as this user").short('u'),
+        ],
+        part: field!(identity.user),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -34,7 +41,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'www-data'",
         kind: Kind::Principal(|app, group| app.group = Some(group)),
         show: |app| principal(app.identity.group.as_ref()),
-        patch: copy!(identity.group),
+        options: &[option("--gid", Required("GROUP"), OptionGroup::Environment, "Run as this group")],
+        part: field!(identity.group),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -44,6 +53,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "{ nofile = 65536, core = 0 }",
         kind: Kind::Rlimits(|app, resources| app.limits.resources = resources),
         show: |app| app.limits.show("rlimits"),
+        part: field!(limits.resources),
         ..OWN
     },
     Key {
@@ -53,6 +63,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "10",
         kind: Kind::Whole(NICE.0, NICE.1, |app, nice| app.limits.nice = Some(nice)),
         show: |app| app.limits.show("nice"),
+        part: field!(limits.nice),
         ..OWN
     },
     Key {
@@ -64,6 +75,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             app.limits.oom_score_adj = Some(adjustment);
         }),
         show: |app| app.limits.show("oom_score_adj"),
+        part: field!(limits.oom_score_adj),
         ..OWN
     },
     Key {
@@ -73,6 +85,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'027'",
         kind: Kind::Umask(|app, umask| app.limits.umask = Some(umask)),
         show: |app| app.limits.show("umask"),
+        part: field!(limits.umask),
         ..OWN
     },
     Key {
@@ -82,6 +95,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.limits.no_new_privileges = on),
         show: |app| app.limits.show("no_new_privileges"),
+        part: field!(limits.no_new_privileges),
         ..OWN
     },
 ];

@@ -5,7 +5,9 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field},
+            option::{OptionGroup, OptionValue::Hyphenated, option},
+            part::KeyPatch,
             show::shown,
         },
         listen,
@@ -25,8 +27,16 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             Instances::CpusMinus(0) => shown("one per CPU"),
             Instances::CpusMinus(less) => Some(format!("one per CPU less {less}")),
         },
+        options: &[option(
+            "--instances",
+            Hyphenated("N|max"),
+            OptionGroup::App,
+            "Number of processes; max or 0: one per CPU",
+        )
+        .short('i')],
         change: Change::Live,
-        patch: copy!(instances),
+        part: field!(instances),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -41,6 +51,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             ("cluster_mode", |app| app.exec_mode = Some(ExecMode::Cluster)),
         ]),
         show: |app| shown(app.exec_mode.as_str().trim_end_matches("_mode")),
+        part: field!(exec_mode),
         ..PM2
     },
     Key {
@@ -50,6 +61,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "false",
         kind: Kind::Switch(|app, on| app.no_ipc = !on),
         show: |app| (!app.ipc).then(|| "false".to_owned()),
+        part: field!(ipc),
         ..OWN
     },
     Key {
@@ -64,6 +76,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             ("sticky", |app| app.balance = Some(Balance::Sticky)),
         ]),
         show: |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
+        part: field!(balance),
         ..OWN
     },
     Key {
@@ -73,6 +86,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "['http=tcp://0.0.0.0:8080']",
         kind: Kind::Listen(|app, sockets| app.listen = sockets),
         show: |app| listen::shown_all(&app.listen),
+        part: field!(listen),
         ..OWN
     },
 ];

@@ -5,7 +5,13 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field, parts},
+            option::{
+                OptionGroup,
+                OptionValue::{Hyphenated, Required, Switch},
+                hidden, option,
+            },
+            part::KeyPatch,
             show::{quoted, shown},
         },
     },
@@ -20,7 +26,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'api'",
         kind: Kind::Label(|app, name| app.name = Some(name)),
         show: |app| shown(&app.name),
-        patch: copy!(name),
+        options: &[option("--name", Required("NAME"), OptionGroup::App, "Name of the app").short('n')],
+        part: field!(name),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -46,7 +54,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'shop'",
         kind: Kind::Label(|app, name| app.namespace = Some(name)),
         show: |app| shown(&app.namespace),
-        patch: copy!(namespace),
+        options: &[option("--namespace", Required("NAME"), OptionGroup::App, "Namespace of the app")],
+        part: field!(namespace),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -57,6 +67,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'dist/main.js'",
         kind: Kind::Text(|app, script| app.script = Some(script)),
         show: |app| shown(&app.exec.script),
+        part: field!(exec.script),
         ..PM2
     },
     Key {
@@ -66,7 +77,8 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "['--port', '3000']",
         kind: Kind::Words(|app, args| app.args = args),
         show: |app| quoted(&app.exec.args),
-        patch: copy!(exec.args),
+        part: field!(exec.args),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -76,7 +88,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'/srv/api'",
         kind: Kind::Text(|app, cwd| app.cwd = Some(cwd)),
         show: |app| shown(app.exec.cwd.display()),
-        patch: copy!(exec.cwd),
+        options: &[option("--cwd", Required("DIR"), OptionGroup::App, "Working directory of the app")],
+        part: field!(exec.cwd),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -92,7 +106,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             Interpreter::Program(program) => shown(program),
             Interpreter::BuiltIn => shown("procrun itself"),
         },
-        patch: copy!(exec.interpreter),
+        options: &[option(
+            "--interpreter",
+            Required("PROGRAM"),
+            OptionGroup::App,
+            "Program that runs the script, or none",
+        )],
+        part: field!(exec.interpreter),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -103,7 +124,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "['--max-old-space-size=300']",
         kind: Kind::Words(|app, args| app.interpreter_args = args),
         show: |app| quoted(&app.exec.interpreter_args),
-        patch: copy!(exec.interpreter_args),
+        options: &[option(
+            "--interpreter-args",
+            Hyphenated("ARGS"),
+            OptionGroup::App,
+            "Interpreter arguments [also: --node-args]",
+        )
+        .aliases(&["node-args"])],
+        part: field!(exec.interpreter_args),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -113,7 +142,9 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.source_maps = Some(on)),
         show: |app| app.exec.source_maps.map(|on| on.to_string()),
-        patch: copy!(exec.source_maps),
+        options: &[option("--source-map-support", Switch, OptionGroup::App, "Enable source maps in Node")],
+        part: field!(exec.source_maps),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -129,6 +160,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             let stdin = app.exec.stdin;
             (stdin != Stdin::default_for(app.order.oneshot)).then(|| stdin.as_str().to_owned())
         },
+        part: Some(parts::STDIN),
         ..OWN
     },
     Key {
@@ -137,7 +169,11 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         default: "false",
         example: "true",
         kind: Kind::Switch(|app, off| app.source_maps = if off { Some(false) } else { app.source_maps }),
-        patch: copy!(exec.source_maps),
+        options: &[hidden("--disable-source-map-support", Switch)],
+        patch: KeyPatch::With(|from, to| {
+            to.exec.source_maps.clone_from(&from.exec.source_maps);
+            Ok(())
+        }),
         ..PM2
     },
 ];

@@ -6,7 +6,13 @@ use crate::{
         health,
         keys::{
             Key, Kind, OutOfRange, ZeroMeans,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field, parts},
+            option::{
+                OptionGroup,
+                OptionValue::{Required, Switch},
+                option,
+            },
+            part::KeyPatch,
             patches,
             show::{has_readiness, only_true, readable},
         },
@@ -22,7 +28,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.reload.wait_ready = on),
         show: |app| only_true(app.reload.wait_ready),
-        patch: Some(patches::wait_ready),
+        options: &[option(
+            "--wait-ready",
+            Switch,
+            OptionGroup::Restart,
+            "Ready only after process.send('ready')",
+        )],
+        part: field!(reload.wait_ready),
+        patch: KeyPatch::With(patches::wait_ready),
         ..PM2
     },
     Key {
@@ -32,7 +45,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'30s'",
         kind: Kind::Duration(|app, time| app.reload.listen_timeout = time, ZeroMeans::IsUnset),
         show: |app| has_readiness(app).then(|| readable(app.reload.listen_timeout)),
-        patch: copy!(reload.listen_timeout),
+        options: &[option(
+            "--listen-timeout",
+            Required("TIME"),
+            OptionGroup::Restart,
+            "Time to become ready (60s)",
+        )],
+        part: field!(reload.listen_timeout),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -42,6 +62,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "2",
         kind: Kind::Count(1, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.reload.max_parallel = count),
         show: |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
+        part: field!(reload.max_parallel),
         ..OWN
     },
     Key {
@@ -51,6 +72,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "{ http = '/healthz' }",
         kind: Kind::Probe(|app, probe| app.health.liveness = probe),
         show: |app| app.health.liveness.as_ref().map(|probe| health::shown(probe, readable)),
+        part: field!(health.liveness),
         ..OWN
     },
     Key {
@@ -60,6 +82,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "{ tcp = 3000 }",
         kind: Kind::Probe(|app, probe| app.health.readiness = probe),
         show: |app| app.health.readiness.as_ref().map(|probe| health::shown(probe, readable)),
+        part: field!(health.readiness),
         ..OWN
     },
     Key {
@@ -69,6 +92,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'30s'",
         kind: Kind::DurationOrOff(|app, time| app.health.heartbeat = time),
         show: |app| app.health.heartbeat.map(readable),
+        part: field!(health.heartbeat),
         ..OWN
     },
     Key {
@@ -77,10 +101,8 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         default: "false",
         example: "true",
         kind: Kind::Switch(|app, on| app.health.notify = on),
-        show: |app| {
-            let is_implied = app.health.heartbeat.is_some() || app.reload.wait_ready;
-            only_true(app.health.notify && !is_implied)
-        },
+        show: |app| only_true(parts::is_notify_set(app)),
+        part: Some(parts::NOTIFY),
         ..OWN
     },
 ];

@@ -5,7 +5,13 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind, OutOfRange, ZeroMeans,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field, parts},
+            option::{
+                OptionGroup,
+                OptionValue::{AfterEquals, Repeated, Required, Switch},
+                Sets, option,
+            },
+            part::KeyPatch,
             patches,
             show::{readable, shown},
         },
@@ -21,7 +27,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "false",
         kind: Kind::Switch(|app, on| app.restart.autorestart = on),
         show: |app| shown(app.restart.autorestart),
-        patch: copy!(restart.autorestart),
+        options: &[option(
+            "--no-autorestart",
+            Switch,
+            OptionGroup::Restart,
+            "Do not restart the app when it exits",
+        )
+        .sets(Sets::False)],
+        part: field!(restart.autorestart),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -34,7 +48,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             let codes = &app.restart.stop_exit_codes;
             (!codes.is_empty()).then(|| format!("{codes:?}"))
         },
-        patch: copy!(restart.stop_exit_codes),
+        options: &[option(
+            "--stop-exit-codes",
+            Repeated("CODES"),
+            OptionGroup::Restart,
+            "Exit codes without a restart (0,1)",
+        )],
+        part: field!(restart.stop_exit_codes),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -47,7 +68,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             Backoff::Fixed(delay) => shown(readable(delay)),
             Backoff::Exponential { .. } => None,
         },
-        patch: copy!(restart.backoff),
+        options: &[option(
+            "--restart-delay",
+            Required("TIME"),
+            OptionGroup::Restart,
+            "Delay before each restart",
+        )],
+        part: Some(parts::RESTART_DELAY),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -64,7 +92,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
                 readable(initial)
             )),
         },
-        patch: copy!(restart.backoff),
+        options: &[option(
+            "--exp-backoff-restart-delay",
+            Required("TIME"),
+            OptionGroup::Restart,
+            "Initial backoff delay",
+        )],
+        part: Some(parts::BACKOFF),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -74,7 +109,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'5s'",
         kind: Kind::Duration(|app, time| app.restart.min_uptime = time, ZeroMeans::Counts),
         show: |app| shown(readable(app.restart.min_uptime)),
-        patch: copy!(restart.min_uptime),
+        options: &[option(
+            "--min-uptime",
+            Required("TIME"),
+            OptionGroup::Restart,
+            "Shorter runs count as unstable",
+        )],
+        part: field!(restart.min_uptime),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -86,7 +128,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             app.restart.max_restarts = count;
         }),
         show: |app| shown(app.restart.max_restarts),
-        patch: copy!(restart.max_restarts),
+        options: &[option(
+            "--max-restarts",
+            Required("N"),
+            OptionGroup::Restart,
+            "Unstable restarts before status errored",
+        )],
+        part: field!(restart.max_restarts),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -102,7 +151,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Continue => shown("continue"),
             OnErrored::Exit => shown("exit"),
         },
-        patch: copy!(restart.on_errored),
+        options: &[option(
+            "--on-errored",
+            Required("ACTION"),
+            OptionGroup::Restart,
+            "When errored: continue, or exit procrun",
+        )],
+        part: field!(restart.on_errored),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {
@@ -123,7 +179,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             let is_always = app.restart.on_errored == OnErrored::Exit;
             app.restart.ends_on_success.then(|| if is_always { "true" } else { "on_success" }.to_owned())
         },
-        patch: Some(patches::ends_container),
+        options: &[option(
+            "--ends-container",
+            AfterEquals("WHEN"),
+            OptionGroup::Restart,
+            "Stop everything when this app ends",
+        )],
+        part: field!(restart.ends_on_success),
+        patch: KeyPatch::With(patches::ends_container),
         ..OWN
     },
     Key {
@@ -138,8 +201,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
                 MemoryLimit::Share(_) => format!("{limit} of the container's memory"),
             })
         },
+        options: &[option(
+            "--max-memory-restart",
+            Required("SIZE"),
+            OptionGroup::Restart,
+            "Restart above this memory usage (300M, 80%)",
+        )],
         change: Change::Live,
-        patch: copy!(max_memory),
+        part: field!(max_memory),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -150,8 +220,12 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'0 3 * * *'",
         kind: Kind::Cron(|app, pattern| app.cron = pattern),
         show: |app| app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str())),
+        options: &[option("--cron", Required("PATTERN"), OptionGroup::Restart, "Restart on a schedule")
+            .short('c')
+            .aliases(&["cron-restart"])],
+        part: Some(parts::CRON_PATTERN),
         change: Change::Live,
-        patch: Some(patches::schedule),
+        patch: KeyPatch::With(patches::schedule),
         ..PM2
     },
     Key {
@@ -164,6 +238,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             let name = app.schedule.as_ref()?.zone_name.as_deref();
             shown(name.unwrap_or("local time"))
         },
+        part: Some(parts::CRON_ZONE),
         change: Change::Live,
         ..OWN
     },

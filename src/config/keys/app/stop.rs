@@ -5,7 +5,13 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind, ZeroMeans,
-            app::{OWN, PM2, copy},
+            app::{OWN, PM2, field},
+            option::{
+                OptionGroup,
+                OptionValue::{Required, Switch},
+                Sets, option,
+            },
+            part::KeyPatch,
             show::{only_true, readable, shown},
         },
     },
@@ -20,7 +26,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'SIGTERM'",
         kind: Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)),
         show: |app| app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown),
-        patch: copy!(stop.kill_signal),
+        options: &[option(
+            "--kill-signal",
+            Required("SIGNAL"),
+            OptionGroup::Stop,
+            "Signal that stops the app",
+        )],
+        part: field!(stop.kill_signal),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {
@@ -38,7 +51,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             let scope = app.stop.signal_scope;
             (scope != StopSignalScope::Auto).then(|| scope.as_str().to_owned())
         },
-        patch: copy!(stop.signal_scope),
+        options: &[option(
+            "--stop-signal-scope",
+            Required("SCOPE"),
+            OptionGroup::Stop,
+            "Signal goes to: auto, main, group or tree",
+        )],
+        part: field!(stop.signal_scope),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {
@@ -48,7 +68,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'20s'",
         kind: Kind::Duration(|app, time| app.stop.kill_timeout = time, ZeroMeans::IsUnset),
         show: |app| shown(readable(app.stop.kill_timeout)),
-        patch: copy!(stop.kill_timeout),
+        options: &[option(
+            "--kill-timeout",
+            Required("TIME"),
+            OptionGroup::Stop,
+            "Time between stop signal and SIGKILL",
+        )
+        .short('k')],
+        part: field!(stop.kill_timeout),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -58,7 +86,14 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "true",
         kind: Kind::Switch(|app, on| app.stop.with_message = on),
         show: |app| only_true(app.stop.with_message),
-        patch: copy!(stop.with_message),
+        options: &[option(
+            "--shutdown-with-message",
+            Switch,
+            OptionGroup::Stop,
+            "Stop by an IPC message, not a signal",
+        )],
+        part: field!(stop.with_message),
+        patch: KeyPatch::Copy,
         ..PM2
     },
     Key {
@@ -68,6 +103,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'30s'",
         kind: Kind::DurationOrOff(|app, time| app.stop.drain = time),
         show: |app| app.is_cluster().then(|| app.stop.drain.map_or_else(|| "off".to_owned(), readable)),
+        part: field!(stop.drain),
         ..OWN
     },
     Key {
@@ -77,7 +113,10 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "false",
         kind: Kind::Switch(|app, on| app.stop.treekill = on),
         show: |app| shown(app.stop.treekill),
-        patch: copy!(stop.treekill),
+        options: &[option("--no-treekill", Switch, OptionGroup::Stop, "Do not stop descendants of the app")
+            .sets(Sets::False)],
+        part: field!(stop.treekill),
+        patch: KeyPatch::Copy,
         ..PM2
     },
 ];

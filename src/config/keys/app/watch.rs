@@ -5,7 +5,13 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind,
-            app::PM2,
+            app::{PM2, parts},
+            option::{
+                OptionGroup,
+                OptionValue::{AfterEquals, Repeated, Required},
+                Sets, option,
+            },
+            part::KeyPatch,
             patches,
             show::{quoted, readable},
         },
@@ -30,8 +36,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
                 .collect();
             quoted(&paths)
         },
+        options: &[option(
+            "--watch",
+            AfterEquals("PATHS"),
+            OptionGroup::Restart,
+            "Restart when files change (src,config)",
+        )],
+        part: Some(parts::WATCHED_PATHS),
         change: Change::Live,
-        patch: Some(patches::watch),
+        patch: KeyPatch::With(patches::watch),
         ..PM2
     },
     Key {
@@ -41,8 +54,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "['logs', '*.tmp']",
         kind: Kind::Patterns(|app, patterns| app.watching.ignore = patterns),
         show: |app| app.watch.as_ref().and_then(|watch| quoted(&watch.ignore)),
+        options: &[option(
+            "--ignore-watch",
+            Repeated("PATTERNS"),
+            OptionGroup::Restart,
+            "Ignore changes of these paths",
+        )],
+        part: Some(parts::IGNORED_PATHS),
         change: Change::Live,
-        patch: Some(patches::ignore_watch),
+        patch: KeyPatch::With(patches::ignore_watch),
         ..PM2
     },
     Key {
@@ -52,8 +72,16 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "'500ms'",
         kind: Kind::Delay(|app, delay| app.watching.delay = Some(delay)),
         show: |app| app.watch.as_ref().map(|watch| readable(watch.delay)),
+        options: &[option(
+            "--watch-delay",
+            Required("SECONDS"),
+            OptionGroup::Restart,
+            "Time without changes before the restart",
+        )
+        .sets(Sets::Seconds)],
+        part: Some(parts::WATCH_DELAY),
         change: Change::Live,
-        patch: Some(patches::watch_delay),
+        patch: KeyPatch::With(patches::watch_delay),
         ..PM2
     },
     Key {
@@ -63,6 +91,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         example: "{ use_polling = true }",
         kind: Kind::WatchOptions(|app, options| app.watching.options = options),
         show: |app| app.watch.as_ref().and_then(|watch| watching::show_options(watch, readable)),
+        part: Some(parts::WATCH_OPTIONS),
         change: Change::Live,
         ..PM2
     },
