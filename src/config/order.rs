@@ -13,7 +13,8 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Condition, Dependency,
-    order::{Outside, circle, graph},
+    dependencies::{find_cycle, graph},
+    order::Outside,
 };
 
 /// A dependency as it is written in the file.
@@ -199,7 +200,7 @@ pub(super) fn resolve(
 
 /// The names along a dependency cycle, with the first one again at the end.
 fn cycle(specs: &[AppSpec]) -> Option<Vec<String>> {
-    circle(&graph(specs.iter())).map(|names| names.into_iter().map(ToString::to_string).collect())
+    find_cycle(&graph(specs.iter())).map(|names| names.into_iter().map(ToString::to_string).collect())
 }
 
 /// `["db (ready)"]`

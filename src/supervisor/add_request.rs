@@ -21,7 +21,8 @@ use crate::{
     machine::{AppUpdate, InitialState, RestartScope},
     spec::{
         AppSpec, Condition, Dependency,
-        order::{Outside, circle, graph},
+        dependencies::{find_cycle, graph},
+        order::Outside,
         validate::MAX_APPS,
     },
 };
@@ -203,10 +204,10 @@ impl Supervisor<'_> {
                 }
             }
         }
-        match circle(&graph(coming.iter().map(AsRef::as_ref))) {
+        match find_cycle(&graph(coming.iter().map(AsRef::as_ref))) {
             None => Ok(()),
-            Some(circle) => Err(RequestError {
-                message: format!("`depends_on` makes a dependency cycle: {}", circle.join(" → ")),
+            Some(cycle) => Err(RequestError {
+                message: format!("`depends_on` makes a dependency cycle: {}", cycle.join(" → ")),
                 hint: Some("none of them could ever start; nothing was changed".to_owned()),
             }),
         }

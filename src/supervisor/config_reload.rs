@@ -31,8 +31,8 @@ use crate::{
     },
     spec::{
         AppChange, AppSpec, Plan,
+        dependencies::{find_cycle, graph},
         diff::diff,
-        order::{circle, graph},
     },
 };
 
@@ -324,7 +324,7 @@ fn check_order(plan: &Plan) -> Result<(), Vec<String>> {
             }
         }
     }
-    match circle(&graph(plan.apps.iter().map(AsRef::as_ref))) {
+    match find_cycle(&graph(plan.apps.iter().map(AsRef::as_ref))) {
         None => Ok(()),
         Some(cycle) => Err(vec![format!(
             "an app stays as it is, and that makes a dependency cycle: {}",

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::spec::{
     ExitCode, Signal,
-    order::{Graph, graph, needed_by},
+    dependencies::{Graph, graph, needed_by},
 };
 
 /// A second request kills everything only if it comes this time after the first: terminals and wrappers such as npm

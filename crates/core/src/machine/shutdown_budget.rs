@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{ids::InstanceId, time::Time};
-use crate::spec::{Signal, order::Graph};
+use crate::spec::{Signal, dependencies::Graph};
 
 /// Each application gets at least this time, however little is left.
 pub(super) const MIN_STOP_TIME: Duration = Duration::from_millis(100);

@@ -6,6 +6,7 @@
 
 mod app;
 mod cgroup;
+pub mod dependencies;
 pub mod diff;
 mod exit;
 mod health;
