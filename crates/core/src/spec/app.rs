@@ -1,4 +1,4 @@
-//! One application as its author meant it.
+//! The spec of one application.
 
 use std::{
     borrow::Cow,
@@ -15,7 +15,7 @@ use super::{
     Schedule, Signal, StopPolicy, WatchSpec, placeholder,
 };
 
-/// One application: what to execute, how many times, and what to do when it ends.
+/// The settings of one application: what to execute, how many instances, and what to do after an exit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Unique within the plan; not empty, no control characters.
@@ -24,52 +24,51 @@ pub struct AppSpec {
     pub namespace: String,
     /// What to execute.
     pub exec: Exec,
-    /// How many processes to keep.
+    /// The number of instances.
     pub instances: Instances,
     /// PM2's `exec_mode`.
     pub exec_mode: ExecMode,
-    /// Give each process Node's IPC channel (`ipc`).
+    /// Whether each process gets Node's IPC channel (`ipc`).
     #[serde(default = "yes")]
     pub ipc: bool,
     /// How the instances of a cluster share their connections.
     pub balance: Balance,
-    /// The sockets that procrun opens for it and hands to each of its workers, in the order of their
-    /// descriptors.
+    /// The sockets that procrun opens and passes to each worker, in the order of their descriptors (`listen`).
     pub listen: Vec<Listen>,
-    /// The environment beside what procrun itself adds.
+    /// The environment, without the variables that procrun adds.
     pub env: EnvSpec,
-    /// Whom to run as.
+    /// The user and group of its processes.
     pub identity: Identity,
-    /// What the kernel allows it, and its priority.
+    /// Resource limits, priority and privileges.
     #[serde(default)]
     pub limits: Limits,
-    /// Start with the runtime (`autostart`).
+    /// Whether it starts with procrun (`autostart`).
     pub autostart: bool,
     /// Its dependencies, and whether it is a task (`depends_on`, `oneshot`).
     #[serde(default)]
     pub order: Order,
-    /// When to run again.
+    /// When it restarts.
     pub restart: RestartPolicy,
-    /// Restart an instance when its processes use more memory (`max_memory_restart`).
+    /// An instance whose process tree uses more memory restarts (`max_memory_restart`).
     pub max_memory: Option<MemoryLimit>,
-    /// When to start or restart it by the clock (`cron_restart`).
+    /// When it restarts on a schedule (`cron_restart`).
     pub schedule: Option<Schedule>,
-    /// How to replace it while it serves.
+    /// How a reload replaces its workers, and when they are ready.
     pub reload: ReloadPolicy,
-    /// How to end it.
+    /// How its processes stop.
     pub stop: StopPolicy,
-    /// Where its output goes besides stdout and stderr.
+    /// The format and the files of its output.
     pub logs: LogSpec,
-    /// A file that holds the process id while the application runs (`pid_file`). It may hold placeholders;
+    /// A file that contains the process id while the application runs (`pid_file`). It may contain placeholders;
     /// without them, several instances get `-<id>` before the extension.
     pub pid_file: Option<PathBuf>,
     /// The health and readiness probes of its workers, and their notifications.
     pub health: HealthSpec,
-    /// Run again when these files change.
+    /// Restart or reload when these files change (`watch`).
     pub watch: Option<Box<WatchSpec>>,
 }
 
-/// What to execute. The program is searched at every start, never at parse time.
+/// What to execute. The program is looked up at each start, not when the configuration is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
@@ -78,20 +77,20 @@ pub struct Exec {
     pub args: Vec<String>,
     /// Working directory, absolute.
     pub cwd: PathBuf,
-    /// What runs the script.
+    /// The program that runs the script.
     pub interpreter: Interpreter,
     /// Arguments between interpreter and script (`interpreter_args`, `node_args`).
     pub interpreter_args: Vec<String>,
-    /// Give Node `--enable-source-maps` (PM2's `source_map_support`); `None`: if there is a map beside
+    /// Whether Node gets `--enable-source-maps` (PM2's `source_map_support`); `None`: if there is a map beside
     /// the script.
     pub source_maps: Option<bool>,
-    /// What its processes read as standard input.
+    /// The standard input of its processes (`stdin`).
     #[serde(default)]
     pub stdin: Stdin,
 }
 
 impl Exec {
-    /// What the instance with this number executes: its arguments without placeholders.
+    /// What the instance with this number executes: the same, with values instead of placeholders.
     #[must_use]
     pub fn of_instance(&self, number: u32) -> Self {
         let words = |words: &[String]| {
@@ -104,16 +103,16 @@ impl Exec {
 /// The standard input of a process (`stdin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Stdin {
-    /// A pipe that stays open while the process runs, as under PM2: programs that end with their
-    /// input (esbuild and tailwindcss with `--watch`) go on.
+    /// A pipe that stays open while the process runs, as under PM2: programs that exit at the end of their
+    /// input (esbuild and tailwindcss with `--watch`) keep running.
     #[default]
     Open,
-    /// `/dev/null`: a read finds the end at once.
+    /// `/dev/null`: a read is at the end of the input.
     Null,
 }
 
 impl Stdin {
-    /// The default. A task would wait forever for an answer to its question, so it gets none.
+    /// The default. A task that asks a question would wait forever, so its input is empty.
     pub fn default_for(oneshot: bool) -> Self {
         if oneshot { Self::Null } else { Self::Open }
     }
@@ -127,10 +126,10 @@ impl Stdin {
     }
 }
 
-/// What runs the script.
+/// The program that runs the script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
-    /// By extension and first bytes.
+    /// By the extension and the first bytes of the script.
     Auto,
     /// Execute the script itself (`interpreter = "none"`).
     None,
@@ -140,7 +139,7 @@ pub enum Interpreter {
     BuiltIn,
 }
 
-/// How many processes an application keeps.
+/// The number of instances of an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
     /// Exactly this number, 1 to 1,000.
@@ -171,19 +170,19 @@ impl ExecMode {
 /// How the connections to a Node cluster reach its workers (`balance`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
-    /// As round robin, but while short connections arrive fast the workers accept for themselves.
+    /// Round robin; while short connections arrive fast, the workers accept from the shared socket.
     #[default]
     Auto,
-    /// procrun accepts and hands them out in turn.
+    /// procrun accepts connections and passes them to the workers in turn.
     RoundRobin,
     /// All workers accept from the one socket that procrun holds.
     Shared,
-    /// procrun accepts, and the client's address decides which worker gets the connection.
+    /// procrun accepts connections, and the client's address selects the worker.
     Sticky,
 }
 
 impl Balance {
-    /// As it is written.
+    /// The value of the key.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -194,13 +193,13 @@ impl Balance {
     }
 }
 
-/// The environment beside what procrun itself adds.
+/// The environment of an application, without the variables that procrun adds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
-    /// What is taken from the caller's environment.
+    /// The variables that are inherited.
     pub inherit: InheritEnv,
-    /// The environment of the command that has added the application to a running procrun; `None`: procrun's
-    /// own. It is sent beside the applications, because many have the same.
+    /// The environment that is inherited: that of the command that has added the application to a running procrun;
+    /// `None`: procrun's own. It is sent beside the applications, because many have the same.
     #[serde(skip)]
     pub caller: Option<Arc<BTreeMap<String, String>>>,
     /// The variables that a JavaScript file has set in its own environment, then `env_file`, `env` and
@@ -215,14 +214,15 @@ pub struct EnvSpec {
     pub unread_files: Vec<UnreadFile>,
 }
 
-/// An `env_file` whose file system did not answer when the configuration was read. Each start reads it.
+/// An `env_file` that could not be read with the configuration, because its file system did not answer. Each start
+/// reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadFile {
-    /// Where it is, absolute.
+    /// Its absolute path.
     pub path: PathBuf,
     /// Whether the application cannot start without it.
     pub required: bool,
-    /// The variables that the file cannot change: what sets them counts more.
+    /// The variables that the file does not change, because settings with precedence set them.
     pub keeps: BTreeSet<String>,
 }
 
@@ -243,7 +243,7 @@ impl EnvSpec {
     }
 }
 
-/// What is taken from procrun's own environment (PM2's `filter_env`).
+/// The variables that are inherited (PM2's `filter_env`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
     /// All of it.
@@ -251,14 +251,14 @@ pub enum InheritEnv {
     All,
     /// All but the variables whose names contain one of these.
     Without(Vec<String>),
-    /// All but the variable of exactly this name: what one text means in PM2's files.
+    /// All but the variable of exactly this name: the meaning of a string in PM2's files.
     WithoutName(String),
     /// Nothing.
     Nothing,
 }
 
 impl InheritEnv {
-    /// Whether a variable of this name is taken.
+    /// Whether a variable of this name is inherited.
     pub fn takes(&self, name: &str) -> bool {
         match self {
             Self::All => true,
@@ -269,7 +269,7 @@ impl InheritEnv {
     }
 }
 
-/// Whom to run as. `None` everywhere: as procrun itself.
+/// The user and group of the processes. `None`: those of procrun.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// `uid` or `user`.
@@ -278,7 +278,7 @@ pub struct Identity {
     pub group: Option<PrincipalRef>,
 }
 
-/// A user or group as written: by number or by name.
+/// A user or group, by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalRef {
     /// By number.
@@ -288,7 +288,7 @@ pub enum PrincipalRef {
 }
 
 impl AppSpec {
-    /// The same after an application was renamed, whether it is that one or depends on it.
+    /// The same spec after an application was renamed: this one, or one that it depends on.
     pub fn with_renamed(self: &Arc<Self>, from: &str, to: &str) -> Arc<Self> {
         let depends = self.order.depends_on.iter().any(|other| other.app == from);
         if self.name != from && !depends {
@@ -302,26 +302,26 @@ impl AppSpec {
         Arc::new(new)
     }
 
-    /// Whether its instances are workers of a Node cluster whose primary is procrun. A start cannot change
-    /// that: it fails if the program cannot be a worker.
+    /// Whether its instances are workers of a Node cluster whose primary is procrun. If the program cannot be such a
+    /// worker, the start fails.
     pub fn is_cluster(&self) -> bool {
         self.exec_mode == ExecMode::Cluster
     }
 
-    /// Whether its processes have Node's IPC channel. A worker of a cluster is nothing without it.
+    /// Whether its processes have Node's IPC channel. A worker of a cluster needs it.
     pub fn has_channel(&self) -> bool {
         self.ipc || self.is_cluster()
     }
 
-    /// Whether an old and a new process of one instance can serve side by side, because procrun
-    /// holds the sockets. Else the old one has to end before the new one starts.
+    /// Whether a predecessor and its successor can serve at the same time, because procrun holds the sockets.
+    /// Otherwise the predecessor must exit before the successor starts.
     pub fn can_overlap(&self) -> bool {
         self.is_cluster() || !self.listen.is_empty()
     }
 
-    /// The name of a file of this path for one instance, by its number and its id. Without a placeholder PM2's
-    /// rule applies: `-<id>` before the extension when several instances would share the file. A device is the
-    /// same for all: `/dev/stdout`.
+    /// The path of a file for one instance, by its number and its id. Without a placeholder PM2's rule applies:
+    /// `-<id>` before the extension if several instances would share the file. All instances share a device, such
+    /// as `/dev/stdout`.
     fn path_of_instance(&self, path: &Path, number: impl Display, id: impl Display) -> PathBuf {
         if let Some(text) = path.to_str().filter(|text| placeholder::is_in(text)) {
             return placeholder::in_path(text, &self.name, number, id).into();
@@ -338,8 +338,8 @@ impl AppSpec {
         path.with_file_name(name)
     }
 
-    /// The log file of one instance for a `path` of [`LogFiles`](super::LogFiles): with `merge_logs` it is the same
-    /// for all, unless it holds placeholders.
+    /// The log file of one instance for a `path` of [`LogFiles`](super::LogFiles). With `merge_logs` all instances
+    /// share it, unless it contains placeholders.
     pub fn log_file_of_instance(&self, path: &Path, number: impl Display, id: impl Display) -> PathBuf {
         let has_placeholder = path.to_str().is_some_and(placeholder::is_in);
         if self.logs.files.merge && !has_placeholder {
@@ -353,13 +353,13 @@ impl AppSpec {
         self.pid_file.as_ref().map(|path| self.path_of_instance(path, number, id))
     }
 
-    /// The signal that ends a process of it when no signal asked procrun to; `kind` is what runs it.
+    /// The stop signal if procrun itself got no signal; `kind` is the kind of its program.
     pub fn stop_signal(&self, kind: ProgramKind) -> Signal {
         self.stop.kill_signal.unwrap_or_else(|| kind.stop_signal())
     }
 }
 
-/// The default of a switch that is on by default.
+/// The default of a boolean that is true by default.
 fn yes() -> bool {
     true
 }
@@ -379,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_that_grows_has_a_value_of_its_own_in_each_instance() {
+    fn increment_var_has_its_own_value_in_each_instance() {
         let vars =
             [("HOST", "a"), ("PORT", " 3000 ")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let env = |increment_var: &str| EnvSpec {
@@ -391,7 +391,7 @@ mod tests {
             env.of_instance(number).map(|(name, value)| format!("{name}={value}")).collect()
         };
         assert_eq!(of(&env("PORT"), 2), ["HOST=a", "PORT=3002"]);
-        assert_eq!(of(&env("HOST"), 2), ["HOST=a", "PORT= 3000 "], "no number");
+        assert_eq!(of(&env("HOST"), 2), ["HOST=a", "PORT= 3000 "], "not a number");
         assert_eq!(of(&env("NONE"), 2), ["HOST=a", "PORT= 3000 "]);
     }
 

@@ -1,11 +1,13 @@
+//! Cgroups of runs.
+
 /// Whether each run gets a cgroup of its own (`cgroup`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RunCgroup {
-    /// Where the worker finds the same limits as without.
+    /// If the worker then has the same limits as without one.
     #[default]
     Auto,
-    /// Wherever one can be made.
+    /// If one can be created.
     Always,
-    /// Nowhere.
+    /// No run has one.
     Never,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A process's exit code, 0 to 255.
 pub type ExitCode = u8;
 
-/// A signal by its Linux number, 1 to 64. Plain data: `sys` knows how to send it.
+/// A signal by its Linux number, 1 to 64. Plain data: `sys` sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "i32", try_from = "i32")]
 pub struct Signal(u8);
@@ -79,7 +79,7 @@ impl Signal {
     pub const USR2: Self = Self(12);
     /// Terminate.
     pub const TERM: Self = Self(15);
-    /// A child has ended.
+    /// A child has exited.
     pub const CHLD: Self = Self(17);
     /// Continue if stopped.
     pub const CONT: Self = Self(18);
@@ -122,7 +122,7 @@ impl Signal {
         i32::from(self.0)
     }
 
-    /// The code a shell or container reports for a death by this signal: 128 + number.
+    /// The exit code that a shell or container reports for an exit by this signal: 128 + number.
     pub fn exit_code(self) -> ExitCode {
         128 + self.0
     }

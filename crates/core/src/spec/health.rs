@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The probes of each worker of an application, and its notifications.
+/// The probes of each worker of an application, its heartbeat and its notification socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HealthSpec {
-    /// A worker that fails it is restarted (`[apps.health]`).
+    /// A worker that fails it restarts (`health`).
     pub liveness: Option<Box<Probe>>,
-    /// A worker that fails it is not ready, and keeps running (`[apps.readiness]`).
+    /// A worker that fails it is not ready, and keeps running (`readiness`).
     pub readiness: Option<Box<Probe>>,
-    /// A worker without a heartbeat for this time is restarted (`heartbeat`).
+    /// A worker without a heartbeat for this time restarts (`heartbeat`).
     pub heartbeat: Option<Duration>,
-    /// It gets a socket by which it can say how it is (`notify`), as systemd's services do.
+    /// Whether it gets a notification socket (`notify`), as services of systemd do.
     pub notify: bool,
 }
 
@@ -24,11 +24,11 @@ pub struct Probe {
     pub target: ProbeTarget,
     /// The wait between a result and the next probe, at least 10 ms.
     pub interval: Duration,
-    /// An answer that takes longer is a failure, at least 1 ms.
+    /// The time after which a probe without an answer has failed, at least 1 ms.
     pub timeout: Duration,
     /// The number of failures in a row that make a worker unhealthy, at least 1.
     pub retries: u32,
-    /// Failures so soon after the start do not count, until the first success.
+    /// The time after the start in which failures do not count, until the first success.
     pub start_period: Duration,
 }
 
@@ -37,16 +37,16 @@ pub struct Probe {
 pub enum ProbeTarget {
     /// An HTTP request by GET; an answer of 200 to 399 is a success.
     Http {
-        /// Where.
+        /// The address.
         at: ProbeAddress,
-        /// Path and query, with a slash at the front; printable ASCII.
+        /// Path and query: begins with a slash, printable ASCII.
         path: String,
     },
-    /// A TCP connection that is accepted.
+    /// A TCP connection; an accepted one is a success.
     Tcp(ProbeAddress),
-    /// A program that ends with 0; not empty.
+    /// A program with its arguments; exit code 0 is a success. Not empty.
     Exec(Vec<String>),
-    /// A shell line that ends with 0.
+    /// A shell line; exit code 0 is a success.
     Shell(String),
 }
 
@@ -55,7 +55,7 @@ pub enum ProbeTarget {
 pub struct ProbeAddress {
     /// A numeric address (without brackets), or `localhost`, which is 127.0.0.1 and then ::1.
     pub host: String,
-    /// `None`: what the worker has in `PORT`.
+    /// `None`: the port in the worker's variable `PORT`.
     pub port: Option<u16>,
 }
 
@@ -70,7 +70,7 @@ impl HealthSpec {
         self.readiness.as_deref().or(self.liveness.as_deref())
     }
 
-    /// Whether there is anything to ask or to hear.
+    /// Whether there is no probe, heartbeat or notification socket.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -87,7 +87,7 @@ impl Probe {
     /// The default start period.
     pub const START_PERIOD: Duration = Duration::from_secs(30);
 
-    /// This question, as often as is usual.
+    /// A probe of this target with the default times.
     pub fn new(target: ProbeTarget) -> Self {
         Self {
             target,

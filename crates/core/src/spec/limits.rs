@@ -1,5 +1,4 @@
-//! What the kernel allows a worker, and its initial state: resource limits, priority, OOM score, the umask, and
-//! whether it may gain privileges.
+//! Resource limits, priority, OOM score, umask, and whether a worker may gain privileges.
 //!
 //! Plain data: `sys::limits` applies it.
 
@@ -9,23 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use super::ByteSize;
 
-/// What of the kernel's own a worker gets otherwise than procrun has it.
+/// The attributes of a worker in which it differs from procrun.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Resource limits (`rlimits`); the others are procrun's own.
     pub resources: BTreeMap<Resource, Allowance>,
-    /// Priority, -20 to 19; less is more of the processor (`nice`, nice(2)).
+    /// Scheduling priority, -20 (highest) to 19 (`nice`, nice(2)).
     pub nice: Option<i32>,
-    /// -1000 to 1000; more is killed earlier when memory runs out (`oom_score_adj`, proc(5)).
+    /// OOM score adjustment, -1000 to 1000 (killed first) (`oom_score_adj`, proc(5)).
     pub oom_score_adj: Option<i32>,
-    /// The permissions that its new files do not get, up to 0o777 (`umask`).
+    /// The permissions that new files do not get, up to 0o777 (`umask`).
     pub umask: Option<u32>,
-    /// No program that it executes gets more rights, by setuid or capabilities of the file
-    /// (`no_new_privileges`, prctl(2)).
+    /// No program that it executes gains privileges by setuid or file capabilities (`no_new_privileges`,
+    /// prctl(2)).
     pub no_new_privileges: bool,
 }
 
-/// What the kernel counts for a process (getrlimit(2)).
+/// A limited resource of a process (getrlimit(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "getrlimit(2) describes each of them by its name")]
@@ -53,26 +52,26 @@ pub enum Resource {
 pub enum Unit {
     /// Bytes.
     Bytes,
-    /// Whatever it is, from 0 to this at most.
+    /// A count, from 0 to this maximum.
     UpTo(u32),
 }
 
-/// How much of a resource.
+/// The soft and hard limit of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     /// The limit that applies, at most `hard`; [`Allowance::UNLIMITED`] is no limit.
     pub soft: u64,
-    /// How far the process itself may raise it.
+    /// The highest limit to which the process may raise `soft`.
     pub hard: u64,
 }
 
 impl Allowance {
-    /// The kernel's own word for it (`RLIM_INFINITY`).
+    /// No limit: the kernel's `RLIM_INFINITY`.
     pub const UNLIMITED: u64 = u64::MAX;
 }
 
 impl Resource {
-    /// All there are, by name.
+    /// All resources, sorted by name.
     pub const ALL: [Self; 16] = [
         Self::As,
         Self::Core,
@@ -92,7 +91,7 @@ impl Resource {
         Self::Stack,
     ];
 
-    /// As it is written: systemd's and PAM's word, in lower case.
+    /// Its name in an ecosystem file: systemd's and PAM's word, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::As => "as",
@@ -125,7 +124,7 @@ impl Resource {
             | Self::Msgqueue
             | Self::Rss
             | Self::Stack => Unit::Bytes,
-            // 20 less the lowest nice value that it may have.
+            // 20 minus the lowest nice value that is allowed.
             Self::Nice => Unit::UpTo(40),
             Self::Rtprio => Unit::UpTo(99),
             Self::Cpu | Self::Locks | Self::Nofile | Self::Nproc | Self::Rttime | Self::Sigpending => {
@@ -145,7 +144,7 @@ impl Resource {
 }
 
 impl Limits {
-    /// Each setting that is set, by the name of its key, as text.
+    /// The limits that are set, as pairs of key and value.
     pub fn shown(&self) -> Vec<(&'static str, String)> {
         let rlimits = (!self.resources.is_empty()).then(|| Resources(&self.resources).to_string());
         [
@@ -160,7 +159,7 @@ impl Limits {
         .collect()
     }
 
-    /// One of [`Limits::shown`] by its key.
+    /// The value of one key of [`Limits::shown`].
     pub fn show(&self, key: &str) -> Option<String> {
         self.shown().into_iter().find_map(|(shown, value)| (shown == key).then_some(value))
     }
@@ -187,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_read_as_they_are_written() {
+    fn limits_are_shown_as_in_a_file() {
         let resources = BTreeMap::from([
             (Resource::Nproc, Allowance { soft: 1024, hard: 4096 }),
             (Resource::Core, Allowance { soft: 0, hard: 0 }),

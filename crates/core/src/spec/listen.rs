@@ -1,36 +1,36 @@
 //! The sockets that procrun opens for an application before its first worker (`listen`).
 //!
-//! It has the addresses, and the variables of the worker. It opens nothing.
+//! Addresses and names only; `sys` opens the sockets.
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// One socket that is handed to every worker of an application.
+/// A held socket, which procrun opens and passes to each worker of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
     /// Its name in `LISTEN_FDNAMES`: 1 to 255 printable ASCII characters, no colon (sd_listen_fds(3)). Several
     /// may have the same name.
     pub name: String,
-    /// Where it listens.
+    /// Its address.
     pub address: ListenAddress,
 }
 
-/// Where a held socket listens.
+/// The address of a held socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ListenAddress {
-    /// `tcp://0.0.0.0:8080`; port 0 is any free one. An IPv6 address takes no IPv4.
+    /// `tcp://0.0.0.0:8080`; port 0 is any free port. An IPv6 address accepts no IPv4 connections.
     Tcp(SocketAddr),
     /// `tcp://*:8080`: every address, IPv6 and IPv4.
     TcpAnywhere(u16),
-    /// `udp://0.0.0.0:53`; port 0 is any free one.
+    /// `udp://0.0.0.0:53`; port 0 is any free port.
     Udp(SocketAddr),
     /// `unix:///run/app.sock`: absolute, at most 107 bytes.
     Unix(PathBuf),
 }
 
 impl ListenAddress {
-    /// Whether it means any port: two of these are two sockets.
+    /// Whether its port is any free one: two sockets may have the same such address.
     pub fn is_any_port(&self) -> bool {
         match self {
             Self::Tcp(address) | Self::Udp(address) => address.port() == 0,
@@ -39,7 +39,7 @@ impl ListenAddress {
         }
     }
 
-    /// Whether connections are accepted on it; the others get datagrams.
+    /// Whether it accepts connections; other sockets receive datagrams.
     pub fn is_stream(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::TcpAnywhere(_) | Self::Unix(_) => true,
@@ -48,7 +48,7 @@ impl ListenAddress {
     }
 }
 
-/// As it is written.
+/// As in an ecosystem file.
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

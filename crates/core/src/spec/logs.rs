@@ -1,28 +1,29 @@
-//! What becomes of the lines that workers and procrun itself write.
+//! How the output of workers and procrun's own lines are logged.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// How lines look on procrun's stdout and stderr.
+/// The format of lines on procrun's stdout and stderr.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeLog {
-    /// The form of a line.
+    /// The format of a line.
     pub style: LogStyle,
     /// A time before each line, as a day.js pattern (PM2's `log_date_format`). `None`: no time.
     pub date_format: Option<String>,
     /// The verbosity of procrun's own log.
     pub verbosity: Verbosity,
-    /// The limits of the recent lines.
+    /// The limits of the recent lines in memory.
     pub history: LogHistory,
 }
 
-/// How many recent lines of each instance are kept in memory.
+/// The limits of the recent lines of each instance in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogHistory {
-    /// The minimum number of lines, if they have no more than `bytes` (`log_history_lines`).
+    /// The number of lines, if they have at most `bytes` (`log_history_lines`).
     pub lines: u32,
-    /// The maximum memory for an instance; all together may use 16 times as much (`log_history_size`).
+    /// The memory for an instance in bytes; all instances together use at most 16 times as much
+    /// (`log_history_size`).
     pub bytes: u64,
 }
 
@@ -32,7 +33,7 @@ impl Default for LogHistory {
     }
 }
 
-/// The form of a line on stdout and stderr.
+/// The format of a line on stdout and stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogStyle {
     /// `0|main | text`.
@@ -40,7 +41,7 @@ pub enum LogStyle {
     Prefix,
     /// The line as the worker wrote it (`--raw`).
     Raw,
-    /// PM2's JSON record a line (`--json`).
+    /// A JSON record of PM2 (`--json`).
     Json,
     /// `timestamp=… app=main id=0 type=out message=…` (`--format`).
     KeyValue,
@@ -51,56 +52,56 @@ pub enum LogStyle {
 pub enum Verbosity {
     /// Nothing.
     Off,
-    /// What failed.
+    /// Failures.
     Error,
-    /// And what is odd.
+    /// And warnings.
     Warn,
-    /// And every start, end, restart and signal.
+    /// And every start, exit, restart and signal.
     #[default]
     Info,
-    /// And each decision.
+    /// And every decision.
     Debug,
-    /// And each event.
+    /// And every input of the machine.
     Trace,
 }
 
-/// The path of a log file that is not to be written.
+/// The path that means no log file.
 pub const NO_FILE: &str = "/dev/null";
 
-/// What becomes of one application's output.
+/// The logging of one application.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogSpec {
-    /// A line that is itself a JSON object is merged into the JSON record (`log_type = "json"`),
-    /// and files get JSON records.
+    /// Whether a line that is a JSON object is merged into the JSON record, and files get JSON records
+    /// (`log_type = "json"`).
     pub json: bool,
     /// A time before each line of this application, as a day.js pattern (`log_date_format`, or
     /// `time = true`).
     pub date_format: Option<String>,
-    /// Throw the output away instead of keeping it anywhere (`disable_logs`).
+    /// Whether the output is discarded (`disable_logs`).
     pub disabled: bool,
-    /// The files the output goes to besides.
+    /// The log files.
     pub files: LogFiles,
 }
 
-/// The files of one application's output.
+/// The log files of one application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFiles {
-    /// stdout (`out_file`).
+    /// The file of stdout (`out_file`).
     pub out: Option<PathBuf>,
-    /// stderr (`error_file`).
+    /// The file of stderr (`error_file`).
     pub error: Option<PathBuf>,
-    /// Both (`log_file`).
+    /// The file of both (`log_file`).
     pub combined: Option<PathBuf>,
-    /// All instances share the files (`merge_logs`); otherwise, with more than one instance,
-    /// `-<id>` is put before the extension.
+    /// Whether all instances share the files (`merge_logs`). Otherwise, with more than one instance, the names have
+    /// `-<id>` before the extension.
     pub merge: bool,
-    /// A file that would grow beyond this size is rotated (`log_max_size`).
+    /// The size in bytes at which a file is rotated (`log_max_size`); 0: it is not rotated.
     pub max_size: u64,
-    /// The number of rotated files that are kept (`log_keep`).
+    /// The number of rotated files to keep (`log_keep`).
     pub keep: u32,
-    /// Rotated files are compressed with gzip (`log_compress`).
+    /// Whether rotated files are compressed with gzip (`log_compress`).
     pub compress: bool,
-    /// Files below this directory, procrun's home in the background, are for its user alone.
+    /// Files below this directory, procrun's home in the background, can be read only by its user.
     #[serde(default)]
     pub private_below: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
-//! The memory that an application may use, and when the memory of the container is short.
+//! Memory limits of applications, and the OOM guard.
 //!
-//! It has the configured values; the bytes are known where the container's limit is.
+//! These are the configured values. Bytes are computed by `monitor`, which knows the limit of the container.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::ByteSize;
 pub struct Share(u16);
 
 impl Share {
-    /// This share in percent, rounded to hundredths. `None`: not above 0, or above 100.
+    /// A share in percent, rounded to hundredths. `None`: it is not above 0, or it is above 100.
     pub fn percent(percent: f64) -> Option<Self> {
         if !(percent > 0.0 && percent <= 100.0) {
             return None;
@@ -23,12 +23,12 @@ impl Share {
         Some(Self(hundredths))
     }
 
-    /// Whether it is within its range: a share from elsewhere may be any number.
+    /// Whether it is in its range. A share that was deserialised can be any number.
     pub fn is_possible(self) -> bool {
         (1..=10_000).contains(&self.0)
     }
 
-    /// This part of `whole`, rounded down.
+    /// This share of `whole`, rounded down.
     pub fn of(self, whole: u64) -> u64 {
         let part = u128::from(whole) * u128::from(self.0) / 10_000;
         // Never more than the whole.
@@ -43,17 +43,17 @@ impl fmt::Display for Share {
     }
 }
 
-/// How much memory the processes of an instance may have (`max_memory_restart`).
+/// The memory limit of an instance's process tree (`max_memory_restart`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemoryLimit {
     /// This number of bytes, more than 0.
     Bytes(u64),
-    /// This part of what the container may have, or of the machine's where it may have all.
+    /// This share of the container's limit; without one, of the machine's memory.
     Share(Share),
 }
 
 impl MemoryLimit {
-    /// No process gets along with less than 1 MiB: it is a slip, as `300` for 300 MB.
+    /// No process works with less than 1 MiB: it is a mistake, such as `300` for 300 MB.
     pub const MIN_BYTES: u64 = 1 << 20;
 }
 
@@ -67,13 +67,13 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// Whether to end a worker before the kernel does, and from which part of the container's limit on
-/// (`oom_guard`). Without such a limit there is nothing to do.
+/// The share of the container's limit at which a worker restarts, before the kernel kills a process (`oom_guard`).
+/// Without such a limit there is no guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OomGuard {
-    /// From here on.
+    /// At this share.
     At(Share),
-    /// Leave it to the kernel.
+    /// No guard: the kernel kills a process.
     Off,
 }
 
@@ -88,12 +88,12 @@ mod tests {
     use super::{MemoryLimit, Share};
 
     #[test]
-    fn a_share_of_any_whole_is_no_more_than_it() {
+    fn a_share_is_at_most_the_whole() {
         let share = |percent| Share::percent(percent).unwrap();
         assert_eq!(share(80.0).of(1 << 30), (1 << 30) / 10 * 8 + 3);
         assert_eq!(share(100.0).of(u64::MAX), u64::MAX);
         assert_eq!(share(37.5).of(800), 300);
-        assert_eq!(share(0.001).of(1_000_000), 100, "the least there is");
+        assert_eq!(share(0.001).of(1_000_000), 100, "the smallest share");
         assert_eq!(share(37.5).to_string(), "37.5%");
         assert_eq!(MemoryLimit::Share(share(80.0)).to_string(), "80%");
         let texts =

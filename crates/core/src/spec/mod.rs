@@ -1,8 +1,7 @@
 //! The validated, immutable specification of the applications.
 //!
-//! A [`Plan`] is all that the runtime needs to know. It holds no open file, no resolved path and no clock; it
-//! never changes after `config` has built it. A file that is read again is a new plan, and [`diff`] computes
-//! the difference.
+//! A [`Plan`] has all settings. It contains no open file, no resolved path and no clock, and it never changes after
+//! `config` has built it. A file that is read again becomes a new plan, and [`diff`] computes the difference.
 
 mod app;
 mod cgroup;
@@ -49,7 +48,7 @@ pub use stop::{StopPolicy, StopSignalScope};
 pub use units::{ByteSize, HumanDuration};
 pub use watch::{Polling, WatchSpec};
 
-/// Everything one procrun runs: the applications, and procrun's own settings.
+/// The applications of one procrun, and its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The applications in the order of the file; names are unique.
@@ -61,35 +60,35 @@ pub struct Plan {
 /// procrun's own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
-    /// Wait this time before the first start (`--delay`).
+    /// The delay before the first start (`start_delay`).
     pub start_delay: Duration,
-    /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
+    /// Whether procrun exits when every application has exited for good (`auto_exit`).
     pub auto_exit: bool,
-    /// How long a stop of everything may take until the last SIGKILL (`shutdown_timeout`, and what
-    /// `PROCRUN_GRACE_SECONDS` leaves). `None`: the larger of 8 s and the longest `kill_timeout`.
+    /// The shutdown budget, up to the last SIGKILL (`shutdown_timeout`, limited by `PROCRUN_GRACE_SECONDS`).
+    /// `None`: the larger of 8 s and the longest `kill_timeout`.
     pub shutdown_timeout: Option<Duration>,
-    /// How long everything goes on serving, no longer ready, before it is stopped (`pre_stop_delay`); at
-    /// most half of the whole time.
+    /// The time before a shutdown in which everything keeps serving but is not ready (`pre_stop_delay`); at most
+    /// half of the shutdown budget.
     pub pre_stop_delay: Duration,
-    /// When a worker is ended so that the kernel ends none.
+    /// When a worker restarts before the kernel kills a process (`oom_guard`).
     pub oom_guard: OomGuard,
-    /// Whether each run gets a cgroup of its own.
+    /// Whether each run gets a cgroup of its own (`cgroup`).
     pub cgroup: RunCgroup,
-    /// How lines look on stdout and stderr.
+    /// The format of lines on stdout and stderr.
     pub log: RuntimeLog,
-    /// Where it is written why procrun has ended.
+    /// The file of the termination message.
     pub termination_log: TerminationLog,
 }
 
-/// Where it is written why procrun has ended (`termination_log`).
+/// The file of the termination message (`termination_log`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum TerminationLog {
-    /// Where Kubernetes wants it, if that file is there.
+    /// `/dev/termination-log`, if it exists.
     #[default]
     IfThere,
-    /// To this file.
+    /// This file.
     File(PathBuf),
-    /// Nowhere.
+    /// No file.
     Off,
 }
 

@@ -1,18 +1,18 @@
-//! Placeholders in values: what differs between the instances of an application.
+//! Placeholders in values, for what differs between the instances of an application.
 //!
 //! A placeholder is exactly one of these words. Every other brace is literal, because arguments and variables
 //! contain JSON, templates and formats of other programs.
 
 use std::{borrow::Cow, fmt::Display};
 
-/// The number of the instance in its application, from 0. In arguments, variables and names of files.
+/// The number of the instance in its application, from 0. In arguments, variables and paths.
 pub const INSTANCE: &str = "{instance}";
-/// The id of the instance in the list. In names of files only.
+/// The id of the instance in the list. In paths only.
 pub const ID: &str = "{id}";
-/// The name of the application. In names of files only.
+/// The name of the application. In paths only.
 pub const NAME: &str = "{name}";
 
-/// Whether a name of a file holds a placeholder.
+/// Whether a path contains a placeholder.
 pub fn is_in(path: &str) -> bool {
     [INSTANCE, ID, NAME].iter().any(|placeholder| path.contains(placeholder))
 }
@@ -25,14 +25,14 @@ pub fn in_value(text: &str, number: u32) -> Cow<'_, str> {
     Cow::Owned(replaced(text, &[(INSTANCE, &number)]))
 }
 
-/// The name of a file for one instance of the application `name`.
+/// A path for one instance of the application `name`.
 pub fn in_path(path: &str, name: &str, number: impl Display, id: impl Display) -> String {
     // A slash in a name would lead into another directory.
     let name = name.replace('/', "_");
     replaced(path, &[(INSTANCE, &number), (ID, &id), (NAME, &name)])
 }
 
-/// Each placeholder as its value; in doubled braces (`{{instance}}`) as the placeholder itself.
+/// Replaces each placeholder by its value, and one in doubled braces (`{{instance}}`) by the placeholder itself.
 fn replaced(text: &str, values: &[(&str, &dyn Display)]) -> String {
     let mut done = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,10 +1,10 @@
-//! What runs the code of a program.
+//! The kinds of programs: what runs their code.
 
 use serde::{Deserialize, Serialize};
 
 use super::Signal;
 
-/// Packages whose programs run the application in a child of their own.
+/// Packages whose programs run the application in a child process.
 pub const PACKAGE_RUNNERS: [&str; 15] = [
     "npm",
     "npx",
@@ -52,14 +52,14 @@ pub const PACKAGE_RUNNER_PROGRAMS: [&str; 25] = [
     "wireit",
 ];
 
-/// What runs the code of a program, according to its file.
+/// The kind of a program, by its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ProgramKind {
     /// Node runs it, in the process that procrun starts.
     Node,
     /// Bun runs it.
     Bun,
-    /// A program for Node that runs the application in a child of its own: npm, yarn, nodemon.
+    /// A program for Node that runs the application in a child process: npm, yarn, nodemon.
     PackageRunner,
     /// Python runs it.
     Python,
@@ -72,7 +72,7 @@ pub enum ProgramKind {
 
 impl ProgramKind {
     /// The default stop signal: PM2 stops Node applications with SIGINT, and every other program expects
-    /// SIGTERM. So does npm, which on SIGINT waits for a child that a terminal would have signalled too.
+    /// SIGTERM. So does npm, which on SIGINT waits for its child, because a terminal signals that child too.
     pub fn stop_signal(self) -> Signal {
         match self {
             Self::Node | Self::Bun => Signal::INT,
@@ -80,7 +80,7 @@ impl ProgramKind {
         }
     }
 
-    /// Whether it, or what it starts, may use Node's IPC channel.
+    /// Whether it, or a program that it starts, can use Node's IPC channel.
     pub fn may_take_messages(self) -> bool {
         match self {
             Self::Node | Self::Bun | Self::Shell | Self::PackageRunner => true,

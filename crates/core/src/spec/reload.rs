@@ -1,18 +1,18 @@
-//! How an application is replaced while it serves.
+//! How a reload replaces workers, and when they are ready.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How an application is replaced while it serves, and when a new process of it counts as ready.
+/// How a reload replaces workers, and when a worker is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadPolicy {
-    /// A process is ready when it has sent the message `ready` (`wait_ready`).
+    /// A worker is ready when it has sent the message `ready` (`wait_ready`).
     pub wait_ready: bool,
-    /// How long a new process may take to be ready (`listen_timeout`; PM2 takes it for ready then,
-    /// after 3 s).
+    /// The time in which a new worker must become ready (`listen_timeout`). In PM2 it is ready after this time,
+    /// by default 3 s.
     pub listen_timeout: Duration,
-    /// How many processes are replaced at a time (`max_parallel`), at least 1.
+    /// The number of workers that are replaced at the same time (`max_parallel`), at least 1.
     pub max_parallel: u32,
 }
 

@@ -1,4 +1,4 @@
-//! When an application runs again.
+//! The restart policy.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,51 +6,50 @@ use serde::{Deserialize, Serialize};
 
 use super::ExitCode;
 
-/// When an application runs again after its process has ended.
+/// When an instance restarts after the exit of its process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
-    /// Run again at all (`autorestart`).
+    /// Whether it restarts at all (`autorestart`).
     pub autorestart: bool,
-    /// Exits with these codes are final (`stop_exit_codes`).
+    /// The exit codes after which it does not restart (`stop_exit_codes`).
     pub stop_exit_codes: BTreeSet<ExitCode>,
-    /// How long to wait before running again.
+    /// The delay before a restart.
     pub backoff: Backoff,
-    /// A run that ends before this is unstable (`min_uptime`).
+    /// A shorter run is unstable (`min_uptime`).
     pub min_uptime: Duration,
-    /// The number of unstable runs in a row after which the application is `errored` (`max_restarts`), at least
-    /// 1.
+    /// The number of unstable runs in a row after which it is `errored` (`max_restarts`), at least 1.
     pub max_restarts: u32,
-    /// What an `errored` application means for the others.
+    /// What happens to the other applications when this one is `errored`.
     pub on_errored: OnErrored,
-    /// The application is what the container runs for: when it has ended with code 0, the others stop in
-    /// order and procrun exits (`ends_container`).
+    /// When the application has exited for good with code 0, the others stop in order and procrun exits
+    /// (`ends_container`).
     #[serde(default)]
     pub ends_on_success: bool,
 }
 
-/// How long to wait before running again.
+/// The delay before a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
-    /// The same wait each time (`restart_delay`).
+    /// The same delay each time (`restart_delay`).
     Fixed(Duration),
-    /// Waits that grow by half each time, up to 15 s; 30 s up set them back to the beginning.
+    /// Delays that grow by half each time, up to 15 s. An uptime of 30 s resets them.
     Exponential {
-        /// The first wait (`exp_backoff_restart_delay`), more than 0.
+        /// The initial delay (`exp_backoff_restart_delay`), more than 0.
         initial: Duration,
-        /// The very first retry comes at once; the wait begins with the second.
+        /// Whether the first restart has no delay, and the second one the initial delay.
         first_at_once: bool,
     },
 }
 
 impl Backoff {
-    /// procrun's default: one retry at once, then from 100 ms.
+    /// procrun's default: one restart at once, then from 100 ms.
     pub const DEFAULT: Self = Self::Exponential { initial: Duration::from_millis(100), first_at_once: true };
 }
 
-/// What the failure of an application means for the others, once it has ended for good (`on_errored`).
+/// What happens to the other applications when one has failed for good (`on_errored`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnErrored {
-    /// The others go on.
+    /// They keep running.
     Continue,
     /// Everything stops in order and procrun exits with this application's code.
     Exit,

@@ -1,10 +1,9 @@
-//! Restart by time: which moments a schedule names, and which of them is next.
+//! Schedules of restarts: which times match a pattern, and which one is next.
 //!
-//! A [`Pattern`] is a pattern of the calendar, a [`Schedule`] one in a time zone. Nothing here
-//! reads a clock or a file: the time and the zone come in.
+//! A [`Pattern`] matches times of the calendar, a [`Schedule`] is a pattern in a time zone. Nothing here reads a clock
+//! or a file: time and zone are arguments.
 //!
-//! Calendar time is counted in seconds, as if the whole world were in UTC; that is also the only
-//! form in which times go to the crate `cron` and back.
+//! Calendar time is counted in seconds as if it were UTC. The crate `cron` gets and returns times in this form only.
 
 use std::{collections::BTreeSet, str::FromStr as _};
 
@@ -43,41 +42,41 @@ pub enum MonthDays {
 
 /// A pattern of the calendar, such as `0 3 * * *`. At least one time fits it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "Serialised", into = "Serialised")]
 pub struct Pattern {
     text: String,
     fields: Fields,
     /// A time matches if one of these matches: a day of the month and a day of the week that are both set are
     /// alternatives.
-    ways: Vec<Way>,
-    /// It names every hour of the day: it means an interval.
+    alternatives: Vec<Alternative>,
+    /// It matches every hour of the day, so it is an interval.
     every_hour: bool,
 }
 
-/// A pattern as it travels.
+/// The serialised form of a pattern.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct Serialised {
     text: String,
     fields: Fields,
 }
 
-impl TryFrom<Written> for Pattern {
+impl TryFrom<Serialised> for Pattern {
     type Error = String;
 
-    fn try_from(Written { text, fields }: Written) -> Result<Self, String> {
+    fn try_from(Serialised { text, fields }: Serialised) -> Result<Self, String> {
         Self::new(&text, &fields).ok_or_else(|| format!("no time matches the pattern `{text}`"))
     }
 }
 
-impl From<Pattern> for Written {
+impl From<Pattern> for Serialised {
     fn from(Pattern { text, fields, .. }: Pattern) -> Self {
         Self { text, fields }
     }
 }
 
-/// One way for a time to fit.
+/// Times that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Way {
+struct Alternative {
     times: cron::Schedule,
     last_of_month: bool,
 }
@@ -85,7 +84,7 @@ struct Way {
 /// The schedule on which an application restarts (`cron_restart`, `cron_timezone`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Which times of the calendar.
+    /// The times of the calendar.
     pub pattern: Pattern,
     /// The time zone; `None` while it is not known. It is not serialised: the receiver of a schedule finds it by
     /// its name.
@@ -104,7 +103,7 @@ impl Pattern {
                 .collect::<Vec<_>>()
                 .join(",")
         };
-        let way = |days: &str, weekdays: &str, last_of_month| {
+        let alternative = |days: &str, weekdays: &str, last_of_month| {
             let times = format!(
                 "{} {} {} {days} {} {weekdays}",
                 numbers(&fields.seconds, 0),
@@ -112,51 +111,51 @@ impl Pattern {
                 numbers(&fields.hours, 0),
                 numbers(&fields.months, 0),
             );
-            Some(Way { times: cron::Schedule::from_str(&times).ok()?, last_of_month })
+            Some(Alternative { times: cron::Schedule::from_str(&times).ok()?, last_of_month })
         };
-        let mut ways = Vec::new();
+        let mut alternatives = Vec::new();
         match &fields.month_days {
-            Some(MonthDays::On(days)) => ways.push(way(&numbers(days, 0), "*", false)?),
-            Some(MonthDays::Last) => ways.push(way("28-31", "*", true)?),
+            Some(MonthDays::On(days)) => alternatives.push(alternative(&numbers(days, 0), "*", false)?),
+            Some(MonthDays::Last) => alternatives.push(alternative("28-31", "*", true)?),
             None => {}
         }
         if let Some(weekdays) = &fields.weekdays {
             // The crate counts Sunday as 1.
-            ways.push(way("*", &numbers(weekdays, 1), false)?);
+            alternatives.push(alternative("*", &numbers(weekdays, 1), false)?);
         }
-        if ways.is_empty() {
-            ways.push(way("*", "*", false)?);
+        if alternatives.is_empty() {
+            alternatives.push(alternative("*", "*", false)?);
         }
         let pattern = Self {
             text: text.to_owned(),
             fields: fields.clone(),
-            ways,
+            alternatives,
             every_hour: fields.hours.len() == 24,
         };
         pattern.first_after(0).is_some().then_some(pattern)
     }
 
-    /// As it was written.
+    /// Its text in the configuration.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The first calendar time after `civil` that fits; `None` after the year 2100.
+    /// The first calendar time after `civil` that matches; `None` after the year 2100.
     fn first_after(&self, civil: i64) -> Option<i64> {
-        self.ways.iter().filter_map(|way| way.first_after(civil)).min()
+        self.alternatives.iter().filter_map(|alternative| alternative.first_after(civil)).min()
     }
 }
 
-impl Way {
+impl Alternative {
     fn first_after(&self, civil: i64) -> Option<i64> {
         let mut after = DateTime::<Utc>::from_timestamp(civil, 0)?;
         loop {
-            let fits = self.times.after(&after).next()?;
-            if !self.last_of_month || (fits + Days::new(1)).day() == 1 {
-                return Some(fits.timestamp());
+            let time = self.times.after(&after).next()?;
+            if !self.last_of_month || (time + Days::new(1)).day() == 1 {
+                return Some(time.timestamp());
             }
-            // The other times of this day do not fit either.
-            after = fits.with_hour(23)?.with_minute(59)?.with_second(59)?;
+            // The other times of this day do not match either.
+            after = time.with_hour(23)?.with_minute(59)?.with_second(59)?;
         }
     }
 }
@@ -164,16 +163,16 @@ impl Way {
 impl Schedule {
     /// The next run after a moment; `None` after the year 2100, or while the time zone is not known.
     ///
-    /// When clocks go forward, whatever lies in the hour that is left out runs once, at its end. When
-    /// they go back, what lies in the hour that comes twice runs the first time only; but a pattern that
-    /// names every hour of the day goes on through both.
+    /// When clocks go forward, times in the skipped hour are one run, at its end. When they go back, times in the
+    /// repeated hour match only once, the first time; but a pattern that matches every hour of the day matches both
+    /// times.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let zone = self.zone.as_ref()?;
         let mut offset = zone.to_offset(after);
         let mut shifts = zone.following(after);
         let mut civil = after.as_second() + i64::from(offset.seconds());
         loop {
-            // Up to the next shift of the clocks, calendar and time go side by side.
+            // Up to the next shift of the clocks, the offset is constant.
             let shift = shifts.next();
             let shift_at = shift.as_ref().map_or(i64::MAX, |shift| shift.timestamp().as_second());
             let at = loop {
@@ -197,7 +196,7 @@ impl Schedule {
     }
 }
 
-/// Whether a calendar time is this one's first, where the clocks go back.
+/// Whether this is the first time that a calendar time occurs, when the clocks go back.
 fn is_first_pass(zone: &TimeZone, civil: i64, offset: Offset) -> bool {
     let Ok(civil) = Timestamp::from_second(civil).map(|civil| Offset::UTC.to_datetime(civil)) else {
         return true;

@@ -20,9 +20,9 @@ pub mod variable {
     pub const HOST: &str = "PM2_SERVE_HOST";
     /// Single-page mode.
     pub const SPA: &str = "PM2_SERVE_SPA";
-    /// Lists of directories.
+    /// Whether directories are listed.
     pub const LISTING: &str = "PM2_SERVE_FTP";
-    /// What `/` is.
+    /// The file for `/`.
     pub const HOMEPAGE: &str = "PM2_SERVE_HOMEPAGE";
     /// Whether basic authentication is on.
     pub const AUTH: &str = "PM2_SERVE_BASIC_AUTH";
@@ -34,22 +34,22 @@ pub mod variable {
     pub const MONITOR: &str = "PM2_SERVE_MONITOR";
 }
 
-/// What to serve, and where.
+/// The settings of the file server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// The directory, as seen from the worker's working directory.
+    /// The directory, relative to the worker's working directory.
     pub directory: String,
-    /// The address as it is written: an IP address or a name.
+    /// The host as in the configuration: an IP address or a name.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// A path that is not there is answered with the homepage.
+    /// The answer to a path that does not exist is the homepage.
     pub is_single_page: bool,
-    /// A directory without an index is answered with a list of its files.
+    /// The answer to a directory without an index is a list of its files.
     pub lists_directories: bool,
-    /// What `/` is; begins with a slash.
+    /// The file for `/`; begins with a slash.
     pub homepage: String,
-    /// The required credentials; `None`: everyone may read.
+    /// The required credentials; `None`: no authentication.
     pub credentials: Option<Credentials>,
     /// PM2's monitoring was requested, which procrun does not have.
     pub wants_monitor: bool,
@@ -74,28 +74,28 @@ impl ServeSettings {
     /// Reads the settings as PM2 does: each from its variable, else directory, port and host from the arguments.
     ///
     /// # Errors
-    /// What is wrong with one of them.
+    /// A setting has an invalid value; the text says which and why.
     pub fn read(variable: impl Fn(&str) -> Option<String>, args: &[String]) -> Result<Self, String> {
-        let said = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let is_on = |name: &str| said(name).is_some_and(|value| value == "true");
-        let port = match said(variable::PORT) {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let is_on = |name: &str| set(name).is_some_and(|value| value == "true");
+        let port = match set(variable::PORT) {
             Some(port) => Self::port(&port).ok_or_else(|| not_a_port(variable::PORT, &port))?,
             None => match args.get(1) {
                 Some(port) => Self::port(port).ok_or_else(|| not_a_port("the port", port))?,
                 None => DEFAULT_PORT,
             },
         };
-        let homepage = said(variable::HOMEPAGE).unwrap_or_else(|| "/index.html".to_owned());
+        let homepage = set(variable::HOMEPAGE).unwrap_or_else(|| "/index.html".to_owned());
         let credentials = if is_on(variable::AUTH) {
-            Some(credentials(said(variable::USERNAME), said(variable::PASSWORD))?)
+            Some(credentials(set(variable::USERNAME), set(variable::PASSWORD))?)
         } else {
             None
         };
         Ok(Self {
-            directory: said(variable::PATH)
+            directory: set(variable::PATH)
                 .or_else(|| args.first().cloned())
                 .unwrap_or_else(|| ".".to_owned()),
-            host: said(variable::HOST)
+            host: set(variable::HOST)
                 .or_else(|| args.get(2).cloned())
                 .unwrap_or_else(|| "0.0.0.0".to_owned()),
             port,
@@ -103,7 +103,7 @@ impl ServeSettings {
             lists_directories: is_on(variable::LISTING),
             homepage: if homepage.starts_with('/') { homepage } else { format!("/{homepage}") },
             credentials,
-            wants_monitor: said(variable::MONITOR).is_some(),
+            wants_monitor: set(variable::MONITOR).is_some(),
         })
     }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_counts_before_an_argument() {
+    fn a_variable_has_precedence_over_an_argument() {
         let settings = read(&[], &[]).unwrap();
         assert_eq!(
             (settings.directory.as_str(), settings.port, settings.host.as_str()),
@@ -164,13 +164,13 @@ mod tests {
         assert_eq!(settings.address(), Some("127.0.0.1:90".parse().unwrap()));
         let settings = read(&[("PM2_SERVE_HOST", "::"), ("PM2_SERVE_SPA", "1")], &[]).unwrap();
         assert_eq!(settings.address(), Some("[::]:8080".parse().unwrap()));
-        assert!(!settings.is_single_page, "PM2 knows no other word than `true`");
+        assert!(!settings.is_single_page, "PM2 accepts only `true`");
         assert_eq!(read(&[("PM2_SERVE_HOST", "web.example")], &[]).unwrap().address(), None);
         assert_eq!(read(&[("PM2_SERVE_HOMEPAGE", "start.html")], &[]).unwrap().homepage, "/start.html");
     }
 
     #[test]
-    fn what_could_not_work_is_said() {
+    fn settings_that_cannot_work_are_errors() {
         for port in ["abc", "70000", "-1", "+80", "8080x"] {
             assert!(read(&[("PM2_SERVE_PORT", port)], &[]).unwrap_err().contains("a number from 0 to 65535"));
         }

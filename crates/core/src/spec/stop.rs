@@ -1,4 +1,4 @@
-//! How an application is ended.
+//! How processes stop.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Signal;
 
-/// How an application is ended.
+/// How the processes of an application stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopPolicy {
     /// The stop signal (`kill_signal`). `None`: the signal that procrun itself got; for a stop without a
     /// signal, SIGINT for Node as in PM2, and SIGTERM for other programs.
     pub kill_signal: Option<Signal>,
-    /// Which processes of a worker get that signal (`stop_signal_scope`).
+    /// The processes of a worker that get the stop signal (`stop_signal_scope`).
     #[serde(default)]
     pub signal_scope: StopSignalScope,
-    /// Ask a Node application by the message `shutdown` instead of the signal
+    /// Whether a Node application gets the message `shutdown` instead of the signal
     /// (`shutdown_with_message`).
     pub with_message: bool,
-    /// How long a cluster's worker that others replace may finish its connections before it is
-    /// asked to end (`drain`); `None` is not at all.
+    /// The time in which a replaced worker of a cluster may finish its connections before it gets the stop signal
+    /// (`drain`); `None`: it does not drain.
     pub drain: Option<Duration>,
-    /// How long it may take until SIGKILL (`kill_timeout`).
+    /// The grace period between stop signal and SIGKILL (`kill_timeout`).
     pub kill_timeout: Duration,
-    /// Whether what is left of its process tree is ended too (`treekill`).
+    /// Whether a stop ends the whole process tree (`treekill`).
     pub treekill: bool,
 }
 
@@ -54,13 +54,13 @@ impl Default for StopPolicy {
     }
 }
 
-/// Which processes of a worker get the stop signal.
+/// The processes of a worker that get the stop signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum StopSignalScope {
-    /// The main process, and through shells and package runners what they run in the foreground.
+    /// The main process; if it is a shell or a package runner, also its foreground children.
     #[default]
     Auto,
-    /// The main process alone.
+    /// Only the main process.
     Main,
     /// The process group of the main process.
     Group,
@@ -69,7 +69,7 @@ pub enum StopSignalScope {
 }
 
 impl StopSignalScope {
-    /// As it is written.
+    /// The value of the key.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -1,4 +1,4 @@
-//! Sizes and durations as text. What one place shows differs from another in purpose, so there are four forms:
+//! Sizes and durations as text. There are four forms for four purposes:
 //!
 //! | form | size | duration | shown in |
 //! |---|---|---|---|

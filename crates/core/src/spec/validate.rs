@@ -1,9 +1,9 @@
-//! What every application that runs has been checked for.
+//! The check that every application has passed before it runs.
 //!
-//! Applications come from configuration files, over the control socket and out of a saved list. Each way ends
-//! here, so the rest of the program can rely on it: names have a length, durations an upper bound, and
-//! nothing that goes to the kernel holds a NUL byte. `config` reads values with the same bounds, and
-//! can therefore point at the place in the file.
+//! Applications come from configuration files, over the control socket and from saved lists. All of them pass this
+//! check, so the rest of the program can rely on it: names have a maximum length, durations have an upper bound, and
+//! no string for the kernel contains a NUL byte. `config` reads values with the same bounds, and can point at the
+//! place in the file.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::Path, time::Duration};
 
@@ -16,17 +16,17 @@ use super::{
 pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The largest size in bytes: 1 PiB.
 pub const MAX_BYTES: u64 = 1 << 50;
-/// The most applications of one procrun.
+/// The maximum number of applications of one procrun.
 pub const MAX_APPS: usize = 1000;
-/// The most instances of one application.
+/// The maximum number of instances of one application.
 pub const MAX_INSTANCES: u32 = 1000;
-/// The most sockets of one application.
+/// The maximum number of held sockets of one application.
 pub const MAX_SOCKETS: usize = 64;
-/// The longest name of an application, namespace or user, in bytes.
+/// The maximum length of the name of an application, namespace or user, in bytes.
 pub const MAX_LABEL: usize = 255;
-/// The longest path of a unix socket: `sun_path` of unix(7) without the NUL at its end.
+/// The maximum length of the path of a unix socket in bytes: `sun_path` of unix(7) without its final NUL byte.
 pub const MAX_SOCKET_PATH: usize = 107;
-/// `FDNAME_MAX` of systemd, sd_listen_fds(3).
+/// The maximum length of the name of a held socket in bytes: systemd's `FDNAME_MAX`, sd_listen_fds(3).
 pub const MAX_SOCKET_NAME: usize = 255;
 /// The largest `max_restarts`.
 pub const MAX_RESTARTS: u32 = 1_000_000;
@@ -42,21 +42,21 @@ pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 pub const NICE: (i32, i32) = (-20, 19);
 /// The range of `oom_score_adj`.
 pub const OOM_SCORE_ADJ: (i32, i32) = (-1000, 1000);
-/// All permissions that `umask` can take away.
+/// The largest `umask`.
 pub const ALL_MODES: u32 = 0o777;
-/// Beside letters and digits, what the path of an HTTP probe may hold (RFC 3986).
+/// The characters besides letters and digits that the path of an HTTP probe may contain (RFC 3986).
 const PATH_PUNCTUATION: &[u8] = b"-._~!$&'()*+,;=:@/?%";
-/// More of a value is not shown.
+/// The maximum number of characters of a value in a message.
 const SHOWN: usize = 60;
 
-/// What an application breaks.
+/// A value of an application that is out of its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// The application's name, shortened.
     pub app: String,
     /// The key of an ecosystem file that sets the value.
     pub key: &'static str,
-    /// What is wrong with the value; it follows the key.
+    /// Why the value is wrong; it follows the key in the message.
     pub message: String,
 }
 
@@ -83,15 +83,15 @@ pub fn validate(app: &AppSpec) -> Result<(), Violation> {
 /// Checks the environment that applications inherit.
 ///
 /// # Errors
-/// The first variable that no process can have.
+/// The first variable that a process cannot have.
 pub fn validate_environment(environment: &BTreeMap<String, String>) -> Result<(), String> {
     variables(environment).map_err(|why| format!("the environment {why}"))
 }
 
-/// A text that is shown and compared: one line, not empty, of bearable length.
+/// Checks a string that is shown and compared: one line, not empty, at most [`MAX_LABEL`] bytes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why the string is wrong.
 pub fn label(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("must not be empty".to_owned());
@@ -105,10 +105,10 @@ pub fn label(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A string that the kernel takes: its strings end at a NUL byte.
+/// Checks a string for the kernel, whose strings end at a NUL byte.
 ///
 /// # Errors
-/// It has one.
+/// It contains a NUL byte.
 pub fn kernel_string(text: &str) -> Result<(), String> {
     if text.contains('\0') { Err("contains a NUL byte".to_owned()) } else { Ok(()) }
 }
@@ -118,7 +118,7 @@ pub fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || PATH_PUNCTUATION.contains(&byte)
 }
 
-/// Every check by the key that it is about, in the order of the key table.
+/// All checks with their keys, in the order of the key table.
 fn checks(app: &AppSpec) -> Vec<(&'static str, Check)> {
     let mut checks = vec![
         ("name", label(&app.name)),
@@ -223,7 +223,7 @@ fn sockets(app: &AppSpec) -> Check {
     }
     for (number, socket) in app.listen.iter().enumerate() {
         let name = &socket.name;
-        // sd_listen_fds(3): the names stand in one variable with colons between.
+        // sd_listen_fds(3): one variable contains the names with colons between them.
         let is_name = |byte: u8| (byte == b' ' || byte.is_ascii_graphic()) && byte != b':';
         if name.is_empty() || name.len() > MAX_SOCKET_NAME || !name.bytes().all(is_name) {
             return Err(format!("has a socket with the name `{}`", shortened(name)));
@@ -299,7 +299,7 @@ fn limits(limits: &Limits) -> [(&'static str, Check); 4] {
     ]
 }
 
-/// A worker of a cluster, or of an application with sockets, does not run to an end.
+/// A worker of a cluster, or of an application with held sockets, does not exit by itself.
 fn oneshot(app: &AppSpec) -> Check {
     if app.order.oneshot && app.can_overlap() {
         return Err("is a task that ends, but a cluster or an app with `listen` serves".to_owned());

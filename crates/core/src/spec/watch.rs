@@ -1,22 +1,22 @@
-//! Which files an application is restarted for.
+//! The files whose changes restart an application.
 
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What is watched for one application (`watch`, `ignore_watch`, `watch_delay`, `watch_options`).
+/// The watched files of one application (`watch`, `ignore_watch`, `watch_delay`, `watch_options`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchSpec {
     /// Files and directories, absolute; `*`, `?`, `[...]`, `{a,b}` and `**` where no file has that
     /// name. Not empty.
     pub paths: Vec<PathBuf>,
-    /// What does not count, in the language of .gitignore; relative to the application's `cwd`.
+    /// Files that are ignored: patterns as in .gitignore, relative to the application's `cwd`.
     pub ignore: Vec<String>,
     /// The application reloads or restarts when no file has changed for this time (`watch_delay`).
     pub delay: Duration,
-    /// Watch what symbolic links lead to (`followSymlinks`).
+    /// Whether to follow symbolic links (`followSymlinks`).
     pub follow_links: bool,
-    /// How many directories deep below `paths` (`depth`); 0 is their own entries only.
+    /// The number of directory levels below `paths` (`depth`); 0: their own entries only.
     pub depth: Option<u32>,
     /// Whether to poll the files (`usePolling`).
     pub polling: Polling,
@@ -27,12 +27,12 @@ pub struct WatchSpec {
 /// Whether to poll the files instead of waiting for events of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Polling {
-    /// Where the kernel does not tell, or has no room left.
+    /// If the kernel sends no events, or has no inotify watches left.
     #[default]
     IfNeeded,
-    /// In any case.
+    /// Always.
     Always,
-    /// Only if the kernel has no room left.
+    /// Only if the kernel has no inotify watches left.
     Avoided,
 }
 
