@@ -12,15 +12,15 @@ use super::{
     connect::{Supervisor, places},
     failure::{Failure, NOT_DONE},
     invoked_as::InvokedAs,
-    output::say,
+    output::print,
 };
 use crate::{
     control::{Request, StartLock, client::Connection},
     sys::detach,
 };
 
-/// Where a supervisor in the background keeps its files: `PROCRUN_HOME`, else `~/.procrun`. Under the name of
-/// one of PM2's programs `PM2_HOME` comes between.
+/// The home of the background supervisor: `PROCRUN_HOME`, else `~/.procrun`. Under the name of one of PM2's programs
+/// `PM2_HOME` has precedence over the default.
 pub(super) fn home() -> Result<PathBuf, Failure> {
     let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_pm2 = given("PM2_HOME").filter(|_| InvokedAs::this().is_pm2());
@@ -50,29 +50,29 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
     if let Some(supervisor) = Supervisor::find_at(&places)? {
         return Ok(supervisor);
     }
-    let trouble = |what: &str, error: &dyn std::fmt::Display| {
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
         Failure::not_done(format!("cannot start the background supervisor: {what}: {error}"))
     };
-    // Two that start one at the same time would start two.
-    let _starting = StartLock::wait(&places).map_err(|error| trouble("control socket", &error))?;
+    // Two commands at the same time must not start two supervisors.
+    let _starting = StartLock::wait(&places).map_err(|error| failed("control socket", &error))?;
     if let Some(supervisor) = Supervisor::find_at(&places)? {
         return Ok(supervisor);
     }
-    let program = std::env::current_exe().map_err(|error| trouble("own executable", &error))?;
+    let program = std::env::current_exe().map_err(|error| failed("own executable", &error))?;
     let mut args: Vec<OsString> = ["supervise", "--detached"].map(OsString::from).into();
     if let Some(socket) = socket {
         args.extend([OsString::from("--socket"), socket.to_owned()]);
     }
     // The process name shows the home of the supervisor.
     let called = std::env::args_os().next().unwrap_or_else(|| program.clone().into());
-    let channel = detach::start(&program, &called, &args).map_err(|error| trouble("new process", &error))?;
+    let channel = detach::start(&program, &called, &args).map_err(|error| failed("new process", &error))?;
     let mut supervisor =
         Supervisor::from(Connection::new(UnixStream::from(channel), Path::new("its start").to_owned()));
     supervisor.greet().map_err(|failure| failure.with_code(NOT_DONE))?;
     if !is_silent {
         let pid = supervisor.overview(&Request::Ping)?.supervisor.pid;
         let home = home()?;
-        say(&format!(
+        print(&format!(
             "started procrun in the background: pid {pid}, home {home}\n\
              log: {home}/procrun.log, logs of apps: {home}/logs\n",
             home = home.display(),

@@ -64,11 +64,11 @@ impl Command {
         format!("procrun {}{space}{arguments} [OPTIONS]{app_arguments}", self.name())
     }
 
-    /// The least number of arguments, and the most if there is a limit.
+    /// The minimum number of arguments, and the maximum if there is one.
     pub(super) fn argument_count(&self) -> (usize, Option<usize>) {
-        let least = self.arguments.iter().map(|argument| argument.occurs.least()).sum();
-        let most = self.arguments.iter().map(|argument| argument.occurs.most()).sum();
-        (least, most)
+        let min = self.arguments.iter().map(|argument| argument.occurs.min()).sum();
+        let max = self.arguments.iter().map(|argument| argument.occurs.max()).sum();
+        (min, max)
     }
 
     pub(super) fn needs_supervisor(&self) -> bool {
@@ -159,7 +159,7 @@ pub(super) enum Occurs {
 }
 
 impl Occurs {
-    fn least(self) -> usize {
+    fn min(self) -> usize {
         match self {
             Self::Once | Self::OnceOrMore => 1,
             Self::Optionally | Self::AnyNumber => 0,
@@ -167,7 +167,7 @@ impl Occurs {
     }
 
     /// `None`: no limit.
-    fn most(self) -> Option<usize> {
+    fn max(self) -> Option<usize> {
         match self {
             Self::Once | Self::Optionally => Some(1),
             Self::OnceOrMore | Self::AnyNumber => None,

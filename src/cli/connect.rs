@@ -1,4 +1,4 @@
-//! Finds the supervisor for a command, and reports when there is none.
+//! Finds the supervisor of a command, and reports if none runs.
 
 use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, path::Path};
 
@@ -20,7 +20,7 @@ use crate::{
     sys::{accounts, directory},
 };
 
-/// The directories in which supervisors are searched.
+/// The directories in which sockets of supervisors are searched for.
 pub(super) fn places(socket: Option<&OsStr>) -> Result<SocketPaths, Failure> {
     let cwd = directory::working().map_err(|error| {
         Failure::new(NO_SUPERVISOR, format!("cannot find the working directory: {error}"))
@@ -28,13 +28,13 @@ pub(super) fn places(socket: Option<&OsStr>) -> Result<SocketPaths, Failure> {
     Ok(places_from(socket, &cwd))
 }
 
-/// The same, seen from a directory.
+/// The same with relative paths resolved from a directory.
 pub(super) fn places_from(socket: Option<&OsStr>, cwd: &Path) -> SocketPaths {
     let is_pm2 = InvokedAs::this().is_pm2();
     SocketPaths::find(socket, geteuid().as_raw(), cwd, is_pm2, |name| std::env::var_os(name))
 }
 
-/// A supervisor, and how to ask it.
+/// A connection to a supervisor.
 pub(super) struct Supervisor {
     connection: Connection,
 }
@@ -112,7 +112,7 @@ impl Supervisor {
     }
 
     /// The request with the absolute paths of the scripts that it names: the supervisor has another working
-    /// directory. What is the name, an id or the namespace of something in the list stays as it is.
+    /// directory. A name, an id or a namespace of the list is not changed.
     fn with_script_paths<'a>(&mut self, request: &'a Request) -> Result<Cow<'a, Request>, Failure> {
         let mut named = request.clone();
         if !named.targets_mut().iter().any(|word| may_be_script(word)) {
@@ -186,12 +186,12 @@ impl Supervisor {
     }
 }
 
-/// An answer that the same version of the protocol does not have for this request.
+/// The answer does not belong to the request, although both sides have the same protocol version.
 pub(super) fn unexpected(answer: &Answer) -> Failure {
     Failure::not_done(format!("unexpected answer of the supervisor: {answer:?}"))
 }
 
-/// Whether a target can be the path of a script: it is written as a path, or a file of that name is here.
+/// Whether a target can be the path of a script: it has the form of a path, or a file of that name exists.
 fn may_be_script(word: &str) -> bool {
     let is_path = ["/", "./", "../"].iter().any(|begin| word.starts_with(begin));
     let is_id = word.bytes().all(|byte| byte.is_ascii_digit());

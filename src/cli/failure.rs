@@ -8,12 +8,12 @@ use std::{
 use super::wrap::folded;
 use crate::{control::RequestError, shown::printable_lines, spec::ExitCode, sys::terminal};
 
-/// Something was not done.
+/// The request was not carried out.
 pub(super) const NOT_DONE: ExitCode = 1;
 /// `EX_UNAVAILABLE` of sysexits(3): no supervisor is running.
 pub(super) const NO_SUPERVISOR: ExitCode = 69;
 
-/// What has gone wrong, with the exit code it calls for.
+/// The failure of a command, with its exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) code: ExitCode,
@@ -26,7 +26,7 @@ impl Failure {
         Self { code, message: message.into(), hint: None }
     }
 
-    /// Something that the supervisor did not do.
+    /// The request was not carried out.
     pub(super) fn not_done(message: impl Into<String>) -> Self {
         Self::new(NOT_DONE, message)
     }
@@ -52,7 +52,7 @@ impl Failure {
     }
 
     /// Prints it on stderr.
-    pub(super) fn say(&self) {
+    pub(super) fn print(&self) {
         let err = stderr();
         let columns = Some(&err).filter(|err| err.is_terminal()).and_then(|err| terminal::size(err.as_fd()));
         let text = self.text(columns.map(|(columns, _)| columns.into()));
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_fits_the_terminal_and_stands_below_the_first() {
+    fn every_line_fits_the_terminal_and_is_indented_like_the_first() {
         let failure =
             Failure::not_done("there is no application or namespace `evi`\u{202e}\n  one place\n  another")
                 .hint("there is `api`, `notification-worker`\nand this");

@@ -1,8 +1,8 @@
-//! What the binary was called: a link with the name of one of PM2's programs behaves as that program.
+//! The name of the binary: a link with the name of one of PM2's programs behaves as that program.
 
 use std::{ffi::OsStr, path::Path};
 
-/// The program that was meant.
+/// The program as which the binary was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InvokedAs {
     /// procrun itself.
@@ -28,7 +28,7 @@ impl InvokedAs {
         Self::by(&std::env::args_os().next().unwrap_or_default())
     }
 
-    /// Whether PM2's variables say where files are.
+    /// Whether PM2's variables set the paths of files.
     pub(super) fn is_pm2(self) -> bool {
         match self {
             Self::Pm2 | Self::Pm2Runtime => true,

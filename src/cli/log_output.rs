@@ -16,7 +16,7 @@ use crate::{
 /// PM2's default.
 const LINES: u32 = 15;
 
-/// How many of the recent lines: all since a time, unless a number is given.
+/// The number of recent lines: all since a time, unless a number is given.
 pub(super) fn line_count(args: &ParsedArgs, has_since: bool) -> Result<u32, Failure> {
     match args.value("tail").or_else(|| args.value("lines")) {
         None if has_since => Ok(u32::MAX),
@@ -29,7 +29,7 @@ pub(super) fn line_count(args: &ParsedArgs, has_since: bool) -> Result<u32, Fail
     }
 }
 
-/// The lines that are in memory.
+/// All lines in memory.
 pub(super) fn recent(supervisor: &mut Supervisor) -> Result<Vec<LogLine>, Failure> {
     let mut recent = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! `procrun list --mini-list`: a line for each thing instead of a table, as PM2 prints it.
+//! `procrun list --mini-list`: one line for each value instead of a table, as PM2 prints it.
 
 use std::fmt::Write as _;
 
@@ -8,19 +8,19 @@ use crate::{control::snapshot::InstanceSummary, shown::printable};
 /// The list.
 pub(super) fn shown(instances: &[InstanceSummary]) -> String {
     let mut text = String::new();
-    for one in instances {
-        writeln!(text, "+--- {}", printable(&one.name)).expect("a String takes everything");
+    for instance in instances {
+        writeln!(text, "+--- {}", printable(&instance.name)).expect("a String takes everything");
         let mut line = |name: &str, value: &str| {
             writeln!(text, "{name} : {}", printable(value)).expect("a String takes everything");
         };
-        line("namespace", &one.namespace);
-        line("pid", &one.pid.map_or_else(String::new, |pid| pid.to_string()));
-        line("pm2 id", &one.id.to_string());
-        line("status", one.status.word());
-        line("mode", &one.mode);
-        line("restarted", &one.restarts.to_string());
-        line("uptime", &one.uptime.map_or_else(|| "0".to_owned(), uptime));
-        line("memory usage", &one.memory.map_or_else(String::new, size));
+        line("namespace", &instance.namespace);
+        line("pid", &instance.pid.map_or_else(String::new, |pid| pid.to_string()));
+        line("pm2 id", &instance.id.to_string());
+        line("status", instance.status.word());
+        line("mode", &instance.mode);
+        line("restarted", &instance.restarts.to_string());
+        line("uptime", &instance.uptime.map_or_else(|| "0".to_owned(), uptime));
+        line("memory usage", &instance.memory.map_or_else(String::new, size));
         text.push('\n');
     }
     text

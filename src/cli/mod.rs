@@ -53,7 +53,7 @@ use std::ffi::OsString;
 use self::{
     command::Run,
     commands::COMMANDS,
-    output::say,
+    output::print,
     parser::{CommandLine, Parsed},
 };
 use crate::spec::{self, ExitCode};
@@ -75,13 +75,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run(line: &CommandLine<'_>) -> ExitCode {
     let done = line.parse().and_then(|parsed| match (parsed, line.command.run) {
-        (Parsed::Help, _) => Ok(say(&help_text::of_command(line.command))),
+        (Parsed::Help, _) => Ok(print(&help_text::of_command(line.command))),
         (Parsed::Args(args), Run::Function(function)) => function(&args),
         (Parsed::Args(args), Run::OfTable(function)) => function(&args, COMMANDS),
         (Parsed::Args(_), Run::Target(_)) => unreachable!("`target_line` parses its arguments"),
     });
     done.unwrap_or_else(|failure| {
-        failure.say();
+        failure.print();
         failure.code
     })
 }

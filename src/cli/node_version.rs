@@ -1,13 +1,13 @@
-//! The version of the Node that runs a process, by what lies beside its program.
+//! The version of the Node that runs a process, by the files beside its program.
 //!
-//! A program that an application controls is never executed to ask it: the command may have more
-//! rights than the application.
+//! The program is never executed to print its version: the application controls it, and the command may have more
+//! privileges.
 
 use std::{fs, path::Path};
 
 use crate::{control::snapshot::InstanceDetails, sys::regular_file};
 
-/// The most that is read of a file beside the program, in bytes.
+/// The maximum number of bytes that are read of a file beside the program.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// The version, if the process runs Node and its version can be found.

@@ -6,7 +6,7 @@ use super::{
     connect::{Supervisor, unexpected},
     event_text::{decoded, message},
     failure::Failure,
-    output::{look, say, say_json},
+    output::{print, print_json, stdout_style},
     parsed_args::ParsedArgs,
     process_table::{shown, with_users},
 };
@@ -59,9 +59,9 @@ pub(super) fn wait_and_show(
     };
     if output == OperationOutput::Json {
         let done: Vec<_> = list.instances.into_iter().filter(|one| ids.contains(&one.id)).collect();
-        return Ok(say_json(&done));
+        return Ok(print_json(&done));
     }
-    Ok(say(&shown(&list.instances, look())))
+    Ok(print(&shown(&list.instances, stdout_style())))
 }
 
 /// Sends the request and prints each step as it arrives. Returns the ids that the operation changed.

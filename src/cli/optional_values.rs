@@ -1,7 +1,7 @@
-//! Options whose value may be left out or may be several words, made plain for the parser.
+//! Options whose value may be left out or may be several words, rewritten for the parser.
 //!
-//! `--web 9615 app.js` and `--web app.js` are both PM2's, as is `--stop-exit-codes 0 1 app.js`:
-//! what is a number belongs to the option, what is not does not.
+//! PM2 accepts `--web 9615 app.js`, `--web app.js` and `--stop-exit-codes 0 1 app.js`: a number belongs to the option,
+//! any other word does not.
 
 use std::ffi::OsString;
 

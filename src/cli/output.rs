@@ -5,23 +5,23 @@ use std::{
     os::fd::AsFd as _,
 };
 
-use super::table::Look;
+use super::table::OutputStyle;
 use crate::{shown::printable_lines, spec::ExitCode, sys::terminal};
 
 /// Prints a text. If the reader has closed the pipe, the error is ignored.
-pub(super) fn say(text: &str) -> ExitCode {
+pub(super) fn print(text: &str) -> ExitCode {
     let _ = stdout().lock().write_all(text.as_bytes());
     0
 }
 
-/// Prints something as one indented JSON document.
-pub(super) fn say_json(what: &impl serde::Serialize) -> ExitCode {
-    let text = serde_json::to_string_pretty(what).expect("answers are made of strings, numbers and lists");
-    say(&format!("{text}\n"))
+/// Prints a value as one indented JSON document.
+pub(super) fn print_json(value: &impl serde::Serialize) -> ExitCode {
+    let text = serde_json::to_string_pretty(value).expect("answers are made of strings, numbers and lists");
+    print(&format!("{text}\n"))
 }
 
 /// Prints notices to stderr, a line each.
-pub(super) fn say_notices(notices: &[String]) {
+pub(super) fn print_notices(notices: &[String]) {
     let mut stderr = stderr().lock();
     for notice in notices {
         // There is no other place to report a failed write to stderr.
@@ -29,14 +29,14 @@ pub(super) fn say_notices(notices: &[String]) {
     }
 }
 
-/// What stdout can show.
-pub(super) fn look() -> Look {
+/// The style that stdout supports.
+pub(super) fn stdout_style() -> OutputStyle {
     let out = stdout();
     if !out.is_terminal() {
-        return Look { width: None, colours: false };
+        return OutputStyle { width: None, colours: false };
     }
     let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let width = terminal::size(out.as_fd()).map(|(columns, _)| usize::from(columns));
-    Look { width, colours: !wants_none && !is_dumb }
+    OutputStyle { width, colours: !wants_none && !is_dumb }
 }

@@ -2,35 +2,35 @@
 
 use super::{
     connect::Supervisor,
-    table::{Align, Cell, Column, Look, table},
+    table::{Align, Cell, Column, OutputStyle, table},
 };
 use crate::{
     control::snapshot::{InstanceSummary, Status},
     spec::{ByteSize, HumanDuration},
 };
 
-/// Other columns leave before a name is cut to less.
-const NAME: usize = 16;
+/// Other columns are left out before a name is cut to less.
+const NAME_WIDTH: usize = 16;
 
 /// In PM2's order.
 const COLUMNS: [Column; 14] = [
-    Column { heading: "id", align: Align::Right, leaves: 0, least: 0, wanted: 0 },
-    Column { heading: "name", align: Align::Left, leaves: 0, least: 4, wanted: NAME },
-    Column { heading: "namespace", align: Align::Left, leaves: 4, least: 0, wanted: 0 },
-    Column { heading: "version", align: Align::Left, leaves: 3, least: 0, wanted: 0 },
-    Column { heading: "mode", align: Align::Left, leaves: 5, least: 0, wanted: 0 },
-    Column { heading: "pid", align: Align::Right, leaves: 8, least: 0, wanted: 0 },
-    Column { heading: "uptime", align: Align::Right, leaves: 9, least: 0, wanted: 0 },
-    Column { heading: "↺", align: Align::Right, leaves: 10, least: 0, wanted: 0 },
-    Column { heading: "status", align: Align::Left, leaves: 0, least: 7, wanted: 15 },
-    Column { heading: "cpu", align: Align::Right, leaves: 7, least: 0, wanted: 0 },
-    Column { heading: "memory", align: Align::Right, leaves: 11, least: 0, wanted: 0 },
-    Column { heading: "user", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
-    Column { heading: "watching", align: Align::Left, leaves: 2, least: 0, wanted: 0 },
-    Column { heading: "last exit", align: Align::Left, leaves: 6, least: 0, wanted: 0 },
+    Column { heading: "id", align: Align::Right, drop_order: 0, min_width: 0, preferred_width: 0 },
+    Column { heading: "name", align: Align::Left, drop_order: 0, min_width: 4, preferred_width: NAME_WIDTH },
+    Column { heading: "namespace", align: Align::Left, drop_order: 4, min_width: 0, preferred_width: 0 },
+    Column { heading: "version", align: Align::Left, drop_order: 3, min_width: 0, preferred_width: 0 },
+    Column { heading: "mode", align: Align::Left, drop_order: 5, min_width: 0, preferred_width: 0 },
+    Column { heading: "pid", align: Align::Right, drop_order: 8, min_width: 0, preferred_width: 0 },
+    Column { heading: "uptime", align: Align::Right, drop_order: 9, min_width: 0, preferred_width: 0 },
+    Column { heading: "↺", align: Align::Right, drop_order: 10, min_width: 0, preferred_width: 0 },
+    Column { heading: "status", align: Align::Left, drop_order: 0, min_width: 7, preferred_width: 15 },
+    Column { heading: "cpu", align: Align::Right, drop_order: 7, min_width: 0, preferred_width: 0 },
+    Column { heading: "memory", align: Align::Right, drop_order: 11, min_width: 0, preferred_width: 0 },
+    Column { heading: "user", align: Align::Left, drop_order: 1, min_width: 0, preferred_width: 0 },
+    Column { heading: "watching", align: Align::Left, drop_order: 2, min_width: 0, preferred_width: 0 },
+    Column { heading: "last exit", align: Align::Left, drop_order: 6, min_width: 0, preferred_width: 0 },
 ];
 
-/// Names the user of each process. Only the client looks up the name of the supervisor's user.
+/// Adds the user of each process. Only the client looks up the name of the supervisor's user.
 pub(super) fn with_users(instances: &mut [InstanceSummary], supervisor: &Supervisor) {
     let user = supervisor.user();
     for instance in instances {
@@ -38,10 +38,10 @@ pub(super) fn with_users(instances: &mut [InstanceSummary], supervisor: &Supervi
     }
 }
 
-/// The table.
-pub(super) fn shown(instances: &[InstanceSummary], look: Look) -> String {
+/// The table of these instances.
+pub(super) fn shown(instances: &[InstanceSummary], style: OutputStyle) -> String {
     let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
-    table(&COLUMNS, &rows, look)
+    table(&COLUMNS, &rows, style)
 }
 
 fn row(of: &InstanceSummary) -> Vec<Cell> {
@@ -73,7 +73,7 @@ pub(super) fn colour(of: &InstanceSummary) -> &'static str {
     }
 }
 
-/// A time as PM2 shows it.
+/// A duration in milliseconds as PM2 shows it.
 pub(super) fn uptime(millis: u64) -> String {
     HumanDuration::from_millis(millis).pm2()
 }

@@ -66,7 +66,7 @@ fn line((it, depth): (&ProcessInfo, usize)) -> String {
     format!("{:>7}  {up:>6}  {memory:>8}  {by:11}  {indent}{}", it.pid, printable(&command))
 }
 
-/// The depth of each process below the first of its branch.
+/// The depth of each process below the root of its branch.
 fn depths(processes: &[ProcessInfo]) -> Vec<usize> {
     let mut depths: HashMap<i32, usize> = HashMap::new();
     let depth = |it: &ProcessInfo| {

@@ -1,6 +1,6 @@
 //! The saved list of apps: `dump.json` in the home of the background supervisor.
 //!
-//! The file is written beside its place and moved there: it is complete or does not exist.
+//! The file is written under a temporary name and renamed: it is complete or does not exist.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     background::home,
     failure::Failure,
-    output::{say, say_notices},
+    output::{print, print_notices},
 };
 use crate::{
     config::EX_CONFIG,
@@ -24,7 +24,7 @@ use crate::{
     sys::lock::FileLock,
 };
 
-/// Grows when the file changes its meaning.
+/// The version of the file format.
 const FORMAT: u32 = 1;
 pub(super) const FILE: &str = "dump.json";
 /// The list that was saved before.
@@ -53,10 +53,10 @@ pub(super) fn save_list(apps: Vec<SavedApp>) -> Result<ExitCode, Failure> {
     write(&home, &path, &text)
         .map_err(|error| Failure::not_done(format!("cannot save to {}: {error}", path.display())))?;
     let apps = if count == 1 { "app" } else { "apps" };
-    Ok(say(&format!("saved {count} {apps} to {}\n", path.display())))
+    Ok(print(&format!("saved {count} {apps} to {}\n", path.display())))
 }
 
-/// Its secrets are for the owner alone. The list that was there before stays beside it, unless it is damaged.
+/// Only the owner can read it, because it contains secrets. The previous list is kept, unless it is damaged.
 fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     own_directory(home)?;
     // One `save` at a time, so that the temporary file has a fixed name. The next `save` replaces the file of a
@@ -86,13 +86,13 @@ fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
 
 /// Why a saved list cannot be used.
 enum SavedListError {
-    /// It is missing or damaged: the one before may do.
+    /// It is missing or damaged: the previous one can be used.
     Lost(Failure),
     /// It is another user's, or another program's.
     Refused(Failure),
 }
 
-/// What was saved; what was saved before that, if the file is missing or damaged.
+/// The saved list, or the previous one if the file is missing or damaged.
 pub(super) fn read_or_backup(home: &Path) -> Result<Vec<SavedApp>, Failure> {
     let failure = match read(&home.join(FILE)) {
         Ok(apps) => return Ok(apps),
@@ -101,12 +101,12 @@ pub(super) fn read_or_backup(home: &Path) -> Result<Vec<SavedApp>, Failure> {
     };
     let before = home.join(BACKUP);
     let Ok(apps) = read(&before) else { return Err(failure) };
-    failure.say();
-    say_notices(&[format!("using the previous saved list: {}", before.display())]);
+    failure.print();
+    print_notices(&[format!("using the previous saved list: {}", before.display())]);
     Ok(apps)
 }
 
-/// What was saved.
+/// The list in a file.
 fn read(path: &Path) -> Result<Vec<SavedApp>, SavedListError> {
     let failure = |what: String| Failure::new(EX_CONFIG, format!("{}: {what}", path.display()));
     let refuse = |what: String, hint: &str| SavedListError::Refused(failure(what).hint(hint));

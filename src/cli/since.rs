@@ -1,4 +1,4 @@
-//! A time in the past as it is typed: `5m`, `14:30`, `2026-01-31`, `2026-01-31T14:30:00Z`.
+//! A time in the past on the command line: `5m`, `14:30`, `2026-01-31`, `2026-01-31T14:30:00Z`.
 
 use jiff::{
     SignedDuration, Timestamp, Zoned,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path};
 use super::{
     connect::{Supervisor, unexpected},
     failure::Failure,
-    output::say_notices,
+    output::print_notices,
 };
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
@@ -16,7 +16,7 @@ use crate::{
     sys::directory,
 };
 
-/// What PM2 takes when nothing is named, and its kin.
+/// The default files of PM2, and the same names in other formats.
 const DEFAULTS: [&str; 9] = [
     "ecosystem.toml",
     "ecosystem.config.js",
@@ -39,16 +39,16 @@ pub(super) fn is_ecosystem_file(word: &str) -> bool {
     word == STDIN || Source::is_named_as_file(word.as_ref()) && Path::new(word).is_file()
 }
 
-/// What was read.
+/// An ecosystem file, script or program that was read.
 pub(super) struct Found {
     pub(super) apps: Vec<AppSpec>,
-    /// What they wait for where that is in the list.
+    /// Their dependencies on apps that the file does not have.
     outside: Vec<Outside>,
     /// The ecosystem file, absolute and without links; `None` for a script.
     file: Option<String>,
     /// The environment with which it was read, and which its applications inherit.
     environment: BTreeMap<OsString, OsString>,
-    /// It is an ecosystem file, or the text of one.
+    /// Whether it is an ecosystem file, also from stdin.
     pub(super) is_file: bool,
 }
 
@@ -56,11 +56,11 @@ impl Found {
     /// Reads the file and prints its notices.
     pub(super) fn read(invocation: Invocation) -> Result<Self, Problems> {
         let (found, notices) = Self::load(invocation)?;
-        say_notices(&notices);
+        print_notices(&notices);
         Ok(found)
     }
 
-    /// Reads it to know its names: how they would run is nothing to speak of.
+    /// Reads it only for the names of its apps, without its notices.
     pub(super) fn read_names(invocation: Invocation) -> Result<Vec<String>, Problems> {
         let (found, _) = Self::load(invocation)?;
         Ok(found.apps.into_iter().map(|app| app.name).collect())
@@ -82,10 +82,10 @@ impl Found {
         Ok((Self { apps, outside, file, environment, is_file }, notices))
     }
 
-    /// The same of a source that is there; with `is_file` its applications replace those of the same name.
+    /// The same of an existing source; with `is_file` its applications replace those of the same name.
     pub(super) fn of(source: &Source, is_file: bool) -> Result<Self, Problems> {
         let (found, notices) = Self::load_source(source, is_file)?;
-        say_notices(&notices);
+        print_notices(&notices);
         Ok(found)
     }
 
@@ -110,8 +110,8 @@ impl Found {
     }
 }
 
-/// Lets an ecosystem file that the supervisor knows be read with the environment that it was read with
-/// before: the environment of a command alone changes no application.
+/// An ecosystem file that the supervisor knows is read with the same environment as before: the environment of a
+/// command alone changes no application.
 pub(super) fn read_as_before(
     invocation: &mut Invocation,
     supervisor: &mut Supervisor,
@@ -130,7 +130,7 @@ pub(super) fn read_as_before(
     }
 }
 
-/// Lets a file be read with this environment.
+/// The invocation with this environment.
 pub(super) fn read_with(invocation: &mut Invocation, environment: BTreeMap<String, String>) {
     let owned = |(name, value): (String, String)| (name.into(), value.into());
     invocation.environment = environment.into_iter().map(owned).collect();

@@ -9,12 +9,12 @@ use crate::shown::{cut, printable, width};
 pub(super) struct Column {
     pub(super) heading: &'static str,
     pub(super) align: Align,
-    /// Columns leave a narrow terminal in this order; 0: never.
-    pub(super) leaves: u8,
-    /// How narrow it can be made by cutting; 0: not at all.
-    pub(super) least: usize,
-    /// Others leave before it is made narrower than that.
-    pub(super) wanted: usize,
+    /// The order in which columns are left out on a narrow terminal; 0: never.
+    pub(super) drop_order: u8,
+    /// The width to which its text can be cut; 0: it is not cut.
+    pub(super) min_width: usize,
+    /// Other columns are left out before its text is cut to less than this.
+    pub(super) preferred_width: usize,
 }
 
 /// The alignment of the text in a cell.
@@ -24,7 +24,7 @@ pub(super) enum Align {
     Right,
 }
 
-/// A cell: text without control characters, and how it is coloured (SGR).
+/// A cell: text without control characters, and its colour (SGR).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
     text: String,
@@ -46,10 +46,10 @@ impl Cell {
     }
 }
 
-/// The permitted width and colours.
+/// The width and colours of the output.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
-    /// Columns of the terminal; `None`: as wide as it gets.
+pub(super) struct OutputStyle {
+    /// Columns of the terminal; `None`: no limit.
     pub(super) width: Option<usize>,
     pub(super) colours: bool,
 }
@@ -59,51 +59,51 @@ const HEADING: &str = "1;36";
 const AROUND_CELL: usize = 3;
 
 /// The table as text.
-pub(super) fn table(columns: &[Column], rows: &[Vec<Cell>], look: Look) -> String {
+pub(super) fn table(columns: &[Column], rows: &[Vec<Cell>], style: OutputStyle) -> String {
     let natural = |at: usize| {
         let cells = rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
         cells.max(width(columns[at].heading))
     };
     let mut widths: Vec<Option<usize>> = (0..columns.len()).map(|at| Some(natural(at))).collect();
-    if let Some(limit) = look.width {
+    if let Some(limit) = style.width {
         fit(columns, &mut widths, limit);
     }
     let mut text = String::new();
     rule(&mut text, &widths, ['┌', '┬', '┐']);
     let headings = columns.iter().map(|column| Cell::coloured(column.heading, HEADING)).collect::<Vec<_>>();
-    line(&mut text, columns, &widths, &headings, look.colours);
+    line(&mut text, columns, &widths, &headings, style.colours);
     rule(&mut text, &widths, ['├', '┼', '┤']);
     for row in rows {
-        line(&mut text, columns, &widths, row, look.colours);
+        line(&mut text, columns, &widths, row, style.colours);
     }
     rule(&mut text, &widths, ['└', '┴', '┘']);
     text
 }
 
-/// Takes columns out and cuts others until all fit.
+/// Leaves columns out and cuts others until the table fits.
 fn fit(columns: &[Column], widths: &mut [Option<usize>], limit: usize) {
     let total = |widths: &[Option<usize>]| {
         widths.iter().flatten().map(|width| width + AROUND_CELL).sum::<usize>() + 1
     };
-    let least = |at: usize, wide: usize| match columns[at].least {
-        0 => wide,
-        least => wide.min(least.max(width(columns[at].heading))),
+    let min_width = |at: usize, natural: usize| match columns[at].min_width {
+        0 => natural,
+        min => natural.min(min.max(width(columns[at].heading))),
     };
-    let smallest = |widths: &[Option<usize>]| {
-        let at_least = widths.iter().enumerate();
-        let at_least = at_least
-            .map(|(at, width)| width.map(|width| least(at, width).max(columns[at].wanted.min(width))));
-        total(&at_least.collect::<Vec<_>>())
+    let min_total = |widths: &[Option<usize>]| {
+        let widths = widths.iter().enumerate().map(|(at, width)| {
+            width.map(|width| min_width(at, width).max(columns[at].preferred_width.min(width)))
+        });
+        total(&widths.collect::<Vec<_>>())
     };
-    while smallest(widths) > limit {
-        let leaving = (0..columns.len()).filter(|at| columns[*at].leaves > 0 && widths[*at].is_some());
-        let Some(at) = leaving.min_by_key(|at| columns[*at].leaves) else { break };
+    while min_total(widths) > limit {
+        let dropped = (0..columns.len()).filter(|at| columns[*at].drop_order > 0 && widths[*at].is_some());
+        let Some(at) = dropped.min_by_key(|at| columns[*at].drop_order) else { break };
         widths[at] = None;
     }
-    // The widest gives first.
+    // The widest column is cut first.
     while total(widths) > limit {
         let cuttable =
-            (0..columns.len()).filter(|at| widths[*at].is_some_and(|width| width > least(*at, width)));
+            (0..columns.len()).filter(|at| widths[*at].is_some_and(|width| width > min_width(*at, width)));
         let Some(at) = cuttable.max_by_key(|at| widths[*at]) else { break };
         widths[at] = widths[at].map(|width| width - 1);
     }
@@ -145,9 +145,9 @@ mod tests {
     use super::*;
 
     const COLUMNS: [Column; 3] = [
-        Column { heading: "id", align: Align::Right, leaves: 0, least: 0, wanted: 0 },
-        Column { heading: "name", align: Align::Left, leaves: 0, least: 4, wanted: 6 },
-        Column { heading: "more", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
+        Column { heading: "id", align: Align::Right, drop_order: 0, min_width: 0, preferred_width: 0 },
+        Column { heading: "name", align: Align::Left, drop_order: 0, min_width: 4, preferred_width: 6 },
+        Column { heading: "more", align: Align::Left, drop_order: 1, min_width: 0, preferred_width: 0 },
     ];
 
     fn shown(width: Option<usize>) -> String {
@@ -155,11 +155,11 @@ mod tests {
             vec![Cell::new("0"), Cell::coloured("application", "32"), Cell::new("x")],
             vec![Cell::new("10"), Cell::new("b\x1b[2J"), Cell::new("yy")],
         ];
-        table(&COLUMNS, &rows, Look { width, colours: false })
+        table(&COLUMNS, &rows, OutputStyle { width, colours: false })
     }
 
     #[test]
-    fn a_table_is_as_wide_as_it_has_to_be() {
+    fn a_table_is_as_wide_as_its_cells() {
         let expected = "\
 ┌────┬─────────────┬──────┐
 │ id │ name        │ more │
@@ -173,25 +173,25 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_one_loses_columns_and_then_letters() {
+    fn a_narrow_table_leaves_out_columns_and_then_cuts_text() {
         let all_at_most = |text: &str, width| text.lines().all(|line| line.chars().count() <= width);
         let cut = shown(Some(22));
         assert!(cut.contains("│ appli… │ x    │"), "{cut}");
         for width in [21, 18, 13] {
-            let lost = shown(Some(width));
-            assert!(all_at_most(&lost, width) && !lost.contains("more"), "{lost}");
+            let narrow = shown(Some(width));
+            assert!(all_at_most(&narrow, width) && !narrow.contains("more"), "{narrow}");
         }
-        assert!(shown(Some(3)).contains("name"), "what has to be there stays");
+        assert!(shown(Some(3)).contains("name"), "this column is never left out");
     }
 
     #[test]
-    fn wide_characters_take_two_columns_and_hidden_ones_are_seen() {
+    fn wide_characters_take_two_columns_and_hidden_ones_are_escaped() {
         let rows = [
             vec![Cell::new("0"), Cell::new("日本語"), Cell::new("x")],
             vec![Cell::new("1"), Cell::new("a\u{202e}b"), Cell::new("👍")],
             vec![Cell::new("2"), Cell::new("e\u{301}te\u{301}"), Cell::new("")],
         ];
-        let at = |width| table(&COLUMNS, &rows, Look { width, colours: false });
+        let at = |width| table(&COLUMNS, &rows, OutputStyle { width, colours: false });
         let expected = "\
 ┌────┬────────────┬──────┐
 │ id │ name       │ more │
@@ -211,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_room() {
+    fn colours_do_not_count_as_width() {
         let rows = [vec![Cell::new("0"), Cell::coloured("a", "32"), Cell::new("x")]];
-        let text = table(&COLUMNS, &rows, Look { width: None, colours: true });
+        let text = table(&COLUMNS, &rows, OutputStyle { width: None, colours: true });
         assert!(text.contains("│ \x1b[32ma\x1b[0m    │"), "{text}");
     }
 }

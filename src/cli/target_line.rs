@@ -22,7 +22,7 @@ use super::{
     failure::usage_message,
     foreground::{is_foreground, role},
     help_text, optional_values,
-    output::{say, say_notices},
+    output::{print, print_notices},
     parser, source_file,
     unsupported::{self, UnsupportedCommand},
     update_apps::ATTACH,
@@ -37,8 +37,8 @@ use crate::{
 /// The exit code of `config` for a program that does not exist.
 const NOT_FOUND: ExitCode = 127;
 
-/// What the arguments ask for. The parser and its result are dropped before it is carried out: they would stay
-/// in memory as long as the container lives.
+/// The request of a command line. The parser and its result are dropped before the request is carried out, or they
+/// would stay in memory as long as the container runs.
 enum Step {
     Print(String),
     Run(Source, Role),
@@ -49,13 +49,13 @@ enum Step {
 /// Carries out a command line; returns the exit code of the process.
 pub(super) fn run(commands: &[&'static Command], command_line: Vec<OsString>) -> ExitCode {
     let done = step(commands, command_line).and_then(|step| match step {
-        Step::Print(text) => Ok(say(&text)),
+        Step::Print(text) => Ok(print(&text)),
         Step::Run(source, role) => Ok(supervisor::run(&source, &role)),
         Step::Start(request) => match start::start(&request) {
             Ok(code) => Ok(code),
             Err(start::StartError::Problems(problems)) => Err(problems),
             Err(start::StartError::Failure(failure)) => {
-                failure.say();
+                failure.print();
                 Ok(failure.code)
             }
         },
@@ -153,7 +153,7 @@ fn step(commands: &[&'static Command], command_line: Vec<OsString>) -> Result<St
     let socket = app_options::socket(&matches);
     if is_command {
         if is_given(&matches, "attach") {
-            say_notices(&[ATTACH.to_owned()]);
+            print_notices(&[ATTACH.to_owned()]);
         }
         return Ok(Step::Start(start::StartRequest {
             words: std::mem::take(&mut words),
@@ -175,7 +175,7 @@ fn step(commands: &[&'static Command], command_line: Vec<OsString>) -> Result<St
     })
 }
 
-/// What the words of a line mean.
+/// The meaning of the words of a line.
 enum Meaning {
     /// The help of a command, or of procrun.
     Help(Option<&'static Command>),

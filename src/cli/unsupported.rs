@@ -55,7 +55,7 @@ const NO_NEED: &str = "a log file that was renamed or removed is reopened automa
 /// A command of PM2 that is not one of procrun.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum UnsupportedCommand {
-    /// Nothing need be done for it, and why.
+    /// It is not needed, for this reason.
     NoNeed(&'static str),
     /// What to do instead.
     Instead(&'static str),
@@ -79,7 +79,7 @@ pub(super) fn advice(word: &str, commands: impl Iterator<Item = &'static str>) -
     if let Some(UnsupportedCommand::NoNeed(instead) | UnsupportedCommand::Instead(instead)) = of_pm2(word) {
         return Some(instead.to_owned());
     }
-    // One slip makes a short word any other.
+    // One wrong letter can make a short word any other word.
     if word.chars().count() < MIN_LENGTH {
         return None;
     }

@@ -7,7 +7,7 @@ use super::{
     connect::Supervisor,
     failure::Failure,
     operations::{OperationOutput, carry_out, wait_and_print, wait_and_show},
-    output::say_notices,
+    output::print_notices,
     parsed_args::ParsedArgs,
     source_file::{self, Found, environment, read_as_before},
 };
@@ -24,7 +24,7 @@ pub(super) const ATTACH: &str = "`--attach` has no effect: `procrun logs` follow
 /// Carries out `restart` or `reload`: of listed apps, and of the apps of ecosystem files.
 pub(super) fn update(args: &ParsedArgs, scope: RestartScope) -> Result<ExitCode, Failure> {
     if args.has("attach") {
-        say_notices(&[ATTACH.to_owned()]);
+        print_notices(&[ATTACH.to_owned()]);
     }
     let (files, targets) = split(args)?;
     // All files are read before the first change.
@@ -104,7 +104,7 @@ pub(super) fn changes(flags: Flags, args: Option<Vec<OsString>>) -> Result<Chang
     // Paths in options are relative to the working directory.
     let cwd = directory::working().unwrap_or_else(|_| "/".into());
     let changes = flags.changes(args, std::env::vars_os().collect(), &cwd)?;
-    say_notices(&changes.notices);
+    print_notices(&changes.notices);
     Ok(changes)
 }
 
@@ -157,7 +157,7 @@ fn names(args: &ParsedArgs) -> Result<Result<Vec<String>, ExitCode>, Failure> {
             if process_list.has_app(&name) {
                 targets.push(name);
             } else {
-                say_notices(&[format!("`{name}` of {file} is not in the list")]);
+                print_notices(&[format!("`{name}` of {file} is not in the list")]);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Folds text to the width of a terminal.
 //!
-//! Pure. Only spaces become line ends, so that a path can be copied as a whole.
+//! Pure. Lines end only at spaces, so that a path can be copied as a whole.
 
 use crate::shown::width;
 
-/// Narrower terminals fold by themselves.
+/// A narrower terminal folds lines itself.
 const NARROWEST: usize = 40;
 
 /// Text whose first line begins at this column and whose other lines are indented to it. Without a terminal

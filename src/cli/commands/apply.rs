@@ -15,7 +15,7 @@ use crate::{
         event_text::{decoded, message},
         failure::{Failure, NOT_DONE},
         operations::{OperationOutput, overview_if_running},
-        output::{look, say, say_json},
+        output::{print, print_json, stdout_style},
         parsed_args::ParsedArgs,
         process_table::shown,
         source_file::{Found, identity, invocation, read_with},
@@ -90,9 +90,9 @@ pub(super) fn apply(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         }
     }
     let output = OperationOutput::of(args);
-    let tell = |text: &str| {
+    let print_line = |text: &str| {
         if output == OperationOutput::Steps {
-            // The reader of the pipe has gone; the operation continues.
+            // If the reader has closed the pipe, the operation continues.
             let _ = writeln!(stdout(), "{}", printable_lines(text));
         }
     };
@@ -101,26 +101,26 @@ pub(super) fn apply(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         match answer {
             Answer::Plan { changes, dry_run: is_all } => {
                 for change in &changes {
-                    tell(&change.describe());
+                    print_line(&change.describe());
                 }
                 if changes.is_empty() {
-                    tell("no changes");
+                    print_line("no changes");
                 }
                 planned = changes;
                 if is_all {
                     break;
                 }
             }
-            Answer::Step(event) => tell(&message(&decoded(&event)?.notice)),
+            Answer::Step(event) => print_line(&message(&decoded(&event)?.notice)),
             Answer::Done { .. } => break,
             other => return Err(unexpected(&other)),
         }
         answer = supervisor.answer()?;
     }
     match output {
-        OperationOutput::Json => Ok(say_json(&Report { dry_run, changes: planned })),
+        OperationOutput::Json => Ok(print_json(&Report { dry_run, changes: planned })),
         OperationOutput::Steps if !dry_run => match overview_if_running(&mut supervisor)? {
-            Some(list) => Ok(say(&shown(&list.instances, look()))),
+            Some(list) => Ok(print(&shown(&list.instances, stdout_style()))),
             None => Ok(0),
         },
         OperationOutput::Steps | OperationOutput::Nothing => Ok(0),

@@ -15,7 +15,7 @@ use crate::{
         connect::{Supervisor, unexpected},
         failure::Failure,
         log_output::{Output, recent},
-        output::look,
+        output::stdout_style,
         parsed_args::ParsedArgs,
         stdin_client::StdinClient,
     },
@@ -65,7 +65,9 @@ fn attach(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let is_terminal = stdin().is_terminal();
     let shown_name = format!("{name} ({id})");
     if is_terminal {
-        tell(&format!("attached to {shown_name}: Ctrl-C or Ctrl-D detaches, the process keeps running"));
+        print_status(&format!(
+            "attached to {shown_name}: Ctrl-C or Ctrl-D detaches, the process keeps running"
+        ));
     }
     let (sender, events) = sync_channel(QUEUE);
     let no_thread = |error| Failure::not_done(format!("cannot start a thread: {error}"));
@@ -92,11 +94,11 @@ fn attach(args: &ParsedArgs) -> Result<ExitCode, Failure> {
                 }
                 batches_left = batches_left.map(|left| left - 1);
             }
-            Ok(Event::Undelivered(failure)) if is_terminal => failure.say(),
+            Ok(Event::Undelivered(failure)) if is_terminal => failure.print(),
             Ok(Event::Undelivered(failure) | Event::Broken(failure)) => return Err(failure),
             Ok(Event::InputEnded) if !is_terminal => batches_left = Some(LAST_BATCHES),
             Ok(Event::InputEnded | Event::Interrupted) => {
-                tell(&format!("\ndetached from {shown_name}, which keeps running"));
+                print_status(&format!("\ndetached from {shown_name}, which keeps running"));
                 return Ok(0);
             }
             Ok(Event::SupervisorEnded) | Err(_) => return Ok(0),
@@ -181,29 +183,29 @@ fn typed_line(mut line: Vec<u8>) -> Result<String, Failure> {
 /// Prints lines of the process to stdout unchanged, and lines about it to stderr.
 struct Printer {
     process: Output,
-    about: Output,
+    own_lines: Output,
 }
 
 impl Printer {
     fn new() -> Self {
-        let colours = look().colours;
-        let about = View::new(LogStyle::Prefix, None, colours && stderr().is_terminal(), None);
+        let colours = stdout_style().colours;
+        let own_lines = View::new(LogStyle::Prefix, None, colours && stderr().is_terminal(), None);
         Self {
             process: Output::new(View::new(LogStyle::Raw, None, colours, None)),
-            about: Output::new(about),
+            own_lines: Output::new(own_lines),
         }
     }
 
     fn show(&mut self, missed: u64, lines: &[LogLine]) -> io::Result<()> {
         let (own, written): (Vec<_>, Vec<_>) = lines.iter().cloned().partition(|line| line.id.is_none());
-        self.about.show(missed, &own);
+        self.own_lines.show(missed, &own);
         self.process.show(0, &written);
         self.process.write(stdout().lock())?;
-        self.about.write(stderr().lock())
+        self.own_lines.write(stderr().lock())
     }
 }
 
-fn tell(text: &str) {
+fn print_status(text: &str) {
     // A failure here cannot be reported anywhere.
     let _ = writeln!(stderr().lock(), "{text}");
 }

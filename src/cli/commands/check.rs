@@ -1,11 +1,11 @@
-//! `procrun check`: the effective configuration, and where each value came from.
+//! `procrun check`: the effective configuration, and the origin of each value.
 
 use std::fmt::{self, Write as _};
 
 use crate::{
     cli::{
         command::{AppOptions, Argument, Command, Group, Occurs, Run, TargetVerb},
-        output::{say, say_notices},
+        output::{print, print_notices},
     },
     config::{Loaded, Problems, Setting, Source},
     shown, supervisor,
@@ -28,16 +28,16 @@ pub(super) static CHECK: Command = Command {
     ..Command::DEFAULT
 };
 
-/// Checks the source and prints what would be run.
+/// Checks the source and prints its settings.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors of the source.
 pub(in crate::cli) fn check(source: &Source) -> Result<u8, Problems> {
     let loaded = supervisor::evaluate(source)?;
     let mut text = String::new();
     write(&mut text, source.name(), &loaded).expect("a String takes everything");
-    say_notices(&loaded.notices);
-    Ok(say(&text))
+    print_notices(&loaded.notices);
+    Ok(print(&text))
 }
 
 fn write(text: &mut String, name: &str, loaded: &Loaded) -> fmt::Result {
@@ -68,7 +68,7 @@ fn section(text: &mut String, heading: &str, settings: &[Setting]) -> fmt::Resul
     Ok(())
 }
 
-/// On one line, whatever it holds.
+/// On one line, with escaped control characters.
 fn printable(value: &str) -> String {
     if value.is_empty() {
         return "\"\"".to_owned();

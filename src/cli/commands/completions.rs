@@ -14,7 +14,7 @@ use crate::{
         app_options::{self, ShownOption},
         command::{self, AppOptions, Argument, Command, Occurs, OptionSpec, Run},
         failure::Failure,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     config::EX_USAGE,
@@ -101,12 +101,12 @@ const HELP_AND_VERSION: [&OptionSpec; 2] =
 /// The kind of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
-    /// Nothing that could be offered.
+    /// Nothing to offer.
     Any,
     File,
     /// A target of a command to a running supervisor.
     Target,
-    /// The same, or an ecosystem file.
+    /// A target or an ecosystem file.
     TargetOrFile,
     /// One of these.
     Of(Vec<&'static str>),
@@ -131,7 +131,7 @@ impl Word {
     }
 }
 
-/// Everything that can be typed.
+/// All commands and options.
 struct Offered {
     commands: Vec<OfferedCommand>,
     /// Options of a command line without a command.
@@ -149,7 +149,7 @@ impl Offered {
 
 fn completions(args: &ParsedArgs, commands: &[&'static Command]) -> Result<ExitCode, Failure> {
     let offered = Offered::new(commands);
-    Ok(say(&match args.words[0].as_str() {
+    Ok(print(&match args.words[0].as_str() {
         "bash" => bash::script(&offered),
         "zsh" => zsh::script(&offered),
         "fish" => fish::script(&offered),

@@ -13,7 +13,7 @@ use crate::{
         command::{Argument, Command, Occurs, OptionSpec, Run},
         create::create,
         failure::Failure,
-        output::{say, say_notices},
+        output::{print, print_notices},
         parsed_args::ParsedArgs,
         source_file,
         update_apps::refused,
@@ -59,16 +59,16 @@ fn convert(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     };
     let conversion = loaded.conversion.expect("`to_convert` requests it");
     if to_stdout {
-        say(&conversion.text);
+        print(&conversion.text);
     } else {
         // A user who must not read the one file must not read the other.
         let mode = std::fs::metadata(from).map_or(0o600, |metadata| metadata.permissions().mode() & 0o666);
         create(&to, &conversion.text, mode, "`-o FILE` writes to another file, `-o -` to stdout")?;
         let (to, apps) = (to.display(), loaded.plan.apps.len());
         let apps = if apps == 1 { "1 app".to_owned() } else { format!("{apps} apps") };
-        say(&format!("wrote {to}: {apps} of {}\n", from.display()));
-        say(&format!("check it with `procrun check {to}`, run it with `procrun {to}`\n"));
+        print(&format!("wrote {to}: {apps} of {}\n", from.display()));
+        print(&format!("check it with `procrun check {to}`, run it with `procrun {to}`\n"));
     }
-    say_notices(&conversion.notes);
+    print_notices(&conversion.notes);
     Ok(0)
 }

@@ -8,11 +8,11 @@ use crate::{
         command::{Command, Group, JSON, Run, TARGETS},
         failure::Failure,
         node_version,
-        output::{look, say, say_json},
+        output::{print, print_json, stdout_style},
         parsed_args::ParsedArgs,
         process_table::{colour, size, uptime},
         process_tree,
-        table::Look,
+        table::OutputStyle,
         wrap::folded,
     },
     config::non_default_settings,
@@ -45,16 +45,16 @@ fn describe(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     details.iter_mut().flat_map(|detail| &mut detail.tree).for_each(process_tree::read_command_line);
     if args.has("json") {
         let details: Vec<_> = details.iter().map(InstanceDetails::as_json).collect();
-        return Ok(say_json(&details));
+        return Ok(print_json(&details));
     }
-    let look = look();
-    let texts: Vec<String> = details.iter().map(|detail| shown(detail, look)).collect();
-    Ok(say(&texts.join("\n")))
+    let style = stdout_style();
+    let texts: Vec<String> = details.iter().map(|detail| shown(detail, style)).collect();
+    Ok(print(&texts.join("\n")))
 }
 
-fn shown(of: &InstanceDetails, look: Look) -> String {
+fn shown(of: &InstanceDetails, style: OutputStyle) -> String {
     let brief = &of.brief;
-    let mut page = Page { text: String::new(), look };
+    let mut page = Page { text: String::new(), style };
     page.heading(&format!("{} ({})", brief.name, brief.id));
     page.coloured("status", &brief.state(), colour(brief));
     page.runtime(of);
@@ -98,7 +98,7 @@ const BEFORE_VALUE: usize = 22;
 
 struct Page {
     text: String,
-    look: Look,
+    style: OutputStyle,
 }
 
 impl Page {
@@ -106,7 +106,10 @@ impl Page {
     fn runtime(&mut self, of: &InstanceDetails) {
         let brief = &of.brief;
         self.list("waiting for", &of.waiting_for);
-        self.maybe("task", of.completed.map(|completed| if completed { "completed" } else { "not completed" }));
+        self.maybe(
+            "task",
+            of.completed.map(|completed| if completed { "completed" } else { "not completed" }),
+        );
         self.maybe("status text", of.status_text.as_ref());
         self.maybe("ready", brief.ready);
         self.list("readiness signals", &of.ready_signals);
@@ -141,18 +144,18 @@ impl Page {
 
     fn heading(&mut self, text: &str) {
         let text = printable(text).into_owned();
-        let text = if self.look.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
+        let text = if self.style.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
         writeln!(self.text, "{text}").expect("a String takes everything");
     }
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
         let value = value.to_string();
-        let value = folded(&printable(&value), self.look.width, BEFORE_VALUE);
+        let value = folded(&printable(&value), self.style.width, BEFORE_VALUE);
         writeln!(self.text, "  {name:19} {value}").expect("a String takes everything");
     }
 
     fn coloured(&mut self, name: &str, value: &str, colour: &str) {
-        if self.look.colours {
+        if self.style.colours {
             writeln!(self.text, "  {name:19} \x1b[{colour}m{value}\x1b[0m")
                 .expect("a String takes everything");
         } else {

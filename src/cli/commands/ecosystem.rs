@@ -9,7 +9,7 @@ use crate::{
         command::{Argument, Command, Occurs, OptionSpec, Run},
         create::create,
         failure::Failure,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     config::EX_USAGE,
@@ -35,7 +35,7 @@ pub(super) static ECOSYSTEM: Command = Command {
 /// A key and its purpose.
 struct Row {
     /// In lines that fit a terminal, each a sentence that begins with a capital.
-    about: &'static str,
+    purpose: &'static str,
     key: &'static str,
     value: Value,
     /// The key is set; the other keys are commented out.
@@ -43,23 +43,23 @@ struct Row {
 }
 
 enum Value {
-    /// As JSON writes it, which is how all formats do.
+    /// In the syntax of JSON, which is the same in all formats.
     Plain(&'static str),
-    /// A table of one key and its value, which is as JSON writes it.
+    /// A table of one key and its value, in the syntax of JSON.
     Table(&'static str, &'static str),
 }
 
 use Value::{Plain, Table};
 
-const fn on(about: &'static str, key: &'static str, value: Value) -> Row {
-    Row { about, key, value, on: true }
+const fn on(purpose: &'static str, key: &'static str, value: Value) -> Row {
+    Row { purpose, key, value, on: true }
 }
 
-const fn off(about: &'static str, key: &'static str, value: Value) -> Row {
-    Row { about, key, value, on: false }
+const fn off(purpose: &'static str, key: &'static str, value: Value) -> Row {
+    Row { purpose, key, value, on: false }
 }
 
-/// Of procrun itself.
+/// Keys of procrun itself.
 static ROOT: &[Row] = &[
     off(
         "Format of log lines: prefix (0|app | text), raw, json or keyvalue",
@@ -69,7 +69,7 @@ static ROOT: &[Row] = &[
     off("Time before each line", "log_date_format", Plain(r#""YYYY-MM-DD HH:mm:ss""#)),
 ];
 
-/// Of an app.
+/// Keys of an app.
 static APP: &[Row] = &[
     on("Name of the app", "name", Plain(r#""app""#)),
     on("A file, a program in PATH, or a shell command", "script", Plain(r#""app.js""#)),
@@ -166,7 +166,7 @@ fn ecosystem(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         0o666,
         "`--format toml|json|yaml|js` writes another format",
     )?;
-    say(&format!(
+    print(&format!(
         "wrote {file}\n\
          set `script` to your program, check the file with `procrun check {file}`,\n\
          and run it with `procrun {file}`\n"
@@ -174,7 +174,7 @@ fn ecosystem(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(0)
 }
 
-/// Whether the nearest package.json makes an ES module of each `.js`: `module.exports` is none.
+/// Whether the nearest package.json makes each `.js` an ES module, in which `module.exports` does not work.
 fn js_is_a_module() -> bool {
     /// A larger package.json is not read.
     const MAX_PACKAGE: u64 = 1024 * 1024;
@@ -231,7 +231,7 @@ fn rows(text: &mut String, format: Format, indent: &str, rows: &[Row], simple: b
             text.push('\n');
         }
         let off = if row.on { String::new() } else { format!("{comment} ") };
-        writeln!(text, "{indent}{comment} {}\n{indent}{off}{setting}", row.about)
+        writeln!(text, "{indent}{comment} {}\n{indent}{off}{setting}", row.purpose)
             .expect("a String takes everything");
     }
 }

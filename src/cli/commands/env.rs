@@ -7,7 +7,7 @@ use crate::{
         command::{Argument, Command, Group, JSON, Occurs, OptionSpec, Run},
         connect::unexpected,
         failure::Failure,
-        output::{say, say_json},
+        output::{print, print_json},
         parsed_args::ParsedArgs,
     },
     control::{Answer, Request, snapshot::masked},
@@ -41,11 +41,11 @@ fn env(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     });
     if args.has("json") {
         let object: serde_json::Map<_, _> = shown.map(|(name, value)| (name, value.into())).collect();
-        return Ok(say_json(&object));
+        return Ok(print_json(&object));
     }
     let mut text = String::new();
     for (name, value) in shown {
         writeln!(text, "{}={}", printable(&name), printable(&value)).expect("a String takes everything");
     }
-    Ok(say(&text))
+    Ok(print(&text))
 }

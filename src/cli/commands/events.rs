@@ -14,7 +14,7 @@ use crate::{
         event_text::{decoded, message},
         failure::Failure,
         log_output::line_count,
-        output::{look, say_notices},
+        output::{print_notices, stdout_style},
         parsed_args::ParsedArgs,
         since,
     },
@@ -65,9 +65,9 @@ fn events(args: &ParsedArgs) -> Result<ExitCode, Failure> {
             Some(other) => return Err(unexpected(&other)),
         };
         if missed > 0 {
-            say_notices(&[format!("{missed} events were missed: they are no longer kept")]);
+            print_notices(&[format!("{missed} events were missed: they are no longer kept")]);
         }
-        // The reader of the pipe has seen enough.
+        // The reader has closed the pipe.
         if form.write(&events, stdout().lock())?.is_err() {
             return Ok(0);
         }
@@ -84,10 +84,10 @@ enum Form {
 
 impl Form {
     fn text() -> Self {
-        Self::Text { zone: zone::local(std::env::var("TZ").ok().as_deref()), colours: look().colours }
+        Self::Text { zone: zone::local(std::env::var("TZ").ok().as_deref()), colours: stdout_style().colours }
     }
 
-    /// Prints events; the inner error is the output's.
+    /// Prints events; the inner error is that of the output.
     fn write(&self, events: &[EncodedEvent], mut to: impl io::Write) -> Result<io::Result<()>, Failure> {
         let mut text = String::new();
         for event in events {

@@ -5,7 +5,7 @@ use crate::{
         command::{Command, Group, OPTIONAL_TARGETS, Run},
         failure::Failure,
         operations::wait,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     control::Request,
@@ -29,5 +29,5 @@ fn flush(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let request = Request::Flush { targets: args.words.clone() };
     let ids = wait(&mut args.supervisor()?, &request, |_| {})?;
     let processes = if ids.len() == 1 { "process" } else { "processes" };
-    Ok(say(&format!("emptied the logs of {} {processes}\n", ids.len())))
+    Ok(print(&format!("emptied the logs of {} {processes}\n", ids.len())))
 }

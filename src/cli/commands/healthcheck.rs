@@ -4,7 +4,7 @@ use crate::{
     cli::{
         command::{Command, Group, OPTIONAL_TARGETS, Run},
         failure::{Failure, NOT_DONE},
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     control::{
@@ -63,7 +63,7 @@ fn healthcheck(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     if online == 0 && !all_must_run {
         return Err(Failure::not_done("no process is online"));
     }
-    Ok(say(&format!("healthy: {online} online\n")))
+    Ok(print(&format!("healthy: {online} online\n")))
 }
 
 fn is_healthy(detail: &InstanceDetails, must_run: bool) -> bool {

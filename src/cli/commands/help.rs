@@ -5,7 +5,7 @@ use crate::{
         command::{Argument, Command, Occurs, Run},
         failure::Failure,
         help_text,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
         parser,
     },
@@ -41,12 +41,12 @@ NO_COLOR turns colours off. TZ sets the time zone.
 ";
 
 fn help(args: &ParsedArgs, commands: &[&'static Command]) -> Result<ExitCode, Failure> {
-    let Some(word) = args.words.first() else { return Ok(say(&help_text::root(commands))) };
+    let Some(word) = args.words.first() else { return Ok(print(&help_text::root(commands))) };
     if word == ENVIRONMENT {
-        return Ok(say(&variables()));
+        return Ok(print(&variables()));
     }
     if let Some(command) = parser::find(commands, word) {
-        return Ok(say(&help_text::of_command(command)));
+        return Ok(print(&help_text::of_command(command)));
     }
     let failure = Failure::new(EX_USAGE, format!("unknown command `{word}`"));
     Err(match nearest(word, parser::words(commands).chain([ENVIRONMENT])) {

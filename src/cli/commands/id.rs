@@ -4,7 +4,7 @@ use crate::{
     cli::{
         command::{Argument, Command, Group, Occurs, Run},
         failure::Failure,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     spec::ExitCode,
@@ -24,5 +24,5 @@ pub(super) static ID: Command = Command {
 fn id(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let details = args.supervisor()?.details(args.words.clone())?;
     let ids: Vec<String> = details.iter().map(|detail| detail.brief.id.to_string()).collect();
-    Ok(say(&format!("[ {} ]\n", ids.join(", "))))
+    Ok(print(&format!("[ {} ]\n", ids.join(", "))))
 }

@@ -7,7 +7,7 @@ use crate::{
         command::{Command, Group, Run},
         failure::Failure,
         node_version,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     control::jlist as pm2,
@@ -25,11 +25,10 @@ pub(super) static JLIST: Command = Command {
 };
 
 fn jlist(args: &ParsedArgs) -> Result<ExitCode, Failure> {
-    Ok(say(&format!("{}\n", all_as_pm2(args)?)))
+    Ok(print(&format!("{}\n", all_as_pm2(args)?)))
 }
 
-/// Everything about all instances in PM2's shape; nothing when no supervisor runs, because a program that
-/// reads the answer expects a list.
+/// All instances in PM2's form. Without a supervisor the list is empty, because programs that read it expect a list.
 pub(super) fn all_as_pm2(args: &ParsedArgs) -> Result<Value, Failure> {
     Ok(match args.running_supervisor()? {
         Some(mut supervisor) => {

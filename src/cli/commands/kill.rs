@@ -1,11 +1,11 @@
-//! `procrun kill`: the end of all processes and the supervisor.
+//! `procrun kill`: stops all processes and the supervisor.
 
 use crate::{
     cli::{
         command::{Command, Group, Run},
         failure::Failure,
         invoked_as::InvokedAs,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     control::Request,
@@ -24,11 +24,11 @@ pub(super) static KILL: Command = Command {
 fn kill(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut supervisor = match args.running_supervisor()? {
         Some(supervisor) => supervisor,
-        // PM2 starts its daemon to end it.
-        None if InvokedAs::this() == InvokedAs::Pm2 => return Ok(say("no supervisor is running\n")),
+        // PM2 starts its daemon and then stops it.
+        None if InvokedAs::this() == InvokedAs::Pm2 => return Ok(print("no supervisor is running\n")),
         None => args.supervisor()?,
     };
     supervisor.ask(&Request::Kill)?;
     while supervisor.answer_or_end()?.is_some() {}
-    Ok(say("the supervisor has exited\n"))
+    Ok(print("the supervisor has exited\n"))
 }

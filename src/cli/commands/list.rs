@@ -1,4 +1,4 @@
-//! `procrun list`: the processes and what they do.
+//! `procrun list`: all processes as a table.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::{
         command::{Command, Group, JSON, OptionSpec, Run},
         failure::Failure,
         mini_list,
-        output::{look, say, say_json, say_notices},
+        output::{print, print_json, print_notices, stdout_style},
         parsed_args::ParsedArgs,
         process_table::{shown, with_users},
         sort::sort,
@@ -44,12 +44,12 @@ fn list(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         sort(&mut overview.instances, by)?;
     }
     if args.has("json") {
-        return Ok(say_json(&overview));
+        return Ok(print_json(&overview));
     }
     if args.has("mini-list") {
-        return Ok(say(&mini_list::shown(&overview.instances)));
+        return Ok(print(&mini_list::shown(&overview.instances)));
     }
-    let mut text = shown(&overview.instances, look());
+    let mut text = shown(&overview.instances, stdout_style());
     for of in &overview.instances {
         if let Some(problem) = &of.problem {
             writeln!(text, "{} ({}): {}", of.name, of.id, printable(problem))
@@ -59,14 +59,14 @@ fn list(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     if overview.supervisor.stopping {
         text.push_str("procrun is stopping: no app is ready\n");
     }
-    Ok(say(&text))
+    Ok(print(&text))
 }
 
 /// `list` without a supervisor: an empty list, which is not an error. PM2 starts its daemon in this case.
 fn list_of_none(args: &ParsedArgs) -> ExitCode {
     if args.has("json") {
-        return say_json(&serde_json::json!({ "supervisor": null, "instances": [] }));
+        return print_json(&serde_json::json!({ "supervisor": null, "instances": [] }));
     }
-    say_notices(&["no supervisor is running; `procrun start` starts one in the background".to_owned()]);
-    say(&if args.has("mini-list") { mini_list::shown(&[]) } else { shown(&[], look()) })
+    print_notices(&["no supervisor is running; `procrun start` starts one in the background".to_owned()]);
+    print(&if args.has("mini-list") { mini_list::shown(&[]) } else { shown(&[], stdout_style()) })
 }

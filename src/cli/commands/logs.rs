@@ -11,7 +11,7 @@ use crate::{
         connect::unexpected,
         failure::Failure,
         log_output::{Output, line_count, recent},
-        output::look,
+        output::stdout_style,
         parsed_args::ParsedArgs,
         since,
     },
@@ -54,7 +54,7 @@ pub(super) static LOGS: Command = Command {
 };
 
 const TIMESTAMP: &str = "YYYY-MM-DDTHH:mm:ss";
-/// The most that is read of a log file for its last lines.
+/// The maximum number of bytes that are read of a log file for its last lines.
 const TAIL: u64 = 4 * 1024 * 1024;
 
 fn logs(args: &ParsedArgs) -> Result<ExitCode, Failure> {
@@ -65,7 +65,7 @@ fn logs(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     for detail in &details {
         view.widen(Some(detail.brief.id), &detail.brief.name);
     }
-    // `--raw` with targets is what these wrote and nothing else.
+    // `--raw` with targets shows only what the targets wrote.
     let wants_own = query.style != LogStyle::Raw || args.words.is_empty();
     if wants_own && query.err {
         view.widen(None, "");
@@ -106,7 +106,7 @@ fn logs(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Which lines, and how they are to look.
+/// The lines to show, and their format.
 struct LogQuery {
     lines: u32,
     /// Milliseconds since 1970. The time of lines in files is not known: they are left out.
@@ -154,18 +154,18 @@ impl LogQuery {
     }
 
     fn view(&self) -> View {
-        let look = look();
+        let style = stdout_style();
         let mut view =
-            View::new(self.style, self.date_format.as_deref(), look.colours, self.highlight.as_deref());
-        if let Some(columns) = look.width {
+            View::new(self.style, self.date_format.as_deref(), style.colours, self.highlight.as_deref());
+        if let Some(columns) = style.width {
             view.fit(columns);
         }
         view
     }
 }
 
-/// Older lines from the log files of a process, as far as they are requested. Their time is unknown, so they
-/// are not in JSON records.
+/// Older lines from the log files of a process, if they are requested. Their time is unknown, so they are not in JSON
+/// records.
 fn older(of: &InstanceDetails, query: &LogQuery, recent: &[LogLine], out: &mut Output) {
     if matches!(query.style, LogStyle::Json | LogStyle::KeyValue) {
         return;
@@ -190,7 +190,7 @@ fn older(of: &InstanceDetails, query: &LogQuery, recent: &[LogLine], out: &mut O
     }
 }
 
-/// How many lines of a log file these pieces are. In a file a line goes on behind a pause.
+/// The number of lines of a log file in these pieces. In a file, a line continues after a pause.
 fn lines_of_file<'a>(pieces: impl Iterator<Item = &'a LogLine>) -> usize {
     let (mut lines, mut is_open) = (0, false);
     for piece in pieces {

@@ -27,7 +27,7 @@ use crate::{
         command::{Command, Group, Run},
         connect::unexpected,
         failure::Failure,
-        output::look,
+        output::stdout_style,
         parsed_args::ParsedArgs,
     },
     config::EX_USAGE,
@@ -93,7 +93,7 @@ fn show(path: &Path, first: Overview) -> io::Result<()> {
     let mut screen = Screen::open()?;
     let (width, height) = screen.size()?;
     let mut view = View {
-        state: State::new(width, height, look().colours),
+        state: State::new(width, height, stdout_style().colours),
         path: path.to_owned(),
         sender: sender.clone(),
         following: Arc::default(),

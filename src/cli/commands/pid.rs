@@ -6,7 +6,7 @@ use crate::{
     cli::{
         command::{Command, Group, JSON, OPTIONAL_TARGETS, Run},
         failure::{Failure, NOT_DONE},
-        output::{say, say_json},
+        output::{print, print_json},
         parsed_args::ParsedArgs,
     },
     spec::ExitCode,
@@ -30,13 +30,13 @@ fn pid(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let details = args.supervisor()?.details(args.words.clone())?;
     let pids: Vec<i32> = details.iter().filter_map(|detail| detail.brief.pid).collect();
     if args.has("json") {
-        return Ok(say_json(&pids));
+        return Ok(print_json(&pids));
     }
     let mut text = String::new();
     for pid in &pids {
         writeln!(text, "{pid}").expect("a String takes everything");
     }
-    say(&text);
+    print(&text);
     // A script must not continue without the process id of an app that does not run.
     Ok(if pids.is_empty() && !args.words.is_empty() { NOT_DONE } else { 0 })
 }

@@ -4,7 +4,7 @@ use crate::{
     cli::{
         command::{Command, Group, JSON, Run},
         failure::Failure,
-        output::{say, say_json, say_notices},
+        output::{print, print_json, print_notices},
         parsed_args::ParsedArgs,
     },
     control::Request,
@@ -25,19 +25,19 @@ pub(super) static PING: Command = Command {
 
 fn ping(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut supervisor = args.supervisor()?;
-    let about = supervisor.overview(&Request::Ping)?.supervisor;
+    let summary = supervisor.overview(&Request::Ping)?.supervisor;
     if args.has("json") {
-        return Ok(say_json(&about));
+        return Ok(print_json(&summary));
     }
-    for what in &about.failing {
-        say_notices(&[format!("the supervisor is degraded: {}", printable(what))]);
+    for part in &summary.failing {
+        print_notices(&[format!("the supervisor is degraded: {}", printable(part))]);
     }
-    let processes = if about.instances == 1 { "process" } else { "processes" };
-    Ok(say(&format!(
+    let processes = if summary.instances == 1 { "process" } else { "processes" };
+    Ok(print(&format!(
         "pong: procrun {}, pid {}, {} {processes}, {}\n",
-        about.version,
-        about.pid,
-        about.instances,
+        summary.version,
+        summary.pid,
+        summary.instances,
         supervisor.connection().path().display()
     )))
 }

@@ -6,7 +6,7 @@ use crate::{
         command::{Command, Group, Run},
         failure::Failure,
         inspect::inspect,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     spec::ExitCode,
@@ -22,5 +22,5 @@ pub(super) static PRETTYLIST: Command = Command {
 };
 
 fn prettylist(args: &ParsedArgs) -> Result<ExitCode, Failure> {
-    Ok(say(&format!("{}\n", inspect(&all_as_pm2(args)?))))
+    Ok(print(&format!("{}\n", inspect(&all_as_pm2(args)?))))
 }

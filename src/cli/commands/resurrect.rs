@@ -7,7 +7,7 @@ use crate::{
         event_text::message,
         failure::Failure,
         operations::wait,
-        output::{look, say},
+        output::{print, stdout_style},
         parsed_args::ParsedArgs,
         process_table::shown,
         saved_list::{FILE, read_or_backup},
@@ -56,7 +56,7 @@ fn resurrect(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         match checked.and_then(|()| validate_environment(&saved.environment).map_err(in_environment)) {
             Ok(()) => missing.push(saved),
             Err(message) => {
-                Failure::new(EX_CONFIG, format!("{}: {message}", home.join(FILE).display())).say();
+                Failure::new(EX_CONFIG, format!("{}: {message}", home.join(FILE).display())).print();
                 failed = Some(EX_CONFIG);
             }
         }
@@ -69,18 +69,18 @@ fn resurrect(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     for request in add.chain(start) {
         // An app that cannot be started does not prevent the others.
         if let Err(failure) = wait(&mut supervisor, &request, |step| {
-            say(&format!("{}\n", message(step)));
+            print(&format!("{}\n", message(step)));
         }) {
-            failure.say();
+            failure.print();
             failed = Some(failure.code);
         }
     }
     let list = supervisor.overview(&Request::List)?;
-    say(&shown(&list.instances, look()));
+    print(&shown(&list.instances, stdout_style()));
     Ok(failed.unwrap_or(0))
 }
 
-/// Each behind those of the others that it depends on; else in their order.
+/// The apps in the order of their dependencies, otherwise in the saved order.
 fn in_order(mut apps: Vec<SavedApp>) -> Vec<SavedApp> {
     let mut ordered = Vec::with_capacity(apps.len());
     while !apps.is_empty() {

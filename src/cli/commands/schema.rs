@@ -4,7 +4,7 @@ use crate::{
     cli::{
         command::{Command, Run},
         failure::Failure,
-        output::say_json,
+        output::print_json,
         parsed_args::ParsedArgs,
     },
     config,
@@ -23,5 +23,5 @@ pub(super) static SCHEMA: Command = Command {
 
 #[expect(clippy::unnecessary_wraps, reason = "the form of `Run::Function`")]
 fn schema(_: &ParsedArgs) -> Result<ExitCode, Failure> {
-    Ok(say_json(&config::schema()))
+    Ok(print_json(&config::schema()))
 }

@@ -12,7 +12,7 @@ use crate::{
         failure::Failure,
         foreground::{is_foreground, role},
         operations::{OperationOutput, wait_and_show},
-        output::say_notices,
+        output::print_notices,
         parsed_args::ParsedArgs,
         source_file::{self, Found},
         update_apps::refused,
@@ -64,7 +64,9 @@ fn serve(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         Err(problems) => return Ok(refused(&problems)),
     };
     if args.value("monitor").is_some() {
-        say_notices(&["`--monitor` has no effect: procrun does not use PM2's monitoring service".to_owned()]);
+        print_notices(&[
+            "`--monitor` has no effect: procrun does not use PM2's monitoring service".to_owned()
+        ]);
     }
     if in_foreground {
         return Ok(supervisor::run(&source, &role(args.socket.as_deref(), &cwd)));

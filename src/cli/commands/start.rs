@@ -10,7 +10,7 @@ use crate::{
         connect::{Supervisor, places},
         failure::{Failure, NOT_DONE},
         operations::{OperationOutput, wait_and_print, wait_and_show},
-        output::say_notices,
+        output::print_notices,
         source_file::{Found, read_as_before},
         update_apps::{self, changes},
     },
@@ -52,7 +52,7 @@ pub(super) static START: Command = Command {
 pub(in crate::cli) struct StartRequest {
     pub(in crate::cli) words: Vec<OsString>,
     pub(in crate::cli) socket: Option<OsString>,
-    /// `--force`: also under a name that is name_conflict.
+    /// `--force`: the name may be in use.
     pub(in crate::cli) force: bool,
     /// `--update-env`.
     pub(in crate::cli) update_environment: bool,
@@ -116,15 +116,15 @@ pub(in crate::cli) fn start(start: &StartRequest) -> Result<ExitCode, StartError
         }
     }
     if words.len() > 1
-        && let Some(strange) = new.iter().find(|word| !Path::new(word).is_file())
+        && let Some(unknown_word) = new.iter().find(|word| !Path::new(word).is_file())
     {
-        return Err(one_too_many(strange, &words, unknown).into());
+        return Err(unknown_target(unknown_word, &words, unknown).into());
     }
     if !new.is_empty() {
-        let idle = flags.of_runtime().map(|flag| {
+        let notices = flags.of_runtime().map(|flag| {
             format!("`{flag}` has no effect: it applies to a procrun that runs in the foreground")
         });
-        say_notices(&idle.collect::<Vec<_>>());
+        print_notices(&notices.collect::<Vec<_>>());
     }
     // All files are read before the first change.
     let mut requests = Vec::new();
@@ -159,7 +159,7 @@ pub(in crate::cli) fn start(start: &StartRequest) -> Result<ExitCode, StartError
     } else {
         let changes = changes(flags.clone(), args.clone())?;
         let is_more = start.update_environment || changes.patch.is_some();
-        // As in PM2: with something new it starts again, also if it runs.
+        // As in PM2: with changed settings it restarts if it runs.
         let scope = if is_more { RestartScope::Restart } else { RestartScope::Changed };
         Some(update_apps::request(targets, changes, start.update_environment, scope))
     };
@@ -207,14 +207,14 @@ fn is_ended_script(of: &mut Supervisor, list: &[InstanceSummary], apps: &[AppSpe
     Ok(details.iter().all(|detail| Path::new(&detail.exec_path) == script))
 }
 
-fn one_too_many(strange: &str, words: &[String], unknown: Option<RequestError>) -> Failure {
-    let is_first = words.first().is_some_and(|first| first == strange);
+fn unknown_target(word: &str, words: &[String], unknown: Option<RequestError>) -> Failure {
+    let is_first = words.first().is_some_and(|first| first == word);
     match unknown {
         Some(error) if is_first || !Path::new(&words[0]).exists() => error.into(),
         Some(_) | None => {
-            let message = format!("`{strange}` is neither a file nor in the list");
+            let message = format!("`{word}` is neither a file nor in the list");
             Failure::new(EX_USAGE, message).hint(format!(
-                "write arguments for the app after `--`: `-- {strange}`;\nstart a program with a \
+                "write arguments for the app after `--`: `-- {word}`;\nstart a program with a \
                  command of its own, write paths to watch as `--watch=src`"
             ))
         }

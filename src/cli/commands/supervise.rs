@@ -45,7 +45,7 @@ fn supervise(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     };
     let cwd = directory::working().unwrap_or_else(|_| PathBuf::from("/"));
     if detached {
-        // So that nothing that is mounted there is held.
+        // So that no mounted file system is in use.
         let _ = std::env::set_current_dir("/");
     }
     let source = Source::nothing(std::env::vars_os().collect(), cwd);

@@ -5,7 +5,7 @@ use crate::{
         command::{Command, Group, JSON, OPTIONAL_TARGETS, Run},
         connect::unexpected,
         failure::Failure,
-        output::{say, say_json},
+        output::{print, print_json},
         parsed_args::ParsedArgs,
         process_tree::{read_command_line, shown},
     },
@@ -36,7 +36,7 @@ fn tree(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let processes = trees.instances.iter_mut().flat_map(|tree| &mut tree.processes);
     processes.chain(&mut trees.unowned).for_each(read_command_line);
     if args.has("json") {
-        return Ok(say_json(&trees));
+        return Ok(print_json(&trees));
     }
-    Ok(say(&shown(&trees)))
+    Ok(print(&shown(&trees)))
 }

@@ -5,7 +5,7 @@ use crate::{
         command::{Command, Run},
         failure::Failure,
         help_text,
-        output::say,
+        output::print,
         parsed_args::ParsedArgs,
     },
     spec::ExitCode,
@@ -21,5 +21,5 @@ pub(super) static VERSION: Command = Command {
 
 #[expect(clippy::unnecessary_wraps, reason = "a function of the table")]
 fn version(_: &ParsedArgs) -> Result<ExitCode, Failure> {
-    Ok(say(help_text::VERSION))
+    Ok(print(help_text::VERSION))
 }
