@@ -18,7 +18,7 @@ Usage: procrun [run] <TARGET> [OPTIONS] [-- ARGS]
        procrun <COMMAND> [ARGUMENTS] [OPTIONS]
 
 TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and others), a
-script, or a program. A name without a slash is searched in the current
+script, or a program. A name without a slash is looked up in the current
 directory, then in PATH. Write `./list` for a file with the name of a command.
 ARGS are arguments for the app.
 

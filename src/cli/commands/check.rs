@@ -19,7 +19,7 @@ pub(super) static CHECK: Command = Command {
     summary: "Show the effective configuration",
     description: "Read an ecosystem file, script or program, check it, and print the effective\n\
                   configuration of each app: key, value, and the origin of the value. Nothing is\n\
-                  started. Errors are printed with their place.",
+                  started. Each error names its line and column.",
     examples: &[
         ("procrun check ecosystem.toml", "the configuration of a file"),
         ("procrun check app.js -i max", "what these options mean"),

@@ -25,8 +25,8 @@ pub(super) static RESURRECT: Command = Command {
     group: Group::Supervisor,
     summary: "Start the apps of the saved list",
     description: "Add the saved apps that are not in the list. If no supervisor runs, start one in\n\
-                  the background. Apps that were stopped are added as stopped. An app that cannot\n\
-                  be started does not prevent the others.",
+                  the background. Apps that were stopped are added as stopped. Apps that cannot\n\
+                  be started are reported and skipped.",
     exit_codes: &[(EX_CONFIG, "the saved list, or an app of it, cannot be used")],
     run: Run::Function(resurrect),
     ..Command::DEFAULT

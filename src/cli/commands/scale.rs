@@ -17,7 +17,7 @@ pub(super) static SCALE: Command = Command {
     arguments: &[Argument::new("APP", Occurs::Once), Argument::new("N|+N|-N", Occurs::Once)],
     options: &[JSON],
     summary: "Scale an app to N processes",
-    description: "Scale an app to N processes, or by +N or -N. By -N, at least one process stays.",
+    description: "Scale an app to N processes, or by +N or -N. -N keeps at least one process.",
     examples: &[
         ("procrun scale api 4", "4 processes"),
         ("procrun scale api +2", "2 more processes"),

@@ -214,8 +214,8 @@ fn unknown_target(word: &str, words: &[String], unknown: Option<RequestError>) -
         Some(_) | None => {
             let message = format!("`{word}` is neither a file nor in the list");
             Failure::new(EX_USAGE, message).hint(format!(
-                "write arguments for the app after `--`: `-- {word}`;\nstart a program with a \
-                 command of its own, write paths to watch as `--watch=src`"
+                "write arguments for the app after `--`: `-- {word}`;\nstart one program \
+                 per command; write paths to watch as `--watch=src`"
             ))
         }
     }

@@ -25,7 +25,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         default: "the signal that procrun got",
         example: "'SIGTERM'",
         kind: Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)),
-        show: |app| app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown),
+        show: |app| app.stop.kill_signal.map_or_else(|| shown("the signal that procrun gets"), shown),
         options: &[option(
             "--kill-signal",
             Required("SIGNAL"),
