@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     backoff,
-    change_throttle::{ChangeBackoff, INITIAL_DELAY, RESTART_LOOP_WINDOW},
+    change_backoff::{ChangeBackoff, INITIAL_DELAY, RESTART_LOOP_WINDOW},
     effect::Effect,
     events::{EventData, Notice},
     ids::{InstanceId, Timer, TimerKind},

@@ -15,7 +15,7 @@
 
 mod app;
 mod backoff;
-mod change_throttle;
+mod change_backoff;
 mod effect;
 mod ending;
 pub mod events;

@@ -348,9 +348,9 @@ impl Machine {
             reload.stopping.extend(&starting);
             for id in reload.stopping.clone() {
                 let number = self.instances.get(&id).map_or(0, |instance| instance.number);
-                let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
-                if starting.contains(&id) || is_meant && !kind.drains() {
-                    let kind = if is_meant { kind } else { StopKind::ReloadAborted };
+                let is_selected = numbers.is_none_or(|numbers| numbers.contains(&number));
+                if starting.contains(&id) || is_selected && !kind.drains() {
+                    let kind = if is_selected { kind } else { StopKind::ReloadAborted };
                     self.stop_instance(now, id, kind, AfterStop::Remove, out);
                 }
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    change_throttle::WatchChanges,
+    change_backoff::WatchChanges,
     effect::Effect,
     events::{EventData, Notice},
     ids::{InstanceId, Run, Timer, TimerKind},

@@ -137,8 +137,8 @@ impl Machine {
     }
 
     /// Whether an instance with such a spec has a process, or starts one by itself.
-    pub fn is_any_alive(&self, is_meant: impl Fn(&AppSpec) -> bool) -> bool {
-        self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
+    pub fn is_any_alive(&self, has_spec: impl Fn(&AppSpec) -> bool) -> bool {
+        self.instances.values().any(|instance| instance.is_alive() && has_spec(&instance.spec))
     }
 
     /// The dependencies that an instance waits for, such as `db (ready)`; empty if it does not wait.

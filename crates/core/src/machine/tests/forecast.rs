@@ -66,12 +66,12 @@ impl World {
 }
 
 /// A number of instances for the application, or none.
-fn updates_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<AppUpdate> {
+fn updates_of(world: &World, plan: &Plan, is_selected: bool) -> Vec<AppUpdate> {
     let of = |app: &Arc<AppSpec>| {
         let all = world.machine.instances().filter(|view| view.spec.name == app.name);
         AppUpdate {
             app: app.clone(),
-            selected: all.map(|view| view.id).filter(|_| is_meant).collect(),
+            selected: all.map(|view| view.id).filter(|_| is_selected).collect(),
             sets_count: false,
             reruns_tasks: true,
             initial_state: crate::machine::InitialState::Started,

@@ -31,8 +31,8 @@ impl World {
         view.past_runs.iter().map(PastRun::reason).collect()
     }
 
-    fn times(&self, is_meant: impl Fn(&Notice) -> bool) -> usize {
-        self.reports.iter().filter(|notice| is_meant(notice)).count()
+    fn times(&self, is_counted: impl Fn(&Notice) -> bool) -> usize {
+        self.reports.iter().filter(|notice| is_counted(notice)).count()
     }
 }
 

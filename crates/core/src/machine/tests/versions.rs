@@ -35,10 +35,10 @@ impl World {
 
 /// The `pm_id`s and versions of the current instances of `a`.
 fn list(world: &World) -> Vec<(u32, String)> {
-    let is_meant = |view: &crate::machine::InstanceView<'_>| {
+    let is_current = |view: &crate::machine::InstanceView<'_>| {
         view.spec.name == "a" && view.generation == Generation::Current
     };
-    let views = world.machine.instances().filter(is_meant);
+    let views = world.machine.instances().filter(is_current);
     let mut list: Vec<_> = views.map(|view| (view.pm_id, view.spec.namespace.clone())).collect();
     list.sort();
     list
