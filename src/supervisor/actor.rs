@@ -6,7 +6,6 @@ use tokio::{
     sync::oneshot::{self, error::TryRecvError},
     time::Instant,
 };
-use tracing::debug;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
@@ -85,7 +84,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) began: Instant,
     pub(super) machine: Machine,
     pub(super) workers: Workers,
-    pub(super) clients: Clients,
+    pub(super) clients: Clients<'a>,
     pub(super) usage: UsageSamples,
     pub(super) wall_clock: WallClock,
     pub(super) node: Hub,
@@ -152,9 +151,10 @@ pub(super) async fn supervise(
     boot: Boot,
 ) -> io::Result<ExitCode> {
     let Boot { helpers, mut listen_sockets, cgroups, found } = boot;
-    // While the configuration is read. A module may itself run commands of procrun, which get no answer yet.
-    let opened = (!source.needs_evaluation()).then(|| Clients::open(role));
-    cgroups.look_up_own();
+    // While the configuration is read.
+    let null = Arc::new(spawn::dev_null()?);
+    let node = Hub::default();
+    let (reporter, thread_reports) = report::queue();
     let prepared = boot::finish(found, source, &mut signals, open_files, &helpers, &listen_sockets).await;
     let Prepared { loaded: Loaded { plan, notices, .. }, preflight, results } = match prepared {
         Ok(Ok(prepared)) => prepared,
@@ -165,12 +165,11 @@ pub(super) async fn supervise(
             return Ok(stopped_early(signal));
         }
     };
-    let (mut clients, trouble) = opened.unwrap_or_else(|| Clients::open(role));
+    let mut clients = Clients::new(role, &helpers);
     if role.background.is_some()
-        && let Some(trouble) = &trouble
+        && let Err(code) = open_for_background(&mut clients, &mut signals).await?
     {
-        print_early(format_args!("error: {trouble}"));
-        return Ok(SECOND);
+        return Ok(code);
     }
     // The applications are checked meanwhile.
     let logs = match &role.background {
@@ -189,11 +188,9 @@ pub(super) async fn supervise(
     let termination_log =
         if role.background.is_some() { TerminationLog::Off } else { plan.runtime.termination_log.clone() };
     panics::report_to(&logs, termination_log);
-    report_boot(&mut clients, notices, listen_sockets.reports(), trouble);
+    report_boot(&mut clients, notices, listen_sockets.reports());
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
-    let (reporter, thread_reports) = report::queue();
-    let node = Hub::default();
     let resources = Resources {
         inherited: Arc::new(source.environment().clone()),
         packages: Arc::default(),
@@ -201,7 +198,7 @@ pub(super) async fn supervise(
         helpers,
         scripts: node.scripts().clone(),
         budget: Budget::new(machine.instances().count() * 2),
-        null: Arc::new(spawn::dev_null()?),
+        null,
         open_files,
     };
     let workers = Workers::new(resources, logs.clone(), cgroups, reporter);
@@ -254,6 +251,22 @@ pub(super) async fn supervise(
     Ok(code)
 }
 
+/// Opens the control socket of a supervisor in the background: there is one for each home, and commands are the only
+/// way to it. An error: procrun ends with this code.
+async fn open_for_background(
+    clients: &mut Clients<'_>,
+    signals: &mut Signals,
+) -> io::Result<Result<(), ExitCode>> {
+    clients.begin_to_open();
+    Ok(match super::unless_stopped(signals, clients.opened()).await {
+        Ok(opened) => opened?.map_err(|error| {
+            print_early(format_args!("error: {error}"));
+            SECOND
+        }),
+        Err(signal) => Err(stopped_early(signal)),
+    })
+}
+
 /// Waits for the checks of what the applications need. An error: procrun ends with this code.
 async fn checked(
     results: PendingResults,
@@ -277,20 +290,10 @@ async fn checked(
     Ok(Err(code))
 }
 
-/// Reports what was found before there was a log: warnings of the configuration, sockets that are open, and why
-/// commands cannot reach this procrun.
-fn report_boot(
-    clients: &mut Clients,
-    warnings: Vec<String>,
-    sockets: Vec<Notice>,
-    trouble: Option<impl std::fmt::Display>,
-) {
+/// Reports what was found before there was a log: warnings of the configuration, and sockets that are open.
+fn report_boot(clients: &mut Clients<'_>, warnings: Vec<String>, sockets: Vec<Notice>) {
     let warning = |message| Notice::of_runtime(EventData::ConfigWarning { message });
-    let no_socket = trouble.map(|trouble| report::outage(RuntimePart::ControlSocket, trouble));
-    if no_socket.is_none() {
-        debug!("commands reach this procrun at {}", clients.path().display());
-    }
-    for notice in warnings.into_iter().map(warning).chain(sockets).chain(no_socket) {
+    for notice in warnings.into_iter().map(warning).chain(sockets) {
         clients.report(notice, &[]);
     }
 }
@@ -302,6 +305,7 @@ impl Supervisor<'_> {
         let delay = self.machine.plan().runtime.start_delay;
         let mut boot = Some(after(self.began.into(), delay).into());
         if !delay.is_zero() {
+            self.clients.begin_to_open();
             self.receive_realtime();
             self.report(Notice::of_runtime(EventData::StartDelayed { delay }));
         }
@@ -322,6 +326,8 @@ impl Supervisor<'_> {
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
                 self.boot();
+                // After the first starts, which need not wait for it.
+                self.clients.begin_to_open();
                 continue;
             }
             self.end_boot();
@@ -509,7 +515,7 @@ impl Supervisor<'_> {
             Some(_) => TerminationMessage::new(TerminationLog::Off),
         };
         // Files that are not removed stay for the next procrun, which removes them.
-        let socket = ManuallyDrop::new(self.clients.close());
+        let socket = ManuallyDrop::new(self.clients.close(until).await);
         let (scripts, helpers) = (self.node.scripts().clone(), self.workers.helpers().clone());
         // Before the output, which may block until procrun is killed; and with the last lines.
         let text = termination_message.text(self, code, logs);

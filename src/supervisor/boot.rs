@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{Loaded, Problems, Read, Source},
     spec::{Plan, Signal},
-    sys::{process::OpenFiles, run_cgroups::RunCgroups, signals::Signals},
+    sys::{process::OpenFiles, run_cgroups::RunCgroups, signals::Signals, spawn},
 };
 
 /// What the helper thread finds out.
@@ -55,7 +55,10 @@ impl Boot {
             let _ = sender.send(Found { read, preflight, results });
             if let Some(wanted) = wanted {
                 // After the checks, and before the first start needs it.
-                let prepare = move || workers::prepare_cgroups(&their_cgroups, wanted);
+                let prepare = move || {
+                    spawn::prepare();
+                    workers::prepare_cgroups(&their_cgroups, wanted);
+                };
                 let _ = theirs.submit(Job::new(Purpose::Request, prepare));
             }
         };

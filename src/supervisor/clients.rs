@@ -6,25 +6,36 @@ use std::{
     collections::HashMap,
     future::{Future, pending},
     io,
-    path::Path,
+    os::unix::net::UnixListener,
+    time::Duration,
 };
 
+use tokio::{sync::oneshot, time::Instant};
+use tracing::debug;
+
 use super::{
-    Background, Role,
+    Background, Role, actor,
     event_log::{EventFollowers, EventLog},
+    helper_threads::{HelperThreads, Purpose},
     log_followers::Followers,
     lookup::SingleLookup,
     pid_file::PidFiles,
     report,
 };
 use crate::{
-    control::{Answer, ClientId, Name, Server, SocketError, SocketFile},
+    control::{Answer, ClientId, Name, Server, SocketError, SocketFile, SocketPaths},
     logs,
-    machine::{Machine, Reply, Ticket, events::Notice},
+    machine::{
+        Machine, Reply, Ticket,
+        events::{Notice, RuntimePart},
+    },
 };
 
 /// The control socket, if there is one, and the clients that wait for an operation.
-pub(super) struct Clients {
+pub(super) struct Clients<'a> {
+    role: &'a Role,
+    helpers: HelperThreads,
+    opening: Option<Opening>,
     pub(super) server: Option<Server>,
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
@@ -43,48 +54,99 @@ struct Waiting {
     apps: Vec<String>,
 }
 
-impl Clients {
-    /// Opens the control socket, and returns the reason if that fails. In the background no other path is used.
-    pub(super) fn open(role: &Role) -> (Self, Option<String>) {
-        let (server, trouble) = match Self::serve(role) {
-            Ok(server) => (Some(server), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        let clients = Self {
-            server,
+/// A control socket that a helper thread opens: the file system of its directory may not answer.
+struct Opening {
+    result: io::Result<oneshot::Receiver<Opened>>,
+    until: Instant,
+}
+
+/// An open control socket, or why none is.
+type Opened = Result<(SocketFile, UnixListener), SocketError>;
+
+/// How long procrun waits for its control socket.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Opening {
+    /// Waits for the socket. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why commands cannot reach this procrun.
+    async fn done(&mut self, helpers: &HelperThreads) -> Result<(SocketFile, UnixListener), String> {
+        let result = self.result.as_mut().map_err(|error| error.to_string())?;
+        match helpers.receive(result, self.until).await {
+            Some(opened) => opened.map_err(|error| error.to_string()),
+            None => Err("the directory of the control socket does not answer".to_owned()),
+        }
+    }
+}
+
+/// Opens the control socket. In the background no other path is used.
+fn open(paths: &SocketPaths, name: Name, is_background: bool) -> Opened {
+    match SocketFile::take(paths, name) {
+        // Two containers may share a directory.
+        Err(SocketError::Taken(_)) if name == Name::Default && !is_background => {
+            SocketFile::take(paths, Name::Pid(std::process::id()))
+        }
+        taken => taken,
+    }
+}
+
+impl<'a> Clients<'a> {
+    /// Without a control socket at first.
+    pub(super) fn new(role: &'a Role, helpers: &HelperThreads) -> Self {
+        Self {
+            role,
+            helpers: helpers.clone(),
+            opening: None,
+            server: None,
             waiting: HashMap::new(),
             tickets: 0,
             followers: Followers::default(),
             events: EventLog::default(),
             event_followers: EventFollowers::default(),
             lookup: SingleLookup::default(),
-        };
-        (clients, trouble)
-    }
-
-    fn serve(role: &Role) -> Result<Server, Box<dyn std::error::Error>> {
-        let taken = match SocketFile::take(&role.places, role.name) {
-            // Two containers may share a directory.
-            Err(SocketError::Taken(_)) if role.name == Name::Default && role.background.is_none() => {
-                SocketFile::take(&role.places, Name::Pid(std::process::id()))
-            }
-            taken => taken,
-        };
-        let (listen_sockets, listener) = taken?;
-        let mut server = Server::new(listen_sockets, listener)?;
-        if let Some(first) = role.background.as_ref().and_then(Background::first_client) {
-            server.adopt(first)?;
         }
-        Ok(server)
     }
 
-    /// The path of the socket; empty without one.
-    pub(super) fn path(&self) -> &Path {
-        self.server.as_ref().map_or(Path::new(""), Server::path)
+    /// Has the control socket opened. [`Self::turn`] serves it once it is open.
+    pub(super) fn begin_to_open(&mut self) {
+        if self.opening.is_some() || self.server.is_some() {
+            return;
+        }
+        let (paths, name) = (self.role.places.clone(), self.role.name);
+        let is_background = self.role.background.is_some();
+        let result = self.helpers.ask_for(Purpose::File, move || open(&paths, name, is_background));
+        // The first starts take longer, and their programs may need the socket.
+        self.helpers.grow_at_once();
+        self.opening = Some(Opening { result, until: actor::now() + OPEN_TIMEOUT });
+    }
+
+    /// Waits until the control socket is open, and serves it. Cancel-safe. Pending if it is not being opened.
+    ///
+    /// # Errors
+    /// Why commands cannot reach this procrun.
+    pub(super) async fn opened(&mut self) -> Result<(), String> {
+        let Some(opening) = &mut self.opening else { return pending().await };
+        let opened = opening.done(&self.helpers).await;
+        self.opening = None;
+        let (file, listener) = opened?;
+        let mut server = Server::new(file, listener).map_err(|error| error.to_string())?;
+        if let Some(first) = self.role.background.as_ref().and_then(Background::first_client) {
+            server.adopt(first).map_err(|error| error.to_string())?;
+        }
+        debug!("commands reach this procrun at {}", server.path().display());
+        self.server = Some(server);
+        Ok(())
     }
 
     /// Waits for a request of a client. Cancel-safe.
     pub(super) async fn turn(&mut self) -> io::Result<()> {
+        if self.opening.is_some() {
+            if let Err(error) = self.opened().await {
+                self.report(report::outage(RuntimePart::ControlSocket, error), &[]);
+            }
+            return Ok(());
+        }
         let Some(server) = &mut self.server else { return pending().await };
         self.event_followers.send(&self.events, server);
         self.followers.see_to(server);
@@ -98,7 +160,11 @@ impl Clients {
 
     /// Accepts no more clients. A client that waits for the end learns it from the end of its connection.
     /// Returns the files of the socket, which may be on a file system that does not answer.
-    pub(super) fn close(&mut self) -> Option<SocketFile> {
+    pub(super) async fn close(&mut self, until: Instant) -> Option<SocketFile> {
+        if let Some(mut opening) = self.opening.take() {
+            opening.until = opening.until.min(until);
+            return opening.done(&self.helpers).await.ok().map(|(file, _)| file);
+        }
         self.server.as_mut().and_then(Server::stop_listening)
     }
 

@@ -255,6 +255,15 @@ impl HelperThreads {
         }
     }
 
+    /// Adds a thread at once if jobs wait behind others, for one that must not wait.
+    pub(super) fn grow_at_once(&self) {
+        let mut state = self.lock();
+        if state.missing(1) > 0 {
+            // Without another thread the job waits for a free one.
+            let _ = self.add_thread(&mut state, actor::now());
+        }
+    }
+
     /// When a thread last took a job that one of this application waits behind, if it waits.
     pub(super) fn last_taken(&self, purpose: Purpose, app: &str) -> Option<Instant> {
         let state = self.lock();

@@ -101,9 +101,10 @@ pub struct Role {
 /// control socket it runs without one.
 pub fn run(source: &Source, role: &Role) -> ExitCode {
     panics::install_hook();
+    process::limit_allocator_arenas();
+    // The set-up runs beside it.
+    let boot = Boot::begin(source);
     match set_up().and_then(|(installed, open_files)| {
-        // The rest of the set-up runs beside it.
-        let boot = Boot::begin(source);
         limits::lower_own_oom_score();
         // The process ends right after; see the end of `supervise`.
         let runtime = ManuallyDrop::new(runtime()?);
@@ -133,6 +134,7 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
 /// # Errors
 /// All errors of the configuration.
 pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
+    process::limit_allocator_arenas();
     let before = Dispositions::now();
     let set_up = set_up().and_then(|(installed, open_files)| Ok((installed, open_files, runtime()?)));
     let (installed, open_files, runtime) = set_up.map_err(|error| failed_set_up(&error))?;
@@ -168,7 +170,6 @@ fn failed_set_up(error: &io::Error) -> Problems {
 /// What comes before everything else: as PM2's users know, a SIGTERM to PID 1 is lost until
 /// there is a handler for it.
 fn set_up() -> io::Result<(signals::Installed, OpenFiles)> {
-    process::limit_allocator_arenas();
     let installed = signals::install()?;
     // PID 1 gets the orphans anyway.
     if let Err(error) = process::become_subreaper()

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod control;
+mod control_socket;
 mod cron;
 mod health;
 mod hostile;

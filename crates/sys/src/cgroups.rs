@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::reap::Pid;
+use super::{proc, reap::Pid};
 
 /// The group of this process in one mounted tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct CgroupDir {
 /// The cgroups of this process in all hierarchies that may have `controller` (cgroups(7)). All paths are below
 /// `root`, which is `/` except in tests.
 pub fn places(root: &Path, controller: &str) -> Vec<CgroupDir> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let read = |path: &str| proc::text(&root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
     let place = |mount: Mount<'_>| {
         let group = groups.lines().find_map(|line| mount.group(line, controller))?;
@@ -48,7 +48,7 @@ pub struct Unified {
 /// This process's cgroup of version 2. `None`: its directory is not mounted. Everything is looked up below
 /// `root`, which is `/` except in tests.
 pub fn unified(root: &Path) -> Option<Unified> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let read = |path: &str| proc::text(&root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let mounts = mounts.lines().filter_map(|line| Mount::parse(line, ""));

@@ -9,12 +9,16 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     os::unix::fs::FileExt as _,
+    path::Path,
 };
 
 use super::reap::Pid;
 
 /// The maximum number of bytes of one read: more than the 52 fields of a `stat` file need.
 pub const READ_SIZE: usize = 2048;
+
+/// The room that [`text`] begins with: most files fit.
+const TEXT_SIZE: usize = 8192;
 
 /// The ids of all processes of this PID namespace; none where `/proc` cannot be read.
 pub fn pids() -> impl Iterator<Item = Pid> {
@@ -29,6 +33,18 @@ pub fn status(pid: impl fmt::Display, key: &str) -> Option<String> {
     let mut lines = status.split(|byte| *byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(key.as_bytes())?.strip_prefix(b":"))?;
     Some(String::from_utf8_lossy(value).trim().to_owned())
+}
+
+/// Reads a whole file. `/proc` shows no sizes, so `fs::read_to_string` would begin with a small buffer and ask the
+/// kernel to write the text again and again.
+///
+/// # Errors
+///
+/// The error of open(2) or read(2), or `InvalidData` if it is not UTF-8.
+pub fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::with_capacity(TEXT_SIZE);
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Reads many files one after the other without an allocation for each.

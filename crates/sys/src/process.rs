@@ -1,13 +1,13 @@
 //! Settings of this process, and signals to other processes.
 
-use std::{fs, io, ops::Range, ptr};
+use std::{fs, io, ops::Range, path::Path, ptr};
 
 use nix::{
     libc,
     sys::resource::{Resource, getrlimit, setrlimit},
 };
 
-use super::reap::Pid;
+use super::{proc, reap::Pid};
 
 /// Whether this process is the init process of its PID namespace.
 pub fn is_pid1() -> bool {
@@ -116,7 +116,7 @@ fn send(target: Pid, number: i32) -> io::Result<()> {
 pub fn trim_memory() {
     // SAFETY: malloc_trim only releases free memory of the allocator.
     unsafe { libc::malloc_trim(0) };
-    for range in code_and_constants(&fs::read_to_string("/proc/self/maps").unwrap_or_default()) {
+    for range in code_and_constants(&proc::text(Path::new("/proc/self/maps")).unwrap_or_default()) {
         // SAFETY: these pages are mapped from procrun's own file and can never have been written
         // to, so dropping them loses nothing: the next access maps them again.
         unsafe {

@@ -41,8 +41,6 @@ pub struct RunCgroups(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     decided: Option<Decision>,
-    /// This process's own cgroup, if it has been looked up for the next decision.
-    unified: Option<Unified>,
     directory: Option<Arc<Directory>>,
 }
 
@@ -55,12 +53,6 @@ struct Decision {
 }
 
 impl RunCgroups {
-    /// Looks up the cgroup of this process for [`Self::prepare`], which takes less time then.
-    pub fn look_up_own(&self) {
-        let unified = own_cgroup();
-        self.lock().unified = unified;
-    }
-
     /// Finds out whether runs get cgroups, and prepares one for the next run.
     pub fn prepare(&self, wanted: Wanted) {
         let found = Self::find(&mut self.lock(), wanted);
@@ -121,9 +113,7 @@ impl RunCgroups {
         if let Some(decision) = state.decided.as_ref().filter(|decision| decision.wanted == wanted) {
             return state.directory.clone().zip(decision.view.as_ref().ok().copied());
         }
-        let unified = state.unified.take();
-        let unified = || unified.or_else(own_cgroup);
-        let found = placement::find(wanted, unified, placement::may_hide).and_then(|placement| {
+        let found = placement::find(wanted, own_cgroup, placement::may_hide).and_then(|placement| {
             let directory = match &state.directory {
                 Some(directory) => Arc::clone(directory),
                 None => Arc::new(Directory::create(&placement)?),

@@ -170,6 +170,11 @@ unsafe fn become_user(credentials: &Credentials) -> bool {
 /// Every signal, as a set of bits: bit 0 is signal 1.
 pub(super) const ALL_SIGNALS: u64 = u64::MAX;
 
+/// Looks up what the first spawn needs, so that it takes less time.
+pub fn prepare() {
+    ignored_signals();
+}
+
 /// The signals that this process ignores, as a set of bits. procrun ignores none itself after its first start.
 pub(super) fn ignored_signals() -> u64 {
     static IGNORED: OnceLock<u64> = OnceLock::new();

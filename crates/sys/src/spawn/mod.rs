@@ -30,6 +30,7 @@ mod tests;
 pub(super) use self::parent::threads;
 pub use self::{
     attempt::ChildId,
+    child::prepare,
     error::{Error, Stage},
     launch::{Cgroup, HANDED, Launch, channel_number, dev_null, forwarded_channel_number},
     parent::{close, spawn},
