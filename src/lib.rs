@@ -27,6 +27,7 @@ mod shown;
 pub mod supervisor;
 pub mod tui;
 pub mod watch;
+pub mod web;
 
 pub use procrun_core::{machine, spec};
 pub use procrun_sys as sys;

@@ -118,6 +118,16 @@ own_nginx() {
     (cd "$root/target/nginx" && apt-get -q download nginx >&2 && dpkg -x nginx_*.deb .)
 }
 
+# Prometheus and its promtool alone: the package would start a server.
+own_prometheus() {
+    command -v promtool >/dev/null && command -v prometheus >/dev/null && return
+    [ -x "$root/target/prometheus/usr/bin/promtool" ] && return
+    echo "setup: fetching prometheus into target/prometheus"
+    mkdir -p "$root/target/prometheus"
+    [ -n "$(apt-cache policy prometheus 2>/dev/null)" ] || apt-get -q update >&2
+    (cd "$root/target/prometheus" && apt-get -q download prometheus >&2 && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+}
+
 # What builds the book of docs/.
 own_mdbook() {
     [ "$("$root/target/mdbook/bin/mdbook" --version 2>/dev/null)" = "mdbook v0.5.4" ] && return
@@ -188,6 +198,7 @@ test | matrix)
     node_at_least 20 || own_node
     own_python
     own_nginx
+    own_prometheus
     apps
     engine bun bun 1.4.5
     ;;

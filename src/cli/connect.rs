@@ -17,6 +17,7 @@ use crate::{
         snapshot::{InstanceDetails, Overview},
         targets::ProcessList,
     },
+    machine::StatusReport,
     sys::{accounts, directory},
 };
 
@@ -102,6 +103,14 @@ impl Supervisor {
     pub(super) fn details(&mut self, targets: Vec<String>) -> Result<Vec<InstanceDetails>, Failure> {
         match self.request(&Request::Describe { targets })? {
             Answer::Details(details) => Ok(details),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Whether some instances are ready.
+    pub(super) fn status(&mut self, targets: Vec<String>) -> Result<StatusReport, Failure> {
+        match self.request(&Request::Status { targets })? {
+            Answer::Status(report) => Ok(report),
             other => Err(unexpected(&other)),
         }
     }

@@ -23,7 +23,7 @@ const OF_PM2: [(&[&str], &str); 18] = [
     (&["dashboard", "dash", "imonit"], "use `procrun monit`"),
     (
         &["web"],
-        "use `procrun jlist` for the data of that page, `procrun healthcheck` for the health of the apps",
+        "`procrun TARGET --web` serves the data of that page; set PROCRUN_WEB for the background supervisor",
     ),
     (
         &["plus", "register", "login", "logout", "link", "unlink", "open", "unmonitor"],

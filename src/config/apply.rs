@@ -11,7 +11,7 @@ use super::{
     origin::{EnvVar, Origin},
     tree::{Node, SourceLocation, Value},
     value::{self, Complaint, Decoded, Dialect},
-    watching,
+    watching, web,
 };
 use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, placeholder, validate::MAX_DURATION};
 
@@ -89,14 +89,7 @@ pub(super) fn apply<D>(
         Kind::Principal(set) => set(draft, value::principal(node)?),
         Kind::Environment(set) => set(draft, environment(node, origin, file)?),
         Kind::EnvFiles(set) => set(draft, env_file::env_files(node)?),
-        Kind::Filter(set) => match &node.value {
-            Value::Bool(true) => set(draft, InheritEnv::Nothing),
-            Value::Bool(false) => set(draft, InheritEnv::All),
-            Value::Text(text) if text.len() > 1 && text.starts_with('=') => {
-                set(draft, InheritEnv::WithoutName(text[1..].to_owned()));
-            }
-            _ => set(draft, InheritEnv::Without(value::texts(node)?)),
-        },
+        Kind::Filter(set) => set(draft, filter(node)?),
         Kind::PidFile(set) => {
             let path = value::full_text(node)?;
             set(draft, if dialect == Dialect::Toml { path } else { pid_file_of_pm2(&path) });
@@ -138,10 +131,24 @@ pub(super) fn apply<D>(
         }
         Kind::AutoSwitch(set) => set(draft, value::auto_switch(node)?),
         Kind::Guard(set) => set(draft, value::guard(node)?),
+        Kind::Web(set) => set(draft, web::address(node)?),
+        Kind::Quorum(set) => set(draft, web::quorum(node)?),
         Kind::Unsupported => return Ok(Outcome::Unsupported),
         Kind::Ignored => return Ok(Outcome::Unset),
     }
     Ok(Outcome::Set)
+}
+
+/// PM2's `filter_env`.
+fn filter(node: &Node) -> Decoded<InheritEnv> {
+    Ok(match &node.value {
+        Value::Bool(true) => InheritEnv::Nothing,
+        Value::Bool(false) => InheritEnv::All,
+        Value::Text(text) if text.len() > 1 && text.starts_with('=') => {
+            InheritEnv::WithoutName(text[1..].to_owned())
+        }
+        _ => InheritEnv::Without(value::texts(node)?),
+    })
 }
 
 /// The name of the file by PM2's rule: the instance id replaces a number before `.pid`, or is inserted there. A name

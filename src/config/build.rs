@@ -117,6 +117,7 @@ pub(super) fn build(
             },
         },
         pid_file: in_cwd(&draft.pid_file),
+        ready_when: draft.ready_when,
         health: {
             let mut health = draft.health.clone();
             health.notify |= health.heartbeat.is_some() || draft.reload.wait_ready;

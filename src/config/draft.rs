@@ -11,7 +11,7 @@ use super::{
 };
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
-    Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, Stdin, StopPolicy,
+    Pattern, PrincipalRef, Quorum, ReloadPolicy, RestartPolicy, Runtime, Stdin, StopPolicy,
 };
 
 /// The settings of one application. `None`: the key is not set.
@@ -61,6 +61,7 @@ pub(super) struct Draft {
     pub(super) cron_timezone: Option<String>,
     pub(super) reload: ReloadPolicy,
     pub(super) health: HealthSpec,
+    pub(super) ready_when: Option<Quorum>,
     pub(super) stop: StopPolicy,
     pub(super) json_logs: bool,
     pub(super) date_format: Option<String>,

@@ -62,6 +62,7 @@ mod tree;
 mod value;
 mod variables;
 mod watching;
+mod web;
 mod write;
 mod yaml;
 
@@ -84,4 +85,4 @@ pub use source::{Invocation, Source};
 pub use suggest::nearest;
 pub use target::STDIN;
 pub use tree::{Position, SourceLocation};
-pub use variables::known as known_variables;
+pub use variables::{WEB_TOKEN, known as known_variables};

@@ -32,6 +32,9 @@ const CWD: &str = "PROCRUN_CWD";
 /// The root key `include`.
 const INCLUDE: &str = "PROCRUN_INCLUDE";
 
+/// The token of the HTTP server.
+pub const WEB_TOKEN: &str = "PROCRUN_WEB_TOKEN";
+
 /// The variable with the time that the container engine waits after a stop, in seconds.
 const GRACE: &str = "PROCRUN_GRACE_SECONDS";
 
@@ -40,7 +43,8 @@ const FILE_VARIABLES: [(&str, &str); 2] =
     [(CWD, "a directory"), (INCLUDE, "paths and patterns, separated by colons")];
 
 /// Variables with the prefix that are not root keys, each with its meaning.
-const OTHER_VARIABLES: [(&str, &str); 3] = [
+const OTHER_VARIABLES: [(&str, &str); 4] = [
+    (WEB_TOKEN, "the token that permits changes by HTTP"),
     ("PROCRUN_HOME", "directory of the socket, saved lists and logs"),
     (GRACE, "grace time of the container engine, in seconds"),
     ("PROCRUN_RUN", "set by procrun in every process that a run starts"),
@@ -169,6 +173,7 @@ fn value_form<D>(kind: &Kind<D>) -> String {
         Kind::AutoSwitch(_) => "auto, true or false".to_owned(),
         Kind::Guard(_) => "true, false or a share: 90%".to_owned(),
         Kind::LogFile(_) => "a path, or false".to_owned(),
+        Kind::Web(_) => "a port, ADDR:PORT, unix:/path, true or false".to_owned(),
         Kind::Label(_) | Kind::Text(_) => "a string".to_owned(),
         _ => "as in the file".to_owned(),
     }
@@ -195,7 +200,7 @@ mod tests {
     fn every_root_key_has_a_variable_that_takes_a_value() {
         let value = |kind: &Kind<RuntimeDraft>| match kind {
             Kind::AutoSwitch(_) => "auto",
-            Kind::Switch(_) | Kind::Guard(_) | Kind::LogFile(_) => "false",
+            Kind::Switch(_) | Kind::Guard(_) | Kind::LogFile(_) | Kind::Web(_) => "false",
             Kind::Duration(..) => "5s",
             Kind::Size(..) => "1M",
             Kind::Count(..) => "7",

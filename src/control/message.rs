@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     event::EncodedEvent,
     log_line::{self, LogLine},
+    metrics::Metrics,
     plan::PlannedChange,
     snapshot::{InstanceDetails, Overview},
     trees::ProcessTrees,
 };
 use crate::{
     config::Patch,
-    machine::{Action, Count, RestartScope},
+    machine::{Action, Count, RestartScope, StatusReport},
     spec::{AppSpec, order::Outside},
 };
 
@@ -27,6 +28,13 @@ pub enum Request {
     List,
     /// [`Request::List`] with figures of the container and the machine. Answered by [`Answer::Overview`].
     Monitor,
+    /// The figures for metrics. Answered by [`Answer::Metrics`].
+    Metrics,
+    /// Whether these instances are ready; without targets, everything. Answered by [`Answer::Status`].
+    Status {
+        /// The instances.
+        targets: Vec<String>,
+    },
     /// The details of these instances; without targets, of all. Answered by [`Answer::Details`].
     Describe {
         /// The instances.
@@ -195,7 +203,8 @@ impl Request {
     /// The targets of the request.
     pub fn targets_mut(&mut self) -> &mut [String] {
         match self {
-            Self::Describe { targets }
+            Self::Status { targets }
+            | Self::Describe { targets }
             | Self::Tree { targets }
             | Self::Act { targets, .. }
             | Self::Change { targets, .. }
@@ -208,6 +217,7 @@ impl Request {
             Self::Ping
             | Self::List
             | Self::Monitor
+            | Self::Metrics
             | Self::Add { .. }
             | Self::Apply { .. }
             | Self::FileEnvironment { .. }
@@ -221,6 +231,8 @@ impl Request {
             Self::Ping
             | Self::List
             | Self::Monitor
+            | Self::Metrics
+            | Self::Status { .. }
             | Self::Describe { .. }
             | Self::Tree { .. }
             | Self::Save
@@ -261,6 +273,10 @@ pub enum Answer {
     Failed(RequestError),
     /// The supervisor and the summaries of its instances.
     Overview(Overview),
+    /// The figures for metrics.
+    Metrics(Box<Metrics>),
+    /// Whether everything is ready and has started.
+    Status(StatusReport),
     /// The details of some instances.
     Details(Vec<InstanceDetails>),
     /// Process trees.
@@ -344,6 +360,8 @@ impl Answer {
             | Self::Done { .. }
             | Self::Failed(_)
             | Self::Overview(_)
+            | Self::Metrics(_)
+            | Self::Status(_)
             | Self::Details(_)
             | Self::Trees(_)
             | Self::Environment(_)

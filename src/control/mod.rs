@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `framing` | versions, one line a message, the maximum length of a line |
 //! | `message` | requests and answers |
+//! | `metrics` | the figures from which the HTTP server makes metrics |
 //! | `log_line` | a log line, and the encoding of several |
 //! | `event` | an event, encoded once |
 //! | `socket_paths` | the paths of sockets |
@@ -23,6 +24,7 @@ pub mod framing;
 mod instance_json;
 mod log_line;
 pub mod message;
+pub mod metrics;
 mod pattern;
 mod plan;
 mod server;

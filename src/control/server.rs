@@ -75,6 +75,8 @@ pub struct Server {
 #[derive(Debug)]
 struct Client {
     socket: OwnedFd,
+    /// It is a connection of the supervisor's own HTTP server.
+    is_link: bool,
     input: LineBuffer,
     output: Vec<u8>,
     sent: usize,
@@ -118,6 +120,23 @@ impl Server {
         })
     }
 
+    /// Serves only connections that are [adopted](Self::adopt), on the runtime of the calling task.
+    ///
+    /// # Errors
+    /// When the kernel refuses descriptors.
+    pub fn without_socket() -> io::Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            path: PathBuf::new(),
+            listening: None,
+            clients: BTreeMap::new(),
+            last: LISTENER,
+            events: Vec::new(),
+            requests: Vec::new(),
+            accept_retry_at: None,
+        })
+    }
+
     /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
@@ -136,9 +155,22 @@ impl Server {
     ///
     /// The error of epoll_ctl(2).
     pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<()> {
+        self.add(socket, false)
+    }
+
+    /// Adds a connection of the supervisor's own HTTP server, which limits their number. It takes no place of a
+    /// client.
+    ///
+    /// # Errors
+    /// The error of epoll_ctl(2).
+    pub fn adopt_link(&mut self, socket: OwnedFd) -> io::Result<()> {
+        self.add(socket, true)
+    }
+
+    fn add(&mut self, socket: OwnedFd, is_link: bool) -> io::Result<()> {
         self.last += 1;
         self.poller.add(socket.as_fd(), self.last, Readiness::Readable)?;
-        self.clients.insert(self.last, Client::new(socket));
+        self.clients.insert(self.last, Client::new(socket, is_link));
         Ok(())
     }
 
@@ -230,7 +262,7 @@ impl Server {
             Err(_) => return,
         };
         let refusal = refusal.or_else(|| {
-            if self.clients.len() >= MAX_CLIENTS && !self.disconnect_idle() {
+            if self.taken() >= MAX_CLIENTS && !self.disconnect_idle() {
                 return Some(format!("all {MAX_CLIENTS} client connections are in use: try again later"));
             }
             None
@@ -248,7 +280,7 @@ impl Server {
 
     /// Removes clients that have disconnected. If there are none, disconnects the oldest client without a request.
     fn disconnect_idle(&mut self) -> bool {
-        let is_silent = |client: &Client| client.may_ask() && client.output.is_empty();
+        let is_silent = |client: &Client| !client.is_link && client.may_ask() && client.output.is_empty();
         let silent: Vec<u64> =
             self.clients.iter().filter(|(_, client)| is_silent(client)).map(|(token, _)| *token).collect();
         for token in silent {
@@ -260,7 +292,7 @@ impl Server {
                 self.drop_client(token);
             }
         }
-        if self.clients.len() < MAX_CLIENTS {
+        if self.taken() < MAX_CLIENTS {
             return true;
         }
         // Clients with unread answers come last.
@@ -268,7 +300,7 @@ impl Server {
             .into_iter()
             .find_map(|(state, silent)| {
                 let is_it = |(_, client): &(&u64, &Client)| {
-                    client.state == state && client.output.is_empty() == silent
+                    !client.is_link && client.state == state && client.output.is_empty() == silent
                 };
                 self.clients.iter().find(is_it).map(|(token, _)| *token)
             });
@@ -321,10 +353,10 @@ impl Server {
                 Next::Request(request) => {
                     let kind = request.kind();
                     let why = match kind {
-                        RequestKind::Operation if busy[0] >= MAX_WAITING => {
+                        RequestKind::Operation if busy[0] >= MAX_WAITING && !client.is_link => {
                             format!("{MAX_WAITING} commands are in progress already: try again later")
                         }
-                        RequestKind::Stream if busy[1] >= MAX_FOLLOWERS => {
+                        RequestKind::Stream if busy[1] >= MAX_FOLLOWERS && !client.is_link => {
                             format!("{MAX_FOLLOWERS} clients already follow logs or events: end one of them")
                         }
                         RequestKind::Query | RequestKind::Operation | RequestKind::Stream => {
@@ -364,9 +396,14 @@ impl Server {
         }
     }
 
+    /// The number of clients that take a place.
+    fn taken(&self) -> usize {
+        self.clients.values().filter(|client| !client.is_link).count()
+    }
+
     /// The number of clients with a request of this kind.
     fn count(&self, kind: RequestKind) -> usize {
-        self.clients.values().filter(|client| client.state == State::Waiting(kind)).count()
+        self.clients.values().filter(|client| !client.is_link && client.state == State::Waiting(kind)).count()
     }
 
     fn drop_client(&mut self, token: u64) {
@@ -390,9 +427,10 @@ enum Next {
 }
 
 impl Client {
-    fn new(socket: OwnedFd) -> Self {
+    fn new(socket: OwnedFd, is_link: bool) -> Self {
         Self {
             socket,
+            is_link,
             input: LineBuffer::default(),
             output: Vec::new(),
             sent: 0,

@@ -135,18 +135,12 @@ pub struct InstanceSummary {
 impl InstanceSummary {
     /// What its status does not show: it runs, but is unhealthy or not ready.
     pub fn flaw(&self) -> Option<&'static str> {
-        match (self.status, self.healthy, self.ready) {
-            // One that has passed its probe once and then fails is being stopped.
-            (Status::Online, Some(false), _) => Some("not healthy yet"),
-            (Status::Online, _, Some(false)) => Some("not ready"),
-            _ => None,
-        }
+        self.status.flaw(self.healthy, self.ready)
     }
 
     /// Its status with its flaw.
     pub fn state(&self) -> String {
-        let status = self.status.word();
-        self.flaw().map_or_else(|| status.to_owned(), |flaw| format!("{status}, {flaw}"))
+        self.status.with_flaw(self.flaw())
     }
 }
 

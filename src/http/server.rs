@@ -15,10 +15,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     time::sleep,
 };
 use tokio_io_timeout::TimeoutWriter;
+
+use super::places::{Place, Places, WhenFull};
 
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 32 * 1024;
@@ -30,8 +32,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The resources that clients may occupy.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time; the others wait in the kernel's backlog.
+    /// Connections at a time.
     pub connections: usize,
+    /// What happens to a connection above this number.
+    pub when_full: WhenFull,
     /// Time that a connection may be idle between requests, and time for the head of a request.
     pub head_timeout: Duration,
     /// Time for which a client may read nothing of its answer. Without it, a client that does not read would
@@ -43,7 +47,7 @@ impl Limits {
     /// 30 s for each timeout, with this number of connections.
     pub fn with_connections(connections: usize) -> Self {
         let timeout = Duration::from_secs(30);
-        Self { connections, head_timeout: timeout, write_timeout: timeout }
+        Self { connections, when_full: WhenFull::Wait, head_timeout: timeout, write_timeout: timeout }
     }
 }
 
@@ -91,7 +95,7 @@ impl Default for Stop {
 /// Serves these sockets until `stop`. Returns when the last request has been answered.
 pub async fn serve<H: Handler>(listeners: Vec<Listener>, handler: H, stop: &Stop, limits: Limits) {
     let handler = Arc::new(handler);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections, limits.when_full);
     let mut accepting = Vec::new();
     for listener in listeners {
         let (handler, places, stopped) = (handler.clone(), places.clone(), stop.0.subscribe());
@@ -101,20 +105,19 @@ pub async fn serve<H: Handler>(listeners: Vec<Listener>, handler: H, stop: &Stop
         let _ = task.await;
     }
     // Each connection holds a place until its end.
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    let _ = places.acquire_many(all).await;
+    places.all_free().await;
 }
 
 async fn accept<H: Handler>(
     listener: Listener,
     handler: Arc<H>,
-    places: Arc<Semaphore>,
+    places: Places,
     mut stopped: watch::Receiver<bool>,
     limits: Limits,
 ) {
     loop {
         let next = async {
-            let place = places.clone().acquire_owned().await.expect("it is never closed");
+            let place = places.before_accept().await;
             let connection = match &listener {
                 Listener::Tcp(listener) => listener.accept().await.map(|(socket, _)| {
                     // An answer's last part must not wait for the client's acknowledgement.
@@ -125,6 +128,10 @@ async fn accept<H: Handler>(
                     listener.accept().await.map(|(socket, _)| Connection::Unix(socket))
                 }
             };
+            let place = match (place, &connection) {
+                (None, Ok(_)) => Some(places.of_accepted().await),
+                (place, _) => place,
+            };
             (place, connection)
         };
         let (place, connection) = tokio::select! {
@@ -132,15 +139,16 @@ async fn accept<H: Handler>(
             _ = stopped.wait_for(|is_stopped| *is_stopped) => return,
             next = next => next,
         };
-        match connection {
-            Ok(Connection::Tcp(socket)) => {
+        match (connection, place) {
+            (Ok(Connection::Tcp(socket)), Some(place)) => {
                 tokio::spawn(serve_connection(socket, handler.clone(), place, stopped.clone(), limits));
             }
-            Ok(Connection::Unix(socket)) => {
+            (Ok(Connection::Unix(socket)), Some(place)) => {
                 tokio::spawn(serve_connection(socket, handler.clone(), place, stopped.clone(), limits));
             }
-            Err(error) if is_of_connection(&error) => {}
-            Err(_) => sleep(ACCEPT_PAUSE).await,
+            (Ok(_), None) => {}
+            (Err(error), _) if is_of_connection(&error) => {}
+            (Err(_), _) => sleep(ACCEPT_PAUSE).await,
         }
     }
 }
@@ -162,12 +170,13 @@ fn is_of_connection(error: &io::Error) -> bool {
 async fn serve_connection<H: Handler>(
     socket: impl AsyncRead + AsyncWrite + Unpin,
     handler: Arc<H>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
     mut stopped: watch::Receiver<bool>,
     limits: Limits,
 ) {
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let handler = handler.clone();
+        place.begin(request.extensions_mut());
         async move { Ok::<_, Infallible>(handler.answer(request).await) }
     });
     let mut socket = TimeoutWriter::new(socket);
@@ -183,6 +192,7 @@ async fn serve_connection<H: Handler>(
         biased;
         // Clients may disconnect at any time: not an error.
         _ = connection.as_mut() => return,
+        () = place.must_close() => return,
         _ = stopped.wait_for(|is_stopped| *is_stopped) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -219,12 +229,16 @@ mod tests {
 
     /// Runs clients against a server with one place for connections and short timeouts.
     fn with_server(clients: impl FnOnce(SocketAddr) + Send + 'static) {
+        with_full_server(WhenFull::Wait, clients);
+    }
+
+    fn with_full_server(when_full: WhenFull, clients: impl FnOnce(SocketAddr) + Send + 'static) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let timeout = Duration::from_millis(300);
-            let limits = Limits { connections: 1, head_timeout: timeout, write_timeout: timeout };
+            let limits = Limits { connections: 1, when_full, head_timeout: timeout, write_timeout: timeout };
             let stop = Stop::new();
             let (done, ended) = tokio::sync::oneshot::channel();
             let thread = thread::spawn(move || {
@@ -285,6 +299,19 @@ mod tests {
             let mut silent = connect(address);
             is_served(address);
             assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it is closed");
+        });
+    }
+
+    #[test]
+    fn an_idle_connection_makes_room_for_a_new_one() {
+        with_full_server(WhenFull::CloseIdle, |address| {
+            let mut idle = connect(address);
+            idle.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+            // Long before the idle connection would have timed out.
+            is_served(address);
+            let mut rest = Vec::new();
+            let _ = idle.read_to_end(&mut rest);
+            assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
         });
     }
 

@@ -168,6 +168,11 @@ impl Logs {
         self.0.0.progress.load(Ordering::Relaxed)
     }
 
+    /// The number of log lines until now; `None`: lines are not kept, and not counted.
+    pub fn lines(&self) -> Option<u64> {
+        self.0.0.history.count()
+    }
+
     /// As [`Logs::own`] from a panic hook: the panicking thread may hold the queue. False: the line was dropped.
     pub fn own_from_panic(&self, message: String) -> bool {
         self.0.0.try_send_own(OwnLine::new(Level::ERROR, message))

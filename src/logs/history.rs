@@ -201,6 +201,12 @@ impl History {
         self.lock().next
     }
 
+    /// The number of lines so far; `None`: lines are not kept, and not counted.
+    pub(super) fn count(&self) -> Option<u64> {
+        let state = self.lock();
+        (state.limits.lines > 0).then_some(state.next)
+    }
+
     /// The last lines of one stream of an instance, among those with these numbers that were read at `since` or
     /// later.
     pub(super) fn last_lines(

@@ -30,6 +30,8 @@ pub struct CgroupUsage {
     pub oom_kills: Option<u64>,
     /// Percent of one core since the last sample. `None` for the first one, too.
     pub cpu: Option<f32>,
+    /// CPU time of the group.
+    pub cpu_time: Option<Duration>,
     /// The smallest quota of the group and those above it, in CPUs.
     pub cpu_quota: Option<f32>,
     /// Total time for which the quota has throttled the group.
@@ -95,17 +97,21 @@ impl Cgroup {
             usage.tasks = own_number(cgroup, "pids.current");
             usage.tasks_limit = cgroup.dirs.iter().filter_map(|dir| number(&dir.join("pids.max"))).min();
         }
-        usage.cpu = self.cpu(now);
+        usage.cpu_time = self.cpu_time();
+        usage.cpu = usage.cpu_time.and_then(|used| self.cpu(now, used));
         usage
     }
 
-    fn cpu(&mut self, now: Instant) -> Option<f32> {
+    fn cpu_time(&self) -> Option<Duration> {
         let cgroup = self.cpuacct.as_ref()?;
-        let used = if cgroup.v2 {
-            Duration::from_micros(value(&own_file(cgroup, "cpu.stat")?, "usage_usec")?)
+        if cgroup.v2 {
+            Some(Duration::from_micros(value(&own_file(cgroup, "cpu.stat")?, "usage_usec")?))
         } else {
-            Duration::from_nanos(own_number(cgroup, "cpuacct.usage")?)
-        };
+            Some(Duration::from_nanos(own_number(cgroup, "cpuacct.usage")?))
+        }
+    }
+
+    fn cpu(&mut self, now: Instant, used: Duration) -> Option<f32> {
         let Some(last) = self.last else {
             self.last = Some(Last { at: now, used, cpu: None });
             return None;

@@ -224,6 +224,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             if usages[at].processes == 0 {
                 continue;
             }
+            usages[at].cpu_time = Some(time_of(whole[at]));
             // Another main process is another run of the worker, without earlier values.
             let before = last
                 .and_then(|last| last.cpu.get(key))
@@ -252,6 +253,11 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         self.before = members.iter().map(|member| (member.pid, member.stat.into())).collect();
         self.before.extend(own_stat.map(|me| (self.own_pid, me.into())));
     }
+}
+
+/// The time of a number of clock ticks.
+fn time_of(ticks: u64) -> Duration {
+    Duration::from_millis(ticks.saturating_mul(1000) / units::ticks_a_second().max(1))
 }
 
 /// Adds to a sum that is unknown when one of its parts is.

@@ -1,5 +1,7 @@
 //! The figures that clients get.
 
+use std::time::Duration;
+
 use sysinfo::{MemoryRefreshKind, System};
 
 use crate::sys::cpus;
@@ -10,6 +12,8 @@ pub struct Usage {
     /// Percent of one core since the last sample, or since the start of the worker if that was later or there
     /// was no sample. `None`: the worker has no process.
     pub cpu: Option<f32>,
+    /// CPU time of its processes and of those that they have waited for. `None`: the worker has no process.
+    pub cpu_time: Option<Duration>,
     /// Resident memory in bytes, the sum over its processes. Shared pages count once per process.
     pub rss: u64,
     /// Memory in bytes where shared pages count once in total (PSS). `None`: not requested, or a process belongs

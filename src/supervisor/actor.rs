@@ -35,6 +35,7 @@ use super::{
     timers::Timers,
     unexplained::{Explained, Unexplained},
     usage::UsageSamples,
+    web_server,
     workers::{Ended, Parts, StartOutcomes, Workers},
     zones::Zones,
 };
@@ -176,8 +177,9 @@ pub(super) async fn supervise(
         None => Logs::start(&plan.runtime.log)?,
         Some(background) => background.logs(&plan.runtime.log)?,
     };
-    let results = match checked(results, role, &plan, &mut signals, &helpers).await? {
-        Ok(results) => results,
+    let checked = checked(results, source, role, &plan, &mut signals, &helpers, &mut clients).await?;
+    let (results, web) = match checked {
+        Ok(checked) => checked,
         Err(code) => return Ok(code),
     };
     let notices = [notices, results.notices()].concat();
@@ -188,7 +190,7 @@ pub(super) async fn supervise(
     let termination_log =
         if role.background.is_some() { TerminationLog::Off } else { plan.runtime.termination_log.clone() };
     panics::report_to(&logs, termination_log);
-    report_boot(&mut clients, notices, listen_sockets.reports());
+    report_boot(&mut clients, notices, listen_sockets.reports().into_iter().chain(web));
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let resources = Resources {
@@ -267,19 +269,26 @@ async fn open_for_background(
     })
 }
 
-/// Waits for the checks of what the applications need. An error: procrun ends with this code.
+/// Waits for the checks of what the applications need, and for the HTTP server. An error: procrun ends with this
+/// code.
 async fn checked(
     results: PendingResults,
+    source: &Source,
     role: &Role,
     plan: &Plan,
     signals: &mut Signals,
     helpers: &HelperThreads,
-) -> io::Result<Result<Results, ExitCode>> {
+    clients: &mut Clients<'_>,
+) -> io::Result<Result<(Results, Option<Notice>), ExitCode>> {
+    let web = web_server::start(plan, source);
     let code = match super::unless_stopped(signals, results).await {
         Ok(results) => {
             let results = results?;
             match refused(role, &plan.runtime.termination_log, &results) {
-                None => return Ok(Ok(results)),
+                None => match web_server::opened(web, role, plan, signals, clients).await? {
+                    Ok(web) => return Ok(Ok((results, web))),
+                    Err(code) => code,
+                },
                 Some(code) => code,
             }
         }
@@ -291,7 +300,7 @@ async fn checked(
 }
 
 /// Reports what was found before there was a log: warnings of the configuration, and sockets that are open.
-fn report_boot(clients: &mut Clients<'_>, warnings: Vec<String>, sockets: Vec<Notice>) {
+fn report_boot(clients: &mut Clients<'_>, warnings: Vec<String>, sockets: impl Iterator<Item = Notice>) {
     let warning = |message| Notice::of_runtime(EventData::ConfigWarning { message });
     for notice in warnings.into_iter().map(warning).chain(sockets) {
         clients.report(notice, &[]);
@@ -571,6 +580,9 @@ impl Supervisor<'_> {
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Input>) {
         let _held = (!events.is_empty()).then(|| self.logs.hold());
+        if !events.is_empty() {
+            self.clients.has_changed();
+        }
         while !events.is_empty() {
             if events.iter().any(|event| matches!(event, Input::Started(..))) {
                 self.memory.begin();
@@ -916,7 +928,7 @@ fn refused(role: &Role, termination_log: &TerminationLog, results: &Results) -> 
 }
 
 /// A signal has asked to stop before anything was supervised. Returns the code to end with.
-fn stopped_early(signal: Signal) -> ExitCode {
+pub(super) fn stopped_early(signal: Signal) -> ExitCode {
     print_early(format_args!("received {signal} before anything was started, ending with code 0"));
     0
 }

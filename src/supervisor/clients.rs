@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     future::{Future, pending},
     io,
-    os::unix::net::UnixListener,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     time::Duration,
 };
 
@@ -26,9 +26,10 @@ use crate::{
     control::{Answer, ClientId, Name, Server, SocketError, SocketFile, SocketPaths},
     logs,
     machine::{
-        Machine, Reply, Ticket,
+        Machine, Reply, Tallies, Ticket,
         events::{Notice, RuntimePart},
     },
+    web::Links,
 };
 
 /// The control socket, if there is one, and the clients that wait for an operation.
@@ -42,6 +43,10 @@ pub(super) struct Clients<'a> {
     pub(super) followers: Followers,
     pub(super) events: EventLog,
     pub(super) event_followers: EventFollowers,
+    /// New connections of the HTTP server, if there is one.
+    links: Option<Links>,
+    /// Counts of events, if there is an HTTP server.
+    tallies: Option<Box<Tallies>>,
     /// Reads files for answers.
     pub(super) lookup: SingleLookup,
 }
@@ -104,7 +109,27 @@ impl<'a> Clients<'a> {
             followers: Followers::default(),
             events: EventLog::default(),
             event_followers: EventFollowers::default(),
+            links: None,
+            tallies: None,
             lookup: SingleLookup::default(),
+        }
+    }
+
+    /// Serves the HTTP server, too.
+    pub(super) fn serve_web(&mut self, links: Links) {
+        self.links = Some(links);
+        self.tallies = Some(Box::default());
+    }
+
+    /// The counts of events so far.
+    pub(super) fn tallies(&self) -> Tallies {
+        self.tallies.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// The state of an instance may change.
+    pub(super) fn has_changed(&self) {
+        if let Some(links) = &self.links {
+            links.has_changed();
         }
     }
 
@@ -144,6 +169,9 @@ impl<'a> Clients<'a> {
         if self.opening.is_some() {
             if let Err(error) = self.opened().await {
                 self.report(report::outage(RuntimePart::ControlSocket, error), &[]);
+                if self.links.is_some() {
+                    self.server = Some(Server::without_socket()?);
+                }
             }
             return Ok(());
         }
@@ -153,6 +181,7 @@ impl<'a> Clients<'a> {
         let heard = tokio::select! {
             result = server.turn() => return result,
             heard = self.followers.hear() => heard,
+            link = next(&mut self.links) => return server.adopt_link(link),
         };
         self.followers.pass_on(heard, server);
         Ok(())
@@ -229,6 +258,9 @@ impl<'a> Clients<'a> {
     /// The same for these clients.
     pub(super) fn report_to(&mut self, notice: Notice, clients: Vec<ClientId>) {
         report::log(&notice);
+        if let Some(tallies) = &mut self.tallies {
+            tallies.count(&notice);
+        }
         if !notice.data.is_kept() {
             return;
         }
@@ -247,5 +279,13 @@ impl<'a> Clients<'a> {
         if let Some(server) = &mut self.server {
             self.event_followers.send(&self.events, server);
         }
+    }
+}
+
+/// Waits for a new connection of the HTTP server. Cancel-safe.
+async fn next(links: &mut Option<Links>) -> OwnedFd {
+    match links {
+        Some(links) => links.next().await,
+        None => pending().await,
     }
 }

@@ -300,7 +300,8 @@ impl Supervisor<'_> {
     }
 
     fn show(&mut self, changes: &[AppChange], plan: &Plan) {
-        if plan.runtime.log != self.machine.plan().runtime.log {
+        let now = &self.machine.plan().runtime;
+        if (&plan.runtime.log, &plan.runtime.web) != (&now.log, &now.web) {
             self.report(Notice::of_runtime(EventData::RestartRequired {}));
         }
         for change in changes {

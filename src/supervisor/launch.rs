@@ -20,7 +20,7 @@ use super::{
     start_progress::{StartProgress, Step},
 };
 use crate::{
-    config::{EX_CONFIG, env_file_variables},
+    config::{EX_CONFIG, WEB_TOKEN, env_file_variables},
     machine::{FailureKind, InstanceView, SpawnFailure},
     node::Scripts,
     program::{self, Command, LookupContext},
@@ -487,6 +487,8 @@ fn environment(instance: &Target, inherited: &Environment, credentials: Option<&
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
     };
+    // It lets a client control procrun.
+    env.remove(OsStr::new(WEB_TOKEN));
     let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
     if let Some(account) = credentials.and_then(|credentials| credentials.account.as_ref()) {
         set("HOME", account.home.to_string_lossy().into_owned());

@@ -47,6 +47,7 @@ mod termination;
 mod timers;
 mod unexplained;
 mod usage;
+mod web_server;
 mod workers;
 mod zones;
 

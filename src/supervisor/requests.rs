@@ -98,6 +98,14 @@ impl Supervisor<'_> {
                     ..snapshots::overview(self, Some(&seen))
                 })))
             }
+            Request::Metrics => {
+                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
+                Ok(Some(Answer::Metrics(Box::new(snapshots::metrics(self, &seen)))))
+            }
+            Request::Status { targets } => {
+                let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
+                Ok(Some(Answer::Status(self.machine.status_report(self.failing(), ids.as_deref()))))
+            }
             Request::Describe { targets } => self.describe(client, &targets),
             Request::Tree { targets } => self.show_trees(&targets).map(Some),
             Request::Environment { target } => {

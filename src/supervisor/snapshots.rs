@@ -20,6 +20,7 @@ use crate::{
     config::{Source, UNANSWERED_HINT},
     control::{
         Answer, ClientId, RequestError,
+        metrics::{InstanceFigures, Metrics},
         snapshot::{ExitInfo, InstanceDetails, InstanceSummary, Overview, Status, SupervisorSummary, masked},
     },
     machine::{self, Ending, Generation, InstanceId, InstanceView, PastRun},
@@ -49,6 +50,29 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
         None => Vec::new(),
     };
     Overview { supervisor, instances, surroundings: None }
+}
+
+/// The figures for metrics.
+pub(super) fn metrics(of: &Supervisor<'_>, seen: &Seen) -> Metrics {
+    let Overview { supervisor, instances, .. } = overview(of, Some(seen));
+    let figures = settled(of).zip(instances).map(|(view, brief)| {
+        let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
+        InstanceFigures {
+            brief,
+            unstable: view.unstable_runs.into(),
+            cpu_time: usage.and_then(|usage| usage.cpu_time).map(millis),
+            processes: usage.map(|usage| usage.processes),
+            threads: usage.map(|usage| usage.threads),
+        }
+    });
+    Metrics {
+        instances: figures.collect(),
+        status: of.machine.status_report(supervisor.failing.clone(), None),
+        supervisor,
+        tallies: of.clients.tallies(),
+        log_lines: of.workers.logs().lines(),
+        log_bytes: of.workers.logs().written(),
+    }
 }
 
 /// All details of some instances, or of all. `programs` are the results of [`look_up_programs`].
@@ -176,9 +200,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         .to_owned(),
         pid,
         status: view.status,
-        // An instance of unknown readiness is not ready either during a shutdown.
-        ready: (can_tell(view) || view.last_failure.is_some() || of.machine.is_stopping())
-            .then_some(view.ready),
+        ready: of.machine.known_readiness(view),
         healthy: view.healthy,
         problem: problem(view),
         started_at: view.started_at.map(|at| clock.wall(at)),
@@ -218,12 +240,6 @@ fn problem(view: &InstanceView<'_>) -> Option<String> {
         view.past_runs.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
     };
     view.last_failure.clone().or_else(of_last_exit)
-}
-
-/// Whether it reports its readiness by more than its existence.
-fn can_tell(view: &InstanceView<'_>) -> bool {
-    let health = &view.spec.health;
-    health.gate().is_some() || health.notify
 }
 
 /// What files tell about the programs of instances that have not been started yet.

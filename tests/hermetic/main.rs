@@ -8,5 +8,6 @@ mod logs;
 mod monit_screen;
 mod pid1;
 mod watch;
+mod web;
 
 use procrun_test_support as support;

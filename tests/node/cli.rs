@@ -297,7 +297,7 @@ fn flags_of_pm2_runtime_are_known() {
         &["--json"],
         &["--raw"],
         &["--delay", "0"],
-        &["--web"],
+        &["--web", "0"],
         &["--watch"],
         &["--time"],
         &["--log-date-format", "HH:mm"],

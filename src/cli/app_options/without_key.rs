@@ -3,8 +3,8 @@
 use super::effect::Effect::{self, Notice};
 use crate::config::{
     AppOption,
-    OptionGroup::{self, App, Environment, Hidden, NoEffect},
-    OptionValue::{self, AfterEquals, Optional, Repeated, Required, Switch},
+    OptionGroup::{self, App, Environment, Hidden},
+    OptionValue::{self, Optional, Repeated, Required, Switch},
 };
 
 const NO_SERVICE: Effect = Notice("has no effect: procrun does not use PM2's monitoring service");
@@ -13,13 +13,6 @@ pub(super) static OPTIONS_WITHOUT_KEY: &[AppOption<Effect>] = &[
     option("--only", Repeated("NAMES"), Effect::Only, App, "Select these apps of the file (a,b)"),
     option("--socket", Required("FILE"), Effect::Socket, App, "Path of the control socket"),
     option("--env", Optional("NAME"), Effect::EnvName, Environment, "Apply env_<NAME> of the file"),
-    option(
-        "--web",
-        AfterEquals("PORT"),
-        Notice("has no effect: there is no web page"),
-        NoEffect,
-        "Status page on this port",
-    ),
     hidden("--ext", Required("LIST"), Notice("has no effect: write `--watch='**/*.{js,json}'`")),
     hidden("--secret", Optional("KEY"), NO_SERVICE),
     hidden("--public", Optional("KEY"), NO_SERVICE),

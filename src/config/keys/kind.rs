@@ -9,7 +9,7 @@ use crate::{
     config::{env_file::EnvFile, order::WrittenDependency, origin::EnvVar, value::EndsContainer, watching},
     spec::{
         Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe,
-        Resource, Signal,
+        Quorum, Resource, Signal, WebAddress,
     },
 };
 
@@ -87,6 +87,10 @@ pub(in crate::config) enum Kind<D: 'static> {
     AutoSwitch(fn(&mut D, Option<bool>)),
     /// True, false, or a share of the container's memory.
     Guard(fn(&mut D, OomGuard)),
+    /// The address of the HTTP server, or false.
+    Web(fn(&mut D, Option<WebAddress>)),
+    /// A number or share of instances.
+    Quorum(fn(&mut D, Quorum)),
     /// A service of PM2 itself: a notice reports that it has no effect.
     Unsupported,
     /// Accepted without effect and without a notice.

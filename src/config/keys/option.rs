@@ -65,8 +65,6 @@ pub enum OptionGroup {
     Output,
     /// Log files.
     Files,
-    /// Without effect.
-    NoEffect,
     /// Accepted, but not shown.
     Hidden,
 }
@@ -93,8 +91,8 @@ impl OptionValue {
 
 impl OptionGroup {
     /// In the order of the help.
-    pub const SHOWN: [Self; 7] =
-        [Self::App, Self::Environment, Self::Restart, Self::Stop, Self::Output, Self::Files, Self::NoEffect];
+    pub const SHOWN: [Self; 6] =
+        [Self::App, Self::Environment, Self::Restart, Self::Stop, Self::Output, Self::Files];
 
     /// Its heading in the help.
     pub fn heading(self) -> &'static str {
@@ -105,7 +103,7 @@ impl OptionGroup {
             Self::Stop => "Stopping",
             Self::Output => "Output",
             Self::Files => "Log files",
-            Self::NoEffect | Self::Hidden => "Accepted, without effect",
+            Self::Hidden => "Accepted, without effect",
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     Change, Key, KeyPatch, Kind, OutOfRange, Owner, Section, ZeroMeans,
     option::{
         OptionGroup,
-        OptionValue::{Required, Switch},
+        OptionValue::{AfterEquals, Required, Switch},
         Sets, hidden, option,
     },
     show::{readable, shown},
@@ -128,6 +128,21 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
             TerminationLog::File(file) => shown(file.display()),
             TerminationLog::Off => shown("false"),
         },
+        ..ROOT
+    },
+    Key {
+        name: "web",
+        meaning: "address of the [HTTP server](../how-to/monitor.md): a port, `ADDR:PORT` or `unix:/path`",
+        default: "false",
+        example: "'127.0.0.1:9615'",
+        kind: Kind::Web(|draft, address| draft.runtime.web = address.map(Box::new)),
+        show: |runtime| runtime.web.as_ref().and_then(shown),
+        options: &[option(
+            "--web",
+            AfterEquals("ADDR:PORT"),
+            OptionGroup::App,
+            "HTTP server: probes, metrics, API (9615)",
+        )],
         ..ROOT
     },
     Key {

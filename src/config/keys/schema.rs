@@ -354,6 +354,12 @@ fn of_kind<D>(kind: &Kind<D>) -> Value {
         ]),
         Kind::AutoSwitch(_) => any_of(&[json!({ "enum": ["auto"] }), switch()]),
         Kind::Guard(_) => any_of(&[json!({ "type": "boolean" }), share()]),
+        Kind::Web(_) => any_of(&[
+            json!({ "type": "boolean" }),
+            integer(0, 65535),
+            string(r"^\s*(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost|\*):[0-9]+\s*$|^\s*unix:(//)?/"),
+        ]),
+        Kind::Quorum(_) => any_of(&[integer(1, 1000), string(r"^\s*[0-9]+(\s*| of [0-9]+|%)\s*$")]),
         Kind::Unsupported | Kind::Ignored => json!({}),
     }
 }

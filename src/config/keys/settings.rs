@@ -61,6 +61,7 @@ fn default_app() -> AppSpec {
         logs: LogSpec::default(),
         pid_file: None,
         health: HealthSpec::default(),
+        ready_when: None,
         watch: None,
     }
 }

@@ -46,8 +46,10 @@ mod scheduled_restart;
 mod serde_form;
 mod shutdown;
 mod shutdown_budget;
+mod status_probe;
 mod stop_targets;
 mod subject;
+mod tallies;
 mod time;
 mod views;
 
@@ -71,7 +73,9 @@ pub use operation::{Action, AppUpdate, Count, InitialState, Operation, Reply, Re
 pub use readiness::{Readiness, ReadinessFailure, ReadinessSource};
 pub use reason::{Command, ExitReason, ReloadAbortReason, StopKind, reason};
 pub use root::Machine;
+pub use status_probe::{AppReport, InstanceProblem, StatusReport};
 pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};
 pub use subject::{Generation, Subject};
+pub use tallies::{AppTally, Tallies};
 pub use time::Time;
 pub use views::InstanceView;

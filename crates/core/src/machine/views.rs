@@ -87,6 +87,14 @@ impl Machine {
         plan
     }
 
+    /// Whether an instance can serve; `None`: it does not report its readiness by more than its existence.
+    pub fn known_readiness(&self, view: &InstanceView<'_>) -> Option<bool> {
+        let health = &view.spec.health;
+        let can_tell = health.gate().is_some() || health.notify;
+        // An instance of unknown readiness is not ready either during a shutdown.
+        (can_tell || view.last_failure.is_some() || self.is_stopping()).then_some(view.ready)
+    }
+
     /// Whether a change of files restarts an application: it has `watch`, and an instance that runs or has ended by
     /// itself. Instances that a command has stopped do not count.
     pub fn is_watching(&self, app: &AppSpec) -> bool {

@@ -11,8 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ProgramKind, ReloadPolicy, RestartPolicy,
-    Schedule, Signal, StopPolicy, WatchSpec, placeholder,
+    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ProgramKind, Quorum, ReloadPolicy,
+    RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec, placeholder,
 };
 
 /// The settings of one application: what to execute, how many instances, and what to do after an exit.
@@ -64,6 +64,9 @@ pub struct AppSpec {
     pub pid_file: Option<PathBuf>,
     /// The health and readiness probes of its workers, and their notifications.
     pub health: HealthSpec,
+    /// How many instances must be ready before the application is (`ready_when`); `None`: all.
+    #[serde(default)]
+    pub ready_when: Option<Quorum>,
     /// Restart or reload when these files change (`watch`).
     pub watch: Option<Box<WatchSpec>>,
 }

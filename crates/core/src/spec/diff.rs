@@ -43,6 +43,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
             max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
+            ready_when: new.ready_when,
             order: new.order.clone(),
             ..old.clone()
         } == *new

@@ -16,6 +16,7 @@ mod memory;
 pub mod order;
 pub mod placeholder;
 mod program;
+mod quorum;
 mod reload;
 mod restart;
 mod schedule;
@@ -24,6 +25,7 @@ mod stop;
 mod units;
 pub mod validate;
 mod watch;
+mod web;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -41,12 +43,14 @@ pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, NO_FILE, RuntimeLog, Ver
 pub use memory::{MemoryLimit, OomGuard, Share};
 pub use order::{Condition, Dependency, Order};
 pub use program::{PACKAGE_RUNNER_PROGRAMS, PACKAGE_RUNNERS, ProgramKind};
+pub use quorum::{NotAQuorum, Quorum};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
 pub use stop::{StopPolicy, StopSignalScope};
 pub use units::{ByteSize, HumanDuration};
 pub use watch::{Polling, WatchSpec};
+pub use web::WebAddress;
 
 /// The applications of one procrun, and its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub struct Runtime {
     pub log: RuntimeLog,
     /// The file of the termination message.
     pub termination_log: TerminationLog,
+    /// Where the HTTP server listens; `None`: there is none.
+    pub web: Option<Box<WebAddress>>,
 }
 
 /// The file of the termination message (`termination_log`).
@@ -103,6 +109,7 @@ impl Default for Runtime {
             cgroup: RunCgroup::default(),
             log: RuntimeLog::default(),
             termination_log: TerminationLog::default(),
+            web: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
         draft::Draft,
         health,
         keys::{
-            Key, Kind, OutOfRange, ZeroMeans,
+            Change, Key, Kind, OutOfRange, ZeroMeans,
             app::{OWN, PM2, field, parts},
             option::{
                 OptionGroup,
@@ -14,7 +14,7 @@ use crate::{
             },
             part::KeyPatch,
             patches,
-            show::{has_readiness, only_true, readable},
+            show::{has_readiness, only_true, readable, shown},
         },
     },
     spec::{AppSpec, validate::MAX_COUNT},
@@ -83,6 +83,18 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         kind: Kind::Probe(|app, probe| app.health.readiness = probe),
         show: |app| app.health.readiness.as_ref().map(|probe| health::shown(probe, readable)),
         part: field!(health.readiness),
+        ..OWN
+    },
+    Key {
+        name: "ready_when",
+        meaning: r#"instances that must be ready before [the app is](../how-to/monitor.md#probes): a number, `"2 of 4"` or `"75%"`"#,
+        default: "all",
+        example: "'75%'",
+        kind: Kind::Quorum(|app, quorum| app.ready_when = Some(quorum)),
+        show: |app| app.ready_when.and_then(shown),
+        change: Change::Live,
+        part: field!(ready_when),
+        patch: KeyPatch::Copy,
         ..OWN
     },
     Key {

@@ -268,8 +268,8 @@ event_data! {
     "config.rejected" ConfigRejected { problems: Vec<String> }
     /// A key or value of the configuration has no effect, or an unexpected one.
     "config.warning" ConfigWarning { message: String }
-    /// The ecosystem file was read again, and the format of log lines has changed: it applies after a restart of
-    /// procrun.
+    /// The ecosystem file was read again, and the format of log lines or the address of the HTTP server has changed:
+    /// that applies after a restart of procrun.
     "config.restart_required" RestartRequired {}
     /// The wall clock was set by more than an hour: schedules follow the new time.
     "schedule.clock_set" ClockSet {
@@ -284,6 +284,8 @@ event_data! {
         #[serde(rename = "delay_ms", with = "millis")]
         delay: Duration,
     }
+    /// The HTTP server is open.
+    "runtime.web_listening" WebListening { url: String }
     /// A part of procrun has failed. The other parts work.
     "runtime.outage" Outage {
         part: RuntimePart,

@@ -100,6 +100,7 @@ impl Notice {
             | EventData::ChannelMissing { .. }
             | EventData::SocketOpened { .. }
             | EventData::StartDelayed { .. }
+            | EventData::WebListening { .. }
             | EventData::ZoneFound { .. }
             | EventData::Recovered { .. }
             | EventData::Healthy { .. }

@@ -145,6 +145,7 @@ fn samples() -> Vec<EventData> {
         EventData::ClockSet { by: -7_200_000 },
         EventData::ZoneFound { app: "api".to_owned() },
         EventData::StartDelayed { delay: MS(300) },
+        EventData::WebListening { url: "http://127.0.0.1:9615/".to_owned() },
         EventData::Outage {
             part: RuntimePart::Signals,
             error: "no memory".to_owned(),

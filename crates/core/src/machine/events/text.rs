@@ -204,7 +204,7 @@ impl Display for Notice {
             }
             EventData::ConfigWarning { message } => f.write_str(message),
             EventData::RestartRequired {} => {
-                f.write_str("the new format of log lines applies when procrun is started again")
+                f.write_str("the new format of log lines or address of the HTTP server applies when procrun is started again")
             }
             EventData::ClockSet { by } => {
                 let direction = if *by < 0 { "back" } else { "forward" };
@@ -217,6 +217,7 @@ impl Display for Notice {
             EventData::StartDelayed { delay } => {
                 write!(f, "waiting for {} before anything starts", HumanDuration(*delay))
             }
+            EventData::WebListening { url } => write!(f, "serving probes, metrics and the API at {url}"),
             EventData::Outage { part, error, retry } => {
                 write!(f, "cannot {part}: {error}")?;
                 retry.map_or(Ok(()), |every| write!(f, "; trying again every {}", HumanDuration(every)))

@@ -52,6 +52,21 @@ impl Status {
         }
     }
 
+    /// What the status alone does not show: the process runs and cannot serve. `None`: it is not known to have one.
+    pub fn flaw(self, healthy: Option<bool>, ready: Option<bool>) -> Option<&'static str> {
+        match (self, healthy, ready) {
+            // A process that has passed its health probe and fails it is being restarted.
+            (Self::Online, Some(false), _) => Some("not healthy yet"),
+            (Self::Online, _, Some(false)) => Some("not ready"),
+            _ => None,
+        }
+    }
+
+    /// The word for it, with the flaw.
+    pub fn with_flaw(self, flaw: Option<&str>) -> String {
+        flaw.map_or_else(|| self.word().to_owned(), |flaw| format!("{}, {flaw}", self.word()))
+    }
+
     /// The nearest of PM2's own words.
     pub fn pm2_word(self) -> &'static str {
         match self {

@@ -66,6 +66,7 @@ fn app(name: &str) -> AppSpec {
         schedule: None,
         pid_file: None,
         health: HealthSpec::default(),
+        ready_when: None,
         watch: None,
     }
 }

@@ -1,0 +1,118 @@
+//! The HTTP server of the supervisor: probes, metrics and the API.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `listener` | opens the socket |
+//! | `site` | a request → an answer |
+//! | `route` | the path and method → what is requested |
+//! | `access` | which client may do what |
+//! | `accept`, `query` | what a client prefers, and its parameters |
+//! | `metrics` | `/metrics` |
+//! | `probes` | `/livez`, `/readyz`, `/startupz` |
+//! | `queries` | questions to the supervisor, shared and paced |
+//! | `link` | connections to the supervisor: the control protocol over a socket pair |
+//! | `apps`, `events`, `logs`, `commands` | the API |
+//! | `severity` | the level of a log line |
+//! | `openapi` | the description of the API |
+//! | `pm2` | PM2's page |
+//! | `answer`, `body`, `problem`, `sse` | what is sent |
+//! | `clock` | the time |
+//!
+//! It runs on a thread of its own and decides nothing about applications. It is a client of the supervisor like any
+//! other: its requests wait in the same queue as those of the control socket, and the supervisor never waits for it.
+
+mod accept;
+mod access;
+mod answer;
+mod apps;
+mod body;
+mod clock;
+mod commands;
+mod events;
+mod link;
+mod listener;
+mod logs;
+mod metrics;
+mod openapi;
+mod pm2;
+mod probes;
+mod problem;
+mod queries;
+mod query;
+mod route;
+mod severity;
+mod site;
+mod sse;
+
+use std::{io, time::Duration};
+
+use tokio::sync::oneshot;
+
+use self::{access::Access, link::Connector, listener::Socket, site::Site};
+pub use self::{access::MIN_TOKEN, link::Links};
+use crate::{
+    http::{
+        WhenFull,
+        server::{self, Limits, Stop},
+    },
+    spec::WebAddress,
+    sys::threads,
+};
+
+/// The limits of the server.
+const LIMITS: Limits = Limits {
+    connections: 512,
+    when_full: WhenFull::CloseIdle,
+    head_timeout: Duration::from_secs(10),
+    write_timeout: Duration::from_secs(30),
+};
+
+/// Starts the server on a thread of its own. The first result is the end of the supervisor, the second one the URL
+/// once the socket is open.
+///
+/// # Errors
+/// There is no thread for it.
+pub fn start(
+    address: WebAddress,
+    token: Option<String>,
+) -> io::Result<(Links, oneshot::Receiver<io::Result<String>>)> {
+    let (connector, links) = link::connector();
+    let (opened, url) = oneshot::channel();
+    let mut opened = Some(opened);
+    let access = Access::new(&address, token);
+    let mut socket = None;
+    let body = move || {
+        // After a panic the socket is still open.
+        if socket.is_none() {
+            match Socket::open(&address) {
+                Ok(open) => {
+                    if let Some(opened) = opened.take() {
+                        let _ = opened.send(Ok(open.url()));
+                    }
+                    socket = Some(open);
+                }
+                Err(error) => {
+                    if let Some(opened) = opened.take() {
+                        let _ = opened.send(Err(error));
+                    }
+                }
+            }
+        }
+        if let Some(socket) = &socket {
+            run(socket, access.clone(), connector.clone());
+        }
+    };
+    // The supervisor does not continue without a socket.
+    threads::spawn("web", None, || true, body)?;
+    Ok((links, url))
+}
+
+/// Serves until the process ends.
+fn run(socket: &Socket, access: Access, connector: Connector) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("the kernel gives descriptors");
+    runtime.block_on(async {
+        let listener = socket.listener().expect("the kernel gives descriptors");
+        server::serve(vec![listener], Site::new(access, connector), &Stop::new(), LIMITS).await;
+    });
+}

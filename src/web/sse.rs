@@ -1,0 +1,62 @@
+//! Streams of server-sent events.
+
+use std::{fmt::Write as _, time::Duration};
+
+use hyper::{StatusCode, body::Bytes};
+use tokio::sync::mpsc;
+
+use super::{answer::Answer, body::Body};
+
+const MEDIA_TYPE: &str = "text/event-stream";
+/// Messages that are sent while the client reads the ones before.
+const QUEUE: usize = 16;
+/// A comment after this time without a message keeps the connection open through proxies, and finds a client that
+/// is gone.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// That comment.
+pub(super) const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
+/// A stream, and the end where its messages go in.
+pub(super) fn stream() -> (mpsc::Sender<Bytes>, Answer) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (sender, Answer::new(StatusCode::OK, MEDIA_TYPE, Body::stream(receiver)))
+}
+
+/// One message. Its data is one line of JSON.
+#[derive(Debug, Default)]
+pub(super) struct Messages(String);
+
+impl Messages {
+    pub(super) fn add(&mut self, id: Option<u64>, kind: Option<&str>, data: &str) {
+        // Writing to a string cannot fail.
+        if let Some(id) = id {
+            let _ = writeln!(self.0, "id: {id}");
+        }
+        if let Some(kind) = kind {
+            let _ = writeln!(self.0, "event: {kind}");
+        }
+        let _ = write!(self.0, "data: {data}\n\n");
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.0.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_ends_with_an_empty_line() {
+        let mut messages = Messages::default();
+        messages.add(Some(7), None, "{}");
+        messages.add(None, Some("missed"), "{\"missed\":3}");
+        let expected = "id: 7\ndata: {}\n\nevent: missed\ndata: {\"missed\":3}\n\n";
+        assert_eq!(messages.into_bytes(), expected);
+    }
+}

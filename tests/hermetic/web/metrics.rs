@@ -1,0 +1,124 @@
+//! `/metrics` in both formats, checked by the tool of Prometheus.
+
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::support::{Bed, repository, spawn, wait_for, wait_until, web::free_port};
+
+use super::{TOKEN, Web, receive, send, sleeper};
+
+/// The value of a sample, a whole number.
+#[track_caller]
+fn text_of<'a>(text: &'a str, sample: &str) -> &'a str {
+    let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
+    let line = line.unwrap_or_else(|| panic!("no {sample}: {text}"));
+    line.rsplit(' ').next().unwrap().trim_end_matches(".0")
+}
+
+#[track_caller]
+fn value(text: &str, sample: &str) -> f64 {
+    text_of(text, sample).parse().unwrap()
+}
+
+/// A program of Prometheus, where tests/setup.sh has put it or in PATH.
+fn program(name: &str) -> PathBuf {
+    let own = repository().join("target/prometheus/usr/bin").join(name);
+    if own.exists() { own } else { name.into() }
+}
+
+/// Requires that `promtool check metrics` finds nothing.
+#[track_caller]
+fn promtool(text: &str) {
+    let mut command = Command::new(program("promtool"));
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(&mut command);
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let problems = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && problems.is_empty(), "{problems}");
+}
+
+#[test]
+fn the_figures_are_those_of_the_apps_and_both_formats_are_valid() {
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"task\"\nscript = \"exit 3\"\nautorestart = false\n{}",
+        sleeper("api", "instances = 2")
+    ));
+    let mut web = Web::with(&bed, &[("PROCRUN_WEB_TOKEN", TOKEN)]);
+    web.run.wait_for_err_lines("api (", 2);
+    web.run.wait_for_err("task (0) ended");
+    wait_until("both instances to be online", || {
+        web.get("/metrics")
+            .body
+            .contains("procrun_app_instances{app=\"api\",namespace=\"default\",status=\"online\"} 2")
+    });
+    let text = web.get("/metrics");
+    assert_eq!(text.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let text = text.expect(200);
+    assert_eq!(text_of(&text, "procrun_app_exits_total{app=\"task\",reason=\"exit\"}"), "1");
+    assert_eq!(text_of(&text, "procrun_app_exit_codes_total{app=\"task\",code=\"3\"}"), "1");
+    assert_eq!(text_of(&text, "procrun_app_starts_total{app=\"api\"}"), "2");
+    assert_eq!(text_of(&text, "procrun_instance_up{app=\"api\",id=\"1\"}"), "1");
+    assert_eq!(text_of(&text, "procrun_instance_processes{app=\"api\",id=\"2\"}"), "1");
+    assert!(value(&text, "procrun_instance_resident_memory_bytes{app=\"api\",id=\"1\"}") > 0.0);
+    assert!(value(&text, "procrun_cpu_seconds_total") > 0.0);
+    assert_eq!(text_of(&text, "procrun_ready"), "0", "the task has failed");
+    promtool(&text);
+    // A restart is counted, and counters never decrease.
+    web.post("/api/v1/instances/1/restart", "").expect(200);
+    wait_until("the restart to be counted", || {
+        value(&web.get("/metrics").body, "procrun_app_starts_total{app=\"api\"}") >= 3.0
+    });
+    let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+    let openmetrics = web.request("GET /metrics", &[accept], "");
+    assert_eq!(
+        openmetrics.header("content-type"),
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    assert!(openmetrics.body.ends_with("# EOF\n"));
+    assert!(openmetrics.body.contains("# TYPE procrun_app_starts counter\n"), "{}", openmetrics.body);
+    assert_eq!(web.request("GET /metrics", &["Accept: image/png"], "").status, 406);
+    web.run.expect_stop();
+}
+
+#[test]
+fn prometheus_scrapes_it() {
+    let bed = Bed::with(&sleeper("api", ""));
+    let mut web = Web::start(&bed);
+    let port = free_port();
+    bed.file(
+        "prometheus.yml",
+        format!(
+            "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n  - job_name: procrun\n    \
+             static_configs: [{{targets: [\"127.0.0.1:{}\"]}}]\n",
+            web.port
+        ),
+    );
+    let mut command = Command::new(program("prometheus"));
+    command
+        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .current_dir(bed.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit());
+    let mut prometheus = spawn(&mut command);
+    let query = |expression: &str| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        send(&mut stream, &format!("GET /api/v1/query?query={expression}"), &[], "");
+        let answer = receive(&mut stream).body;
+        let body = &answer[answer.find('{')?..=answer.rfind('}')?];
+        let value: serde_json::Value = serde_json::from_str(body).ok()?;
+        value.pointer("/data/result/0/value/1")?.as_str().map(str::to_owned)
+    };
+    let up = wait_for("a scrape", || query("up").filter(|up| up == "1"));
+    assert_eq!(up, "1");
+    let online = wait_for("a sample", || query("procrun_app_ready%7Bapp=%22api%22%7D"));
+    assert_eq!(online, "1");
+    let _ = prometheus.kill();
+    let _ = prometheus.wait();
+    web.run.expect_stop();
+}
