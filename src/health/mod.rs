@@ -138,7 +138,7 @@ impl Prober {
 
     fn remove_unstarted(&mut self) {
         // A thread that hangs in its start also holds the id.
-        self.programs.retain(|(id, ..)| !id.is_prevented() || Arc::strong_count(id) > 1);
+        self.programs.retain(|(id, ..)| !id.is_cancelled() || Arc::strong_count(id) > 1);
     }
 
     /// Drops the probes of a run that has ended.
@@ -254,7 +254,7 @@ mod tests {
         let mut prober = Prober::default();
         prober.programs.push((Arc::clone(&thread_id), (instance, kind), oneshot::channel().0));
         // Like a timeout.
-        thread_id.prevent();
+        thread_id.cancel();
         assert!(prober.is_stuck(instance, kind));
         assert!(!prober.is_stuck(instance, ProbeKind::Readiness), "the other probe is not affected");
         drop(thread_id);

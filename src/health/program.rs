@@ -112,7 +112,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Reaped, but not yet reported: its id may belong to another process.
         let has_exited = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
-        self.id.prevent();
+        self.id.cancel();
         if let Some(pid) = self.id.get().filter(|_| !self.is_reaped && !has_exited) {
             process::kill_with_group(pid);
             tree::kill([Root::marked(pid, self.mark.clone())]);

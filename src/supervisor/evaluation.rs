@@ -125,7 +125,7 @@ impl Running {
                 cgroup: None,
                 mark: None,
             };
-            if child.is_prevented() {
+            if child.is_cancelled() {
                 return;
             }
             if let Err(error) = spawn::spawn(&launch, &child) {
@@ -133,7 +133,7 @@ impl Running {
                 let _ = sender.send(error);
             }
         };
-        helpers.submit(Job::new(Purpose::Evaluation, start).unless(move || theirs.is_prevented()))?;
+        helpers.submit(Job::new(Purpose::Evaluation, start).unless(move || theirs.is_cancelled()))?;
         Ok((failed, stdout, stderr))
     }
 
@@ -173,7 +173,7 @@ impl Running {
     /// Ends it before its time.
     pub(super) fn abort(&mut self, end: EvaluationEnd) {
         self.end.get_or_insert(end);
-        self.child.prevent();
+        self.child.cancel();
         // A child that has no id yet ends by itself.
         if let Some(pid) = self.child.get().filter(|_| self.status.is_none()) {
             process::kill_with_group(pid);
@@ -184,7 +184,7 @@ impl Running {
     pub(super) fn is_done(&self) -> bool {
         // A child that could not execute node has ended, too: the thread knows which it was.
         self.status.is_some() && self.failed.is_none()
-            || self.child.is_prevented() && (self.end.is_some() || self.failed.is_none())
+            || self.child.is_cancelled() && (self.end.is_some() || self.failed.is_none())
     }
 
     /// What came of it.

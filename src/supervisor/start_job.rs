@@ -110,7 +110,7 @@ impl StartJob {
 
     fn execute(self, mut prepared: Prepared, progress: &StartProgress) -> Result<Started, SpawnFailure> {
         let Self { run, target, resources, outputs, cgroup, .. } = self;
-        if progress.child.is_prevented() {
+        if progress.child.is_cancelled() {
             return Err(abandoned());
         }
         prepared.cgroup = cgroup();

@@ -295,7 +295,7 @@ impl Starting {
     /// Does not wait for a start any more.
     fn leave(&mut self, pending: Pending, failure: SpawnFailure) -> StartResult {
         let Pending { run, job, status, .. } = pending;
-        job.child.prevent();
+        job.child.cancel();
         // It is stopped, or waits for a file system. One that comes later is killed when its thread comes back.
         let left = AbandonedJob { status, ..AbandonedJob::new(run, job) };
         left.kill();

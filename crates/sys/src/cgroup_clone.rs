@@ -1,7 +1,7 @@
-//! clone(2) into a cgroup (clone3, `CLONE_INTO_CGROUP`, Linux 5.7).
+//! clone(2) into a cgroup (clone3(2), `CLONE_INTO_CGROUP`, Linux 5.7).
 //!
-//! A child that writes its process id to `cgroup.procs` instead makes the kernel wait until no process of the
-//! machine forks, executes or ends, often for some milliseconds. The C library has no function for clone3.
+//! The alternative is a child that writes its process id to `cgroup.procs`. Then the kernel waits until no process of
+//! the machine forks, executes or exits, often for milliseconds. The C library has no function for clone3(2).
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::arch::asm;
@@ -16,12 +16,12 @@ use nix::libc;
 
 use super::reap::Pid;
 
-/// Whether procrun can do it on this architecture.
+/// Whether this architecture is supported.
 pub(super) const IS_SUPPORTED: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
-/// Of `linux/sched.h`.
+/// From `linux/sched.h`, Linux 5.5.
 const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
-/// Of `linux/sched.h`.
+/// From `linux/sched.h`, Linux 5.7.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// `struct clone_args` of Linux 5.7.
@@ -40,15 +40,18 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// As clone(2) with these flags and SIGCHLD, but the child is in this cgroup from the beginning and has no signal
-/// handlers: signals that are not ignored have their default disposition.
+/// Like clone(2) with these flags and SIGCHLD, but the child starts in this cgroup and has no signal handlers:
+/// signals that are not ignored have their default disposition.
 ///
 /// # Errors
-/// The kernel's. There is no child then.
+///
+/// The error of clone3(2). Then there is no child.
 ///
 /// # Safety
-/// As clone(2): `run(argument)` is called in the child on `stack` (both ends), whose upper end is aligned to 16
-/// bytes, and never returns. With `CLONE_VM` the child shares the memory. `child` is a place for its id.
+///
+/// As clone(2): `run(argument)` is called in the child on `stack` (lower end and size), whose upper end is aligned to
+/// 16 bytes, and never returns. With `CLONE_VM` the child shares the memory. `child` is a valid place for the process
+/// id.
 pub(super) unsafe fn clone(
     run: extern "C" fn(*mut c_void) -> c_int,
     stack: (*mut u8, usize),
@@ -81,6 +84,7 @@ pub(super) unsafe fn clone(
 }
 
 /// # Safety
+///
 /// As [`clone`]. The child has the registers of the parent, except for the stack pointer.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 unsafe fn clone3(
@@ -133,7 +137,8 @@ unsafe fn clone3(
 }
 
 /// # Safety
-/// None is needed.
+///
+/// No requirements.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 unsafe fn clone3(_: &CloneArgs, _: extern "C" fn(*mut c_void) -> c_int, _: *mut c_void) -> c_long {
     -c_long::from(libc::ENOSYS)

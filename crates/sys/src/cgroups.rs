@@ -1,6 +1,4 @@
-//! Where the files of this process's cgroups are: v1, v2, and machines that have both.
-//!
-//! Knows the way to a group, not what is in it.
+//! Finds the cgroup directories of this process, in version 1, version 2 and on hybrid systems (cgroups(7)).
 
 use std::{
     fs,
@@ -9,16 +7,16 @@ use std::{
 
 use super::{proc, reap::Pid};
 
-/// The group of this process in one mounted tree.
+/// The cgroup of this process in one mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgroupDir {
-    /// The tree is of version 2.
+    /// The hierarchy has version 2.
     pub v2: bool,
-    /// The directory of the group, then those above it as far as they are mounted.
+    /// The directory of the cgroup, then its ancestors as far as they are mounted.
     pub dirs: Vec<PathBuf>,
 }
 
-/// The cgroups of this process in all hierarchies that may have `controller` (cgroups(7)). All paths are below
+/// The cgroups of this process in all hierarchies that can have `controller` (cgroups(7)). All paths are below
 /// `root`, which is `/` except in tests.
 pub fn places(root: &Path, controller: &str) -> Vec<CgroupDir> {
     let read = |path: &str| proc::text(&root.join(path)).unwrap_or_default();
@@ -35,18 +33,18 @@ pub fn places(root: &Path, controller: &str) -> Vec<CgroupDir> {
 pub struct Unified {
     /// Its path, as `/proc/self/cgroup` shows it.
     pub group: String,
-    /// Its directory, then those above it as far as they are mounted.
+    /// Its directory, then its ancestors as far as they are mounted.
     pub dirs: Vec<PathBuf>,
     /// The hierarchy is mounted read-only.
     pub is_read_only: bool,
-    /// No process can be moved out of its cgroup namespace (mount option `nsdelegate`).
+    /// The mount option `nsdelegate`: no process can be moved out of its cgroup namespace.
     pub has_namespace_boundaries: bool,
-    /// This process is at the root of its cgroup namespace, in the hierarchies of version 1 too.
+    /// This process is at the root of its cgroup namespace, also in the hierarchies of version 1.
     pub is_at_namespace_root: bool,
 }
 
-/// This process's cgroup of version 2. `None`: its directory is not mounted. Everything is looked up below
-/// `root`, which is `/` except in tests.
+/// The cgroup of this process in version 2. `None`: its directory is not mounted. All paths are below `root`, which
+/// is `/` except in tests.
 pub fn unified(root: &Path) -> Option<Unified> {
     let read = |path: &str| proc::text(&root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
@@ -63,25 +61,25 @@ pub fn unified(root: &Path) -> Option<Unified> {
     })
 }
 
-/// The path of a process in the hierarchy of version 2, as this process sees it. `None`: the process is gone,
-/// or there is no such hierarchy.
+/// The path of a process in the version 2 hierarchy, as this process sees it. `None`: the process has ended, or there
+/// is no such hierarchy.
 pub fn group_of(pid: Pid) -> Option<String> {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     groups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
 }
 
-/// A mounted tree of cgroups.
+/// A mounted cgroup hierarchy.
 struct Mount<'a> {
-    /// Which part of the tree is mounted.
+    /// The part of the hierarchy that is mounted.
     top: &'a str,
     at: &'a str,
     v2: bool,
-    /// Those of the mount and those of the file system.
+    /// The options of the mount and those of the file system.
     options: [&'a str; 2],
 }
 
 impl<'a> Mount<'a> {
-    /// Reads a line of proc_pid_mountinfo(5).
+    /// Parses a line of proc_pid_mountinfo(5). `None`: another file system.
     fn parse(line: &'a str, controller: &str) -> Option<Self> {
         let (place, kind) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3);
@@ -100,7 +98,7 @@ impl<'a> Mount<'a> {
         self.options.iter().any(|options| options.split(',').any(|option| option == name))
     }
 
-    /// This process's group in the tree, if `line` of cgroups(7)'s `/proc/self/cgroup` is about it.
+    /// The path of this process in the hierarchy, if this line of `/proc/self/cgroup` is for it (cgroups(7)).
     fn group<'g>(&self, line: &'g str, controller: &str) -> Option<&'g str> {
         let mut fields = line.splitn(3, ':');
         let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
@@ -112,7 +110,7 @@ impl<'a> Mount<'a> {
         ours.then_some(group)
     }
 
-    /// Where a group is below the top of the mount. `None`: outside of what is mounted.
+    /// The path of a group relative to the root of the mount. `None`: the group is outside of the mounted part.
     fn below<'g>(&self, group: &'g str) -> Option<&'g str> {
         let below = group.strip_prefix(self.top.trim_end_matches('/'))?;
         let is_whole = below.is_empty() || below.starts_with('/');
@@ -121,7 +119,7 @@ impl<'a> Mount<'a> {
     }
 
     fn dirs(&self, root: &Path, group: &str) -> Vec<PathBuf> {
-        // Where the group lies outside of what is mounted, the mount's own top stands for it.
+        // If the group is outside of the mounted part, the root of the mount is used.
         let below = self.below(group).unwrap_or_default();
         let top = root.join(self.at.trim_start_matches('/'));
         let dir = if below.is_empty() { top.clone() } else { top.join(below) };

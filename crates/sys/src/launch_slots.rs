@@ -1,12 +1,12 @@
-//! Low file descriptors from which a child takes what it gets.
+//! Low file descriptors with copies of the descriptors of a child.
 //!
-//! fork(2) copies the table of descriptors and execve(2) closes what is marked so: both take longer the more
-//! descriptors procrun has, six for each worker. A child that shares the table instead (`CLONE_FILES`) and then
-//! unshares it with close_range(2) (`CLOSE_RANGE_UNSHARE`) copies only those below a number. So what a child needs is
-//! copied to low numbers first. Linux has the flag since 5.9, but before 6.11 (CVE-2024-45025) the child gets a wrong map
-//! of the numbers in use.
+//! fork(2) copies the descriptor table and execve(2) closes the close-on-exec descriptors. Both take longer with more
+//! descriptors, and procrun has six for each worker. A child that shares the table (`CLONE_FILES`) and then unshares
+//! it with close_range(2) (`CLOSE_RANGE_UNSHARE`) copies only the descriptors below a number. So the descriptors of a
+//! child are first copied to low numbers. Linux has the flag since 5.9, but before 6.11 (CVE-2024-45025) the child
+//! gets a wrong bitmap of open descriptors.
 //!
-//! One start at a time uses the slots. Another thread that starts a process meanwhile does without them.
+//! One start at a time uses the slots. Starts of other threads at the same time do not use them.
 
 use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
@@ -26,45 +26,45 @@ use nix::{
     },
 };
 
-/// Standard input, output and error, an IPC channel and four sockets.
-const COUNT: usize = 8;
-/// Above the numbers that a child uses: 3 and on for sockets, 15 or 17 for its channel.
-const FIRST: RawFd = 20;
-/// With inherited descriptors in the way, slots above this number would be no gain.
-const MAX: RawFd = 63;
-/// Where a process may have fewer descriptors, they are too scarce for slots.
+/// The number of slots: three standard streams, an IPC channel and four sockets.
+const SLOT_COUNT: usize = 8;
+/// The lowest slot: above the numbers that a child uses, 3 and up for sockets, 15 or 17 for its channel.
+const FIRST_SLOT: RawFd = 20;
+/// The highest slot: if inherited descriptors force higher numbers, slots gain nothing.
+const MAX_SLOT: RawFd = 63;
+/// If the limit of descriptors is lower than this, they are too scarce for slots.
 const MIN_LIMIT: u64 = 256;
 
 static SLOTS: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
 
-/// Takes the slots, which hold copies of this descriptor while they are empty. Call it before other descriptors
-/// are opened. Without them, starts take longer.
+/// Reserves the slots, which hold copies of this descriptor while they are unused. Call it before other descriptors
+/// are opened. Without slots, starts take longer.
 pub fn reserve(placeholder: BorrowedFd<'_>) {
     if getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft < MIN_LIMIT) {
         return;
     }
     let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    while slots.len() < COUNT {
-        let Ok(fd) = fcntl(placeholder, FcntlArg::F_DUPFD_CLOEXEC(FIRST)) else { break };
+    while slots.len() < SLOT_COUNT {
+        let Ok(fd) = fcntl(placeholder, FcntlArg::F_DUPFD_CLOEXEC(FIRST_SLOT)) else { break };
         // SAFETY: the kernel has just made this descriptor; nothing else owns it.
         slots.push(unsafe { OwnedFd::from_raw_fd(fd) });
     }
-    if slots.len() < COUNT || slots.iter().any(|fd| fd.as_raw_fd() > MAX) {
+    if slots.len() < SLOT_COUNT || slots.iter().any(|fd| fd.as_raw_fd() > MAX_SLOT) {
         slots.clear();
     }
 }
 
-/// Slots in which descriptors lie for a child. They are empty again when this is dropped.
-pub(super) struct Filled {
+/// Slots with the descriptors of a child. Dropping this clears them.
+pub(super) struct FilledSlots {
     slots: MutexGuard<'static, Vec<OwnedFd>>,
     count: usize,
 }
 
-impl Filled {
+impl FilledSlots {
     /// Copies these descriptors to the slots. `None`: there are no slots or too few, they are in use, or the kernel
-    /// cannot use them. The numbers below `end` are what the child uses itself.
+    /// does not support them. The child itself uses the numbers below `end`.
     pub(super) fn with(descriptors: &[BorrowedFd<'_>], end: RawFd) -> Option<Self> {
-        if descriptors.len() >= COUNT || end > FIRST || !is_supported() {
+        if descriptors.len() >= SLOT_COUNT || end > FIRST_SLOT || !is_supported() {
             return None;
         }
         let slots = match SLOTS.try_lock() {
@@ -72,8 +72,8 @@ impl Filled {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        // The last one is never filled: it is what the others hold while they are empty.
-        if slots.len() < COUNT {
+        // The last slot is never filled: its descriptor clears the others.
+        if slots.len() < SLOT_COUNT {
             return None;
         }
         let mut filled = Self { slots, count: 0 };
@@ -84,22 +84,22 @@ impl Filled {
         Some(filled)
     }
 
-    /// The number of a slot.
+    /// The descriptor of a slot.
     pub(super) fn number(&self, slot: usize) -> RawFd {
         self.slots[slot].as_raw_fd()
     }
 
     /// The first number above all slots.
     pub(super) fn end(&self) -> RawFd {
-        self.slots.iter().map(|slot| slot.as_raw_fd() + 1).max().unwrap_or(FIRST)
+        self.slots.iter().map(|slot| slot.as_raw_fd() + 1).max().unwrap_or(FIRST_SLOT)
     }
 }
 
-impl Drop for Filled {
+impl Drop for FilledSlots {
     fn drop(&mut self) {
-        let placeholder = self.slots[COUNT - 1].as_raw_fd();
+        let placeholder = self.slots[SLOT_COUNT - 1].as_raw_fd();
         for slot in &self.slots[..self.count] {
-            // The number is in use already, so it needs no other one.
+            // The number is in use already, so dup3(2) allocates nothing.
             let _ = copy(placeholder, slot.as_raw_fd());
         }
     }
@@ -110,40 +110,41 @@ fn copy(from: RawFd, to: RawFd) -> Option<()> {
     (unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } >= 0).then_some(())
 }
 
-/// Whether a child could not be made with them.
+/// Whether the creation of a child with slots has failed.
 static IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Uses the slots no more: an emulator (qemu-user) or a filter refuses what they need.
-pub(super) fn give_up() {
+/// Stops using the slots: an emulator (qemu-user) or a seccomp filter rejects the calls.
+pub(super) fn disable() {
     IS_REFUSED.store(true, Relaxed);
 }
 
-/// Whether the kernel has the call without the fault, and no filter refuses it.
+/// Whether the kernel has close_range(2) without the fault, and no filter rejects it.
 fn is_supported() -> bool {
     static IS_SUPPORTED: OnceLock<bool> = OnceLock::new();
     let is_supported = *IS_SUPPORTED.get_or_init(|| {
-        let is_new = uname().is_ok_and(|it| it.release().to_str().is_some_and(is_new));
+        let has_fix = uname().is_ok_and(|it| it.release().to_str().is_some_and(has_fix));
         // SAFETY: an empty range closes nothing. The kernel refuses it before it does anything.
         let result = unsafe { libc::syscall(libc::SYS_close_range, 1, 0, libc::CLOSE_RANGE_UNSHARE) };
-        is_new && result < 0 && Errno::last() == Errno::EINVAL
+        has_fix && result < 0 && Errno::last() == Errno::EINVAL
     });
     is_supported && !IS_REFUSED.load(Relaxed)
 }
 
-/// Whether a release of Linux copies the map of numbers right.
-fn is_new(release: &str) -> bool {
+/// Whether this release of Linux copies the bitmap of open descriptors correctly.
+fn has_fix(release: &str) -> bool {
     let mut numbers =
         release.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().ok());
     let mut next = || numbers.next().flatten().unwrap_or(0_u32);
     (next(), next()) >= (6, 11)
 }
 
-/// Gives this process, which shares its table of descriptors, one of its own with those below `end`.
+/// Unshares the descriptor table of this process, and keeps the descriptors below `end`.
 ///
 /// # Safety
+///
 /// Only in a child that shares the table, before it uses any descriptor. Makes one system call.
 pub(super) unsafe fn keep_below(end: RawFd) -> bool {
-    let last = libc::c_uint::MAX;
+    let last = libc::c_uint::MAX_SLOT;
     // SAFETY: the shared table stays as it is.
     unsafe { libc::syscall(libc::SYS_close_range, end, last, libc::CLOSE_RANGE_UNSHARE) == 0 }
 }
@@ -153,12 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_kernels_that_copy_the_map_of_numbers_right_are_new() {
+    fn only_kernels_with_the_fix_use_slots() {
         for release in ["6.11.0", "6.11-rc5", "6.18.44-fc-v657", "7.0"] {
-            assert!(is_new(release), "{release}");
+            assert!(has_fix(release), "{release}");
         }
         for release in ["", "5.10.225", "6.1.107-amd64", "6.10.7", "4.19.0"] {
-            assert!(!is_new(release), "{release}");
+            assert!(!has_fix(release), "{release}");
         }
     }
 }

@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_comes_back_from_its_number() {
+    fn a_part_is_decoded_from_its_number() {
         for part in [Part::Resource(0), Part::Resource(15), Part::OomScore, Part::Nice, Part::Privileges] {
             assert_eq!(Part::from_number(part.number()), part);
         }

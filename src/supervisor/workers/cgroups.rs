@@ -14,7 +14,7 @@ use super::{
 use crate::{
     machine::events::RuntimePart,
     spec,
-    sys::run_cgroups::{NewCgroup, Reason, RunCgroups, View, Wanted},
+    sys::run_cgroups::{CgroupMode, NewCgroup, NoCgroupReason, RunCgroups, View},
 };
 
 /// How long the end of procrun waits for the last processes to leave their cgroups.
@@ -35,19 +35,19 @@ pub(in crate::supervisor) fn prepare(cgroups: &RunCgroups, wanted: spec::RunCgro
     cgroups.prepare(as_wanted(wanted));
 }
 
-fn as_wanted(wanted: spec::RunCgroup) -> Wanted {
+fn as_wanted(wanted: spec::RunCgroup) -> CgroupMode {
     match wanted {
-        spec::RunCgroup::Auto => Wanted::Auto,
-        spec::RunCgroup::Always => Wanted::Always,
-        spec::RunCgroup::Never => Wanted::Never,
+        spec::RunCgroup::Auto => CgroupMode::Auto,
+        spec::RunCgroup::Always => CgroupMode::Always,
+        spec::RunCgroup::Never => CgroupMode::Never,
     }
 }
 
-fn report_decision(wanted: Wanted, decided: Result<View, &Reason>, reporter: &Reporter) {
+fn report_decision(wanted: CgroupMode, decided: Result<View, &NoCgroupReason>, reporter: &Reporter) {
     match decided {
         Ok(View::Namespace) => debug!("each run gets a cgroup and a cgroup namespace"),
         Ok(View::Path) => debug!("each run gets a cgroup"),
-        Err(reason) if wanted == Wanted::Always => {
+        Err(reason) if wanted == CgroupMode::Always => {
             reporter.report(report::outage(RuntimePart::RunCgroups, reason));
         }
         Err(reason) => debug!("runs get no cgroups: {reason}"),

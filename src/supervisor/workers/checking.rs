@@ -59,19 +59,19 @@ impl Workers {
         let (sender, started) = oneshot::channel();
         let theirs = Arc::clone(&id);
         let work = move || {
-            if theirs.is_prevented() {
+            if theirs.is_cancelled() {
                 return;
             }
             let result = order.start(&theirs);
             if result.is_err() {
-                theirs.prevent();
+                theirs.cancel();
             }
             // The receiver is gone if the check has timed out.
             let _ = sender.send(result);
         };
         let cancelled = Arc::clone(&id);
         let job = Job::new(Purpose::Check, work).of_app(&view.spec.name);
-        let submitted = self.helpers().submit(job.unless(move || cancelled.is_prevented()));
+        let submitted = self.helpers().submit(job.unless(move || cancelled.is_cancelled()));
         submitted.map_err(|error| format!("cannot create a thread for its probe: {error}"))?;
         Ok(Program::new(id, mark, started))
     }

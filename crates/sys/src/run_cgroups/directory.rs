@@ -1,7 +1,7 @@
-//! The directory that holds the cgroups of one procrun, below procrun's own cgroup.
+//! The directory with the cgroups of one procrun, below procrun's own cgroup.
 //!
-//! Its lock is held as long as procrun lives, also in another PID namespace. So a procrun that is killed leaves
-//! a directory without a lock, which the next one removes.
+//! The directory is locked while procrun runs, which works across PID namespaces. A procrun that is killed leaves a
+//! directory without a lock, and the next procrun removes it.
 
 use std::{
     collections::VecDeque,
@@ -23,20 +23,20 @@ use nix::{
 
 use super::{
     super::{lock::FileLock, proc_stat},
-    placement::{Placement, Reason},
+    placement::{NoCgroupReason, Placement},
 };
 
 const PREFIX: &str = "procrun-";
-/// Cgroups of ended runs that are kept for the next ones: to make one costs more than to use one again.
+/// The maximum number of cgroups of ended runs that are kept: reusing one is cheaper than creating one.
 const MAX_SPARE: usize = 256;
-/// A start looks at this many cgroups of ended runs, some of which may have processes still.
-const MAX_LOOKS: usize = 4;
-/// How often the directory is created: another procrun may remove one that has no lock yet.
+/// The maximum number of kept cgroups that a start checks; some may still have processes.
+const MAX_CHECKS: usize = 4;
+/// The number of attempts to create the directory: another procrun may remove it before it is locked.
 const MAX_ATTEMPTS: u32 = 3;
-/// How deep a worker's own cgroups are removed: a limit of the recursion.
+/// The maximum depth to which a worker's own cgroups are removed.
 const MAX_DEPTH: usize = 32;
-/// In how many parts the wait for the last processes is divided.
-const WAITS: u16 = 20;
+/// The number of steps of the wait for the last processes.
+const WAIT_STEPS: u16 = 20;
 
 /// The directory of one procrun.
 #[derive(Debug)]
@@ -51,27 +51,27 @@ pub(super) struct Directory {
 #[derive(Debug, Default)]
 struct Numbers {
     last: u32,
-    /// Those that are known to be empty.
+    /// Cgroups that are known to be empty.
     empty: Vec<u32>,
-    /// Those of ended runs, which may have processes still.
+    /// Cgroups of ended runs, which may still have processes.
     spare: VecDeque<u32>,
-    /// Those that are to be removed, but had processes at the last attempt.
+    /// Cgroups to remove, which had processes at the last attempt.
     discarded: VecDeque<u32>,
 }
 
 impl Directory {
-    /// Makes it. [`remove_stale`] removes those of procruns that were killed.
-    pub(super) fn create(placement: &Placement) -> Result<Self, Reason> {
+    /// Creates it. [`remove_stale`] removes the directories of procruns that were killed.
+    pub(super) fn create(placement: &Placement) -> Result<Self, NoCgroupReason> {
         Self::create_with(placement, |path| File::open(path).and_then(FileLock::take))
     }
 
     fn create_with(
         placement: &Placement,
         lock: impl Fn(&Path) -> io::Result<Option<FileLock>>,
-    ) -> Result<Self, Reason> {
+    ) -> Result<Self, NoCgroupReason> {
         let mut result = Self::attempt(placement, &lock);
         for _ in 1..MAX_ATTEMPTS {
-            if !matches!(result, Err(Reason::Contended(_))) {
+            if !matches!(result, Err(NoCgroupReason::Contended(_))) {
                 break;
             }
             result = Self::attempt(placement, &lock);
@@ -82,21 +82,21 @@ impl Directory {
     fn attempt(
         placement: &Placement,
         lock: impl FnOnce(&Path) -> io::Result<Option<FileLock>>,
-    ) -> Result<Self, Reason> {
-        let refused = |error| Reason::Refused(placement.dir.clone(), error);
+    ) -> Result<Self, NoCgroupReason> {
+        let refused = |error| NoCgroupReason::Refused(placement.dir.clone(), error);
         let name = name();
         let path = placement.dir.join(&name);
         fs::create_dir(&path).map_err(refused)?;
         let locked = match lock(&path) {
-            // With the lock, no other procrun removes it.
+            // While it is locked, no other procrun removes it.
             Ok(Some(lock)) if path.is_dir() => {
-                // Older kernels have no such file (Linux 5.14); they may lack the rest, too.
-                if path.join("cgroup.kill").exists() { Ok(lock) } else { Err(Reason::TooOld) }
+                // The file exists since Linux 5.14. Older kernels may lack other parts, too.
+                if path.join("cgroup.kill").exists() { Ok(lock) } else { Err(NoCgroupReason::TooOld) }
             }
-            // Another procrun has taken it for one that was left behind.
-            Ok(_) => Err(Reason::Contended(placement.dir.clone())),
+            // Another procrun has treated it as stale.
+            Ok(_) => Err(NoCgroupReason::Contended(placement.dir.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Reason::Contended(placement.dir.clone()))
+                Err(NoCgroupReason::Contended(placement.dir.clone()))
             }
             Err(error) => Err(refused(error)),
         };
@@ -118,7 +118,7 @@ impl Directory {
         self.path.join(number.to_string())
     }
 
-    /// An empty cgroup that no run uses, as the kernel makes it.
+    /// An empty cgroup that no run uses, in the state in which the kernel creates it.
     pub(super) fn take(&self) -> io::Result<u32> {
         if let Some(number) = self.lock().empty.pop() {
             return Ok(number);
@@ -126,8 +126,8 @@ impl Directory {
         self.find_empty()
     }
 
-    /// Prepares a cgroup for the next run, and removes what no run may use again. To make one, or to find out that
-    /// one is empty, takes longer than all else that a start does with it.
+    /// Prepares a cgroup for the next run, and removes those that no run may use again. Creating a cgroup, or finding
+    /// out that one is empty, takes longer than all other cgroup work of a start.
     pub(super) fn prepare_next(&self) -> io::Result<()> {
         self.remove_discarded();
         if self.lock().empty.is_empty() {
@@ -138,16 +138,16 @@ impl Directory {
     }
 
     fn find_empty(&self) -> io::Result<u32> {
-        let looks = self.lock().spare.len().min(MAX_LOOKS);
-        for _ in 0..looks {
+        let checks = self.lock().spare.len().min(MAX_CHECKS);
+        for _ in 0..checks {
             let Some(number) = self.lock().spare.pop_front() else { break };
             match Events::of(&self.path(number)) {
                 Ok(Events { is_populated: true, .. }) => self.lock().spare.push_back(number),
-                // A worker may have frozen its own cgroup; the next one could not execute its program.
+                // A worker may have frozen its own cgroup; a new process in it could not execute its program.
                 Ok(Events { is_frozen: true, .. }) => self.discard(number),
                 Ok(_) if !is_as_created(&self.path(number)) => self.discard(number),
                 Ok(Events { is_populated: false, is_frozen: false }) => return Ok(number),
-                // It was removed.
+                // The cgroup was removed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     self.lock().spare.push_back(number);
@@ -163,58 +163,57 @@ impl Directory {
         fs::create_dir(self.path(number)).map(|()| number)
     }
 
-    /// Whether a process is in a cgroup or below it.
+    /// Whether a cgroup or a descendant of it has a process.
     pub(super) fn has_processes(&self, number: u32) -> io::Result<bool> {
         Ok(Events::of(&self.path(number))?.is_populated)
     }
 
-    /// A run does not use it any more.
+    /// Takes back the cgroup of a run that has ended.
     pub(super) fn give_back(&self, number: u32) {
         let is_full = self.lock().spare.len() >= MAX_SPARE;
-        // One with processes stays until they have ended.
+        // A cgroup with processes is kept until they have ended.
         if !is_full || remove(&self.path(number), MAX_DEPTH).is_err() {
             self.lock().spare.push_back(number);
         }
     }
 
-    /// Removes a cgroup that no run uses any more and none may use again. One with processes is removed later.
+    /// Removes a cgroup that no run may use again. One with processes is removed later.
     pub(super) fn discard(&self, number: u32) {
         if remove(&self.path(number), MAX_DEPTH).is_err() {
             self.lock().discarded.push_back(number);
         }
     }
 
-    /// Tries it again for some of those that had processes.
+    /// Tries again to remove some of the discarded cgroups.
     fn remove_discarded(&self) {
-        let attempts = self.lock().discarded.len().min(MAX_LOOKS);
+        let attempts = self.lock().discarded.len().min(MAX_CHECKS);
         for _ in 0..attempts {
             let Some(number) = self.lock().discarded.pop_front() else { break };
             self.discard(number);
         }
     }
 
-    /// Removes all of it once it has no process left, and waits for that up to a time limit.
+    /// Removes the directory once it has no processes, and waits for that up to a time limit.
     pub(super) fn remove(&self, limit: Duration) -> io::Result<()> {
         let mut result = remove(&self.path, MAX_DEPTH);
-        for _ in 0..WAITS {
+        for _ in 0..WAIT_STEPS {
             if result.is_ok() {
                 break;
             }
-            wait_for_change(&self.path, limit / u32::from(WAITS))?;
+            wait_for_change(&self.path, limit / u32::from(WAIT_STEPS))?;
             result = remove(&self.path, MAX_DEPTH);
         }
         result
     }
 
     fn lock(&self) -> MutexGuard<'_, Numbers> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The name of a directory, which no other one of this or another procrun has: the process id alone names no
-/// process for good. If the directory is removed by another program, the next one must not have its name: runs
-/// may still name their cgroups by it.
+/// A unique name for a directory, also among other procruns: process ids are reused. A directory that another program
+/// removes must not be recreated with the same name, because runs still have its path.
 fn name() -> String {
     static CREATED: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
@@ -223,7 +222,7 @@ fn name() -> String {
     format!("{PREFIX}{pid}-{}-{number}", stat.map_or(0, |stat| stat.start))
 }
 
-/// Removes what procruns have left that were killed. Where processes are left, it stays.
+/// Removes the directories of procruns that were killed. A directory with processes stays.
 pub(super) fn remove_stale(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
@@ -233,7 +232,8 @@ pub(super) fn remove_stale(parent: &Path) {
     }
 }
 
-/// Removes a cgroup and those below it, which a worker may have made. The kernel refuses it where a process is.
+/// Removes a cgroup and its descendants, which a worker may have created. The kernel rejects this if there are
+/// processes.
 fn remove(path: &Path, depth: usize) -> io::Result<()> {
     let is_busy = |error: &io::Error| error.raw_os_error() == Some(Errno::EBUSY as i32);
     match fs::remove_dir(path) {
@@ -250,23 +250,23 @@ fn remove(path: &Path, depth: usize) -> io::Result<()> {
     }
 }
 
-/// Whether a process can begin in this cgroup, as far as its run has not changed that: a worker that manages cgroups
-/// may have enabled controllers or threads in its own one.
+/// Whether a process can start in this cgroup. A worker that manages cgroups may have enabled controllers or threaded
+/// mode in its own cgroup.
 fn is_as_created(cgroup: &Path) -> bool {
     let is = |file: &str, expected: &str| match fs::read_to_string(cgroup.join(file)) {
         Ok(text) => text.trim_end() == expected,
-        // It was removed, which `take` finds out.
+        // The cgroup was removed, which `take` finds out.
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     is("cgroup.subtree_control", "") && is("cgroup.type", "domain")
 }
 
-/// What `cgroup.events` reports.
+/// The content of `cgroup.events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Events {
-    /// A process is in the cgroup or below it.
+    /// The cgroup or a descendant has a process.
     is_populated: bool,
-    /// Its processes do not run, nor do those that join it.
+    /// The processes of the cgroup are frozen, including new ones.
     is_frozen: bool,
 }
 
@@ -275,19 +275,19 @@ impl Events {
         Self::read(&File::open(cgroup.join("cgroup.events"))?)
     }
 
-    /// One read(2), which costs half of [`fs::read_to_string`].
+    /// Makes one read(2), which costs half of [`fs::read_to_string`].
     fn read(events: &File) -> io::Result<Self> {
         let mut text = [0; 64];
         let length = events.read_at(&mut text, 0)?;
-        let has = |wanted: &[u8]| text[..length].split(|byte| *byte == b'\n').any(|line| line == wanted);
+        let has = |mode: &[u8]| text[..length].split(|byte| *byte == b'\n').any(|line| line == mode);
         Ok(Self { is_populated: has(b"populated 1"), is_frozen: has(b"frozen 1") })
     }
 }
 
-/// Waits until the last process has left a cgroup or those below it, up to a time limit.
+/// Waits until a cgroup and its descendants have no process, up to a time limit.
 fn wait_for_change(path: &Path, limit: Duration) -> io::Result<()> {
     let events = File::open(path.join("cgroup.events"))?;
-    // What changes from this read on wakes poll(2).
+    // A change after this read wakes poll(2).
     if Events::read(&events)?.is_populated {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout) {
@@ -311,7 +311,7 @@ mod tests {
         (dir, Directory { path, group: "/procrun-1-2".into(), _lock: lock, numbers: Mutex::default() })
     }
 
-    /// As the kernel does it.
+    /// Writes the file as the kernel does.
     fn set_events(directory: &Directory, number: u32, is_populated: bool, is_frozen: bool) {
         let text = format!("populated {}\nfrozen {}\n", i32::from(is_populated), i32::from(is_frozen));
         fs::write(directory.path(number).join("cgroup.events"), text).unwrap();
@@ -398,10 +398,10 @@ mod tests {
     type Race = dyn Fn(&Path) -> io::Result<Option<FileLock>>;
 
     #[test]
-    fn a_directory_that_another_procrun_takes_for_a_stale_one_is_created_again() {
+    fn a_directory_that_another_procrun_removes_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let placement = placement(dir.path());
-        // How the other procrun wins, once.
+        // The ways in which the other procrun wins, once.
         let removes_before = |path: &Path| fs::remove_dir(path).and_then(|()| take(path));
         let removes_after = |path: &Path| {
             let file = File::open(path)?;
@@ -422,9 +422,9 @@ mod tests {
             });
             assert!(created.unwrap().path.is_dir());
             assert_eq!(attempts.get(), 2);
-            // It is not an answer for ever.
+            // The error is temporary.
             let reason = Directory::create_with(&placement, race).unwrap_err();
-            assert!(matches!(reason, Reason::Contended(_)), "{reason}");
+            assert!(matches!(reason, NoCgroupReason::Contended(_)), "{reason}");
         }
     }
 

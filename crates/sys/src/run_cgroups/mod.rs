@@ -1,10 +1,11 @@
-//! A cgroup of version 2 for the processes of each run, where that is possible.
+//! A version 2 cgroup for the processes of each run, where that is possible.
 //!
-//! A process leaves its cgroup only if it is moved, whatever else it gives up: session, environment, limits,
-//! output. The kernel ends all processes of a cgroup in one go (`cgroup.kill`). No controller is enabled: the
-//! cgroups only tell which processes belong together, and procrun stays where it is.
+//! A process leaves its cgroup only if it is moved, whatever session, environment, limits or output it changes. The
+//! kernel kills all processes of a cgroup at once (`cgroup.kill`, Linux 5.14). No controller is enabled: the cgroups
+//! only group processes, and procrun stays in its own.
 //!
-//! All calls here are answered by the kernel alone. Where they fail (descriptors, memory), a run has no cgroup.
+//! Only the kernel handles these calls, so they do not block. If a call fails (descriptors, memory), a run has no
+//! cgroup.
 
 mod directory;
 mod placement;
@@ -27,7 +28,7 @@ use std::{
 use nix::libc;
 
 use self::directory::Directory;
-pub use self::placement::{Reason, View, Wanted};
+pub use self::placement::{CgroupMode, NoCgroupReason, View};
 use super::{
     cgroups::{self, Unified},
     shortage::is_shortage,
@@ -47,17 +48,17 @@ struct State {
 /// Whether runs get cgroups.
 #[derive(Debug)]
 struct Decision {
-    wanted: Wanted,
-    view: Result<View, Reason>,
+    mode: CgroupMode,
+    view: Result<View, NoCgroupReason>,
     is_reported: bool,
 }
 
 impl RunCgroups {
-    /// Finds out whether runs get cgroups, and prepares one for the next run.
-    pub fn prepare(&self, wanted: Wanted) {
-        let found = Self::find(&mut self.lock(), wanted);
+    /// Decides whether runs get cgroups, and prepares one for the next run.
+    pub fn prepare(&self, mode: CgroupMode) {
+        let found = Self::find(&mut self.lock(), mode);
         if let Some((directory, _)) = found {
-            // With another error the run makes one itself, or has none.
+            // On another error the run creates a cgroup itself, or has none.
             if directory.prepare_next().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                 // The directory was removed. The next run gets another one.
                 self.forget(&directory);
@@ -73,12 +74,16 @@ impl RunCgroups {
         }
     }
 
-    /// A cgroup for a run. `None`: the run gets none. `decided` is told whether runs get any, and why not, each
-    /// time that this is found out.
-    pub fn for_run(&self, wanted: Wanted, decided: impl FnOnce(Result<View, &Reason>)) -> Option<NewCgroup> {
+    /// A cgroup for a run. `None`: the run gets none. `decided` is called with the decision, or its reason, each time
+    /// it is made.
+    pub fn for_run(
+        &self,
+        mode: CgroupMode,
+        decided: impl FnOnce(Result<View, &NoCgroupReason>),
+    ) -> Option<NewCgroup> {
         let (directory, view) = {
             let mut state = self.lock();
-            let found = Self::find(&mut state, wanted);
+            let found = Self::find(&mut state, mode);
             if let Some(decision) = state.decided.as_mut().filter(|decision| !decision.is_reported) {
                 decision.is_reported = true;
                 decided(decision.view.as_ref().copied());
@@ -100,7 +105,7 @@ impl RunCgroups {
         }
     }
 
-    /// Forgets a directory unless another thread has done so.
+    /// Drops the directory unless another thread has done so.
     fn forget(&self, removed: &Arc<Directory>) {
         let mut state = self.lock();
         if state.directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, removed)) {
@@ -108,12 +113,12 @@ impl RunCgroups {
         }
     }
 
-    /// The directory, and what its runs see. `None`: runs get no cgroups, or not now.
-    fn find(state: &mut State, wanted: Wanted) -> Option<(Arc<Directory>, View)> {
-        if let Some(decision) = state.decided.as_ref().filter(|decision| decision.wanted == wanted) {
+    /// The directory, and the view of its runs. `None`: runs get no cgroups, or none now.
+    fn find(state: &mut State, mode: CgroupMode) -> Option<(Arc<Directory>, View)> {
+        if let Some(decision) = state.decided.as_ref().filter(|decision| decision.mode == mode) {
             return state.directory.clone().zip(decision.view.as_ref().ok().copied());
         }
-        let found = placement::find(wanted, own_cgroup, placement::may_hide).and_then(|placement| {
+        let found = placement::find(mode, own_cgroup, placement::may_hide).and_then(|placement| {
             let directory = match &state.directory {
                 Some(directory) => Arc::clone(directory),
                 None => Arc::new(Directory::create(&placement)?),
@@ -125,12 +130,12 @@ impl RunCgroups {
                 state.directory = Some(directory);
                 Ok(view)
             }
-            // It may work the next time.
-            Err(Reason::Refused(_, error)) if is_shortage(&error) => return None,
-            Err(Reason::Contended(_)) => return None,
+            // A later attempt may succeed.
+            Err(NoCgroupReason::Refused(_, error)) if is_shortage(&error) => return None,
+            Err(NoCgroupReason::Contended(_)) => return None,
             Err(reason) => Err(reason),
         };
-        let decision = state.decided.insert(Decision { wanted, view, is_reported: false });
+        let decision = state.decided.insert(Decision { mode, view, is_reported: false });
         state.directory.clone().zip(decision.view.as_ref().ok().copied())
     }
 
@@ -138,10 +143,11 @@ impl RunCgroups {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes all cgroups at the end of procrun, and waits up to this time for their last processes.
+    /// Removes all cgroups at the end of procrun, and waits for their last processes up to this time.
     ///
     /// # Errors
-    /// Processes are left, or the file system refuses it.
+    ///
+    /// Processes remain, or the file system rejects the removal.
     pub fn remove(&self, limit: Duration) -> io::Result<()> {
         let directory = self.lock().directory.take();
         directory.map_or(Ok(()), |directory| directory.remove(limit))
@@ -152,21 +158,22 @@ fn own_cgroup() -> Option<Unified> {
     cgroups::unified(Path::new("/"))
 }
 
-/// The cgroup for a run whose start is under way. It is removed if the start fails or times out: the reason may be
-/// the cgroup.
+/// The cgroup of a run that is starting. It is removed if the start fails or times out, because the cgroup may be the
+/// reason.
 #[derive(Debug)]
 pub struct NewCgroup {
     cgroup: RunCgroup,
     view: View,
-    /// The kernel has started a process in it.
+    /// The kernel has started a process in the cgroup.
     has_process: AtomicBool,
 }
 
 impl NewCgroup {
-    /// Opens it for the start of its first process.
+    /// Opens the cgroup for the start of its first process (`O_PATH`).
     ///
     /// # Errors
-    /// What open(2) says.
+    ///
+    /// The error of open(2).
     pub fn open(&self) -> io::Result<OwnedFd> {
         let path = CString::new(self.cgroup.path().as_os_str().as_bytes())?;
         // SAFETY: the path is a C string.
@@ -178,12 +185,12 @@ impl NewCgroup {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// The place of its first process. `dir` is what [`Self::open`] returned.
+    /// The cgroup for a request to start its first process. `dir` is the result of [`Self::open`].
     pub fn place<'a>(&'a self, dir: BorrowedFd<'a>) -> Cgroup<'a> {
         Cgroup { dir, is_hidden: self.view == View::Namespace, has_process: &self.has_process }
     }
 
-    /// The program of the run is executed. `None`: its process began in another cgroup.
+    /// The cgroup of a run whose program is executed. `None`: its process started in another cgroup.
     pub fn into_run(self) -> Option<RunCgroup> {
         let Self { mut cgroup, has_process, .. } = self;
         cgroup.is_reusable = has_process;
@@ -192,7 +199,7 @@ impl NewCgroup {
     }
 }
 
-/// The cgroup of a run. Another run gets it when this is dropped and no process is left.
+/// The cgroup of a run. After it is dropped and its processes have ended, another run can use it.
 #[derive(Debug)]
 pub struct RunCgroup {
     directory: Arc<Directory>,
@@ -206,23 +213,25 @@ impl RunCgroup {
         self.directory.path(self.number)
     }
 
-    /// Its path in `/proc/PID/cgroup`.
+    /// The path in `/proc/PID/cgroup`.
     pub fn group(&self) -> String {
         format!("{}/{}", self.directory.group(), self.number)
     }
 
-    /// The same of the directory of all runs.
+    /// The path of the directory with the cgroups of all runs.
     pub fn group_of_all(&self) -> Arc<str> {
         Arc::clone(self.directory.group())
     }
 
-    /// Ends all processes in it and below it, also those that are being made.
+    /// Kills all processes in the cgroup and its descendants, including those that are being created.
     ///
-    /// No other run gets it afterwards: Linux 6.18 still kills each process that clone3(2) makes in a cgroup that
-    /// was killed once (`CLONE_INTO_CGROUP` compares the count of kills with that of the parent's cgroup).
+    /// No other run uses the cgroup afterwards: Linux 6.18 kills each process that clone3(2) creates in a cgroup that
+    /// was killed before (`CLONE_INTO_CGROUP` compares the kill count of the cgroup with that of the parent's
+    /// cgroup).
     ///
     /// # Errors
-    /// What the kernel says.
+    ///
+    /// The error of the file system.
     pub fn kill(&self) -> io::Result<()> {
         if !self.directory.has_processes(self.number)? {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The child's side of a start: sets itself up and executes the program. It makes only system calls.
+//! The child's side of a start: sets up the process and executes the program. It makes only system calls.
 
 use std::{
     ffi::{c_int, c_void},
@@ -17,43 +17,44 @@ use super::{
     launch::Launch,
 };
 
-/// What the child works with, in the parent's memory or in its copy of it.
+/// The data of the child, in the parent's memory or in a copy of it.
 pub(super) struct Shared<'a> {
     pub(super) launch: &'a Launch<'a>,
-    /// What becomes the standard streams.
+    /// The descriptors that become the standard streams.
     pub(super) streams: [RawFd; 3],
-    /// The child shares the table of descriptors, and keeps those below this number.
+    /// The child shares the descriptor table, and keeps the descriptors below this number (`CLONE_FILES`).
     pub(super) keeps_below: Option<RawFd>,
     pub(super) argv: Vec<*const libc::c_char>,
     pub(super) env: Vec<*const libc::c_char>,
-    /// What is handed to the child, and as which descriptor. None of the first is one of the second, so
-    /// that none is overwritten before its turn.
-    pub(super) handed: Vec<(RawFd, RawFd)>,
-    /// Where the child writes its process id; null where it need not know it.
-    pub(super) pid_texts: [*mut u8; 2],
+    /// The other descriptors of the child, each with its number in the child. No source has the number of a target,
+    /// so none is overwritten before it is used.
+    pub(super) other_descriptors: Vec<(RawFd, RawFd)>,
+    /// Where the child writes its process id in decimal. Null: it is not needed.
+    pub(super) pid_places: [*mut u8; 2],
     pub(super) parent: u32,
-    /// The signals whose disposition the child sets to the default.
+    /// The signals that the child resets to their default disposition, as a bit set.
     pub(super) signals: u64,
     pub(super) attempt: Attempt,
 }
 
-/// The child's part: sets itself up and executes the program, or leaves a note and exits.
+/// Sets up the child and executes the program, or stores the failure and exits.
 pub(super) extern "C" fn run(shared: *mut c_void) -> c_int {
     // SAFETY: `spawn_in` passes a valid pointer, and does not touch what is there meanwhile.
     let shared = unsafe { &*shared.cast::<Shared<'_>>() };
     // SAFETY: this is the child, and all signals are blocked.
     let stage = unsafe { set_up_and_exec(shared) };
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    let note = shared.attempt.note;
-    note.errno.store(errno, SeqCst);
-    note.stage.store(u32::from(stage.number()) + 1, SeqCst);
+    let report = shared.attempt.report;
+    report.errno.store(errno, SeqCst);
+    report.stage.store(u32::from(stage.number()) + 1, SeqCst);
     // SAFETY: takes an integer and never returns; runs no exit handlers of procrun's.
     unsafe { libc::_exit(127) }
 }
 
-/// Returns the step that failed, with `errno` set.
+/// Returns the stage that failed, with `errno` set.
 ///
 /// # Safety
+///
 /// Only in the child, with all signals blocked.
 unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
     let launch = shared.launch;
@@ -65,7 +66,7 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
             return Stage::Streams;
         }
         if launch.cgroup.is_some_and(|cgroup| cgroup.is_hidden) {
-            // Before the change of user. Where it fails, the program sees the path of its cgroup.
+            // Before the change of user. On a failure the program sees the path of its cgroup.
             libc::unshare(libc::CLONE_NEWCGROUP);
         }
         if libc::setsid() < 0 {
@@ -76,12 +77,12 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
                 return Stage::Streams;
             }
         }
-        for (from, to) in &shared.handed {
+        for (from, to) in &shared.other_descriptors {
             if libc::dup2(*from, *to) < 0 {
                 return Stage::Streams;
             }
         }
-        for text in shared.pid_texts {
+        for text in shared.pid_places {
             if !text.is_null() {
                 write_decimal(libc::getpid().cast_unsigned(), text);
             }
@@ -102,7 +103,8 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         if libc::chdir(launch.cwd.as_ptr()) < 0 {
             return Stage::Chdir;
         }
-        // After the change of user, which clears it; one by the program itself (setpriv, su) clears it, too. The parent may have died before it was set.
+        // After the change of user, which clears it. The program can clear it too by changing its user (setpriv, su).
+        // The parent may have died before it was set, so its id is compared.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid().cast_unsigned() != shared.parent {
             libc::_exit(127);
@@ -111,7 +113,7 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
             return Stage::Limits(part);
         }
         default_signals(shared.signals);
-        if shared.attempt.is_given_up() {
+        if shared.attempt.is_cancelled() {
             libc::_exit(127);
         }
         libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
@@ -119,10 +121,11 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
     Stage::Exec
 }
 
-/// Sets the soft limit of file locks. Where the hard one is below the mark, there is no mark: to take part
-/// of a limit away from a program is worse.
+/// Sets the soft limit of file locks. No mark is set if the hard limit is below the mark: the program must not lose a
+/// part of its limit.
 ///
 /// # Safety
+///
 /// As [`set_up_and_exec`].
 unsafe fn set_mark(mark: u64) {
     let mut locks = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -134,10 +137,11 @@ unsafe fn set_mark(mark: u64) {
     }
 }
 
-/// The digits of a number. What comes after them is zero already.
+/// Writes the digits of a number. The bytes after them are zero already.
 ///
 /// # Safety
-/// `to` has room for ten bytes, which nothing else uses meanwhile.
+///
+/// `to` has ten bytes, which no other code uses at the same time.
 unsafe fn write_decimal(number: u32, to: *mut u8) {
     let length = number.checked_ilog10().unwrap_or(0) + 1;
     for place in 0..length {
@@ -147,9 +151,11 @@ unsafe fn write_decimal(number: u32, to: *mut u8) {
     }
 }
 
-/// By bare system calls: glibc's wrappers change the ids of all threads of the *parent*.
+/// Changes user and groups by bare system calls: glibc's wrappers change the ids of all threads of the *parent*
+/// (nptl(7)).
 ///
 /// # Safety
+///
 /// As [`set_up_and_exec`].
 unsafe fn become_user(credentials: &Credentials) -> bool {
     let Credentials { uid, gid, groups, .. } = credentials;
@@ -167,15 +173,15 @@ unsafe fn become_user(credentials: &Credentials) -> bool {
     group_set && unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) } == 0
 }
 
-/// Every signal, as a set of bits: bit 0 is signal 1.
+/// All signals as a bit set; bit 0 is signal 1.
 pub(super) const ALL_SIGNALS: u64 = u64::MAX;
 
-/// Looks up what the first spawn needs, so that it takes less time.
+/// Looks up in advance what the first start needs, so that it takes less time.
 pub fn prepare() {
     ignored_signals();
 }
 
-/// The signals that this process ignores, as a set of bits. procrun ignores none itself after its first start.
+/// The signals that this process ignores, as a bit set. procrun itself ignores no signal after its first start.
 pub(super) fn ignored_signals() -> u64 {
     static IGNORED: OnceLock<u64> = OnceLock::new();
     *IGNORED
@@ -192,16 +198,17 @@ fn is_ignored(number: c_int) -> bool {
     result == 0 && action[0] == libc::SIG_IGN as u64
 }
 
-/// Default dispositions for these signals, then none blocked: what a program expects to find.
+/// Resets these signals to their default disposition and unblocks all signals, as a program expects.
 ///
-/// By bare system calls, because glibc's wrapper refuses the two signals it keeps for itself, and
-/// a caller may have ignored those too.
+/// By bare system calls, because glibc's wrapper rejects the two signals that it uses itself, and the caller of
+/// procrun may have ignored those too.
 ///
 /// # Safety
+///
 /// As [`set_up_and_exec`].
 unsafe fn default_signals(signals: u64) {
-    // The kernel's own sigaction has at most these many words on any architecture; all zero is
-    // SIG_DFL, no flags, an empty mask.
+    // The kernel's `sigaction` has at most this number of words on any architecture. All zero is SIG_DFL without
+    // flags and mask.
     let default = [0_u64; 8];
     let mask_size = size_of::<u64>();
     for number in (1..=64).filter(|number| signals >> (number - 1) & 1 == 1) {

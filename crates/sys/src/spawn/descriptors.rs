@@ -8,38 +8,41 @@ use nix::{
 };
 
 use super::{
-    super::launch_slots::Filled,
+    super::launch_slots::FilledSlots,
     launch::{HANDED, Launch},
 };
 
-/// Copies all that the child gets to the launch slots, if it can have them.
-pub(super) fn fill_slots(launch: &Launch<'_>) -> Option<Filled> {
+/// Copies all descriptors of the child to launch slots. `None`: there are no slots for it.
+pub(super) fn fill_slots(launch: &Launch<'_>) -> Option<FilledSlots> {
     let channel = launch.channel.map(|(channel, _)| channel);
     let standard = [launch.stdin, launch.stdout, launch.stderr];
     let all: Vec<BorrowedFd<'_>> =
         standard.into_iter().chain(launch.sockets.iter().copied()).chain(channel).collect();
-    Filled::with(&all, end_of_handed(launch))
+    FilledSlots::with(&all, end_of_descriptors(launch))
 }
 
-/// Where the standard streams lie in the slots, and what else is handed to the child.
-pub(super) fn slot_numbers(launch: &Launch<'_>, slots: &Filled) -> ([RawFd; 3], Vec<(RawFd, RawFd)>) {
+/// The slots of the standard streams, and the slots of the other descriptors with their numbers in the child.
+pub(super) fn slot_numbers(launch: &Launch<'_>, slots: &FilledSlots) -> ([RawFd; 3], Vec<(RawFd, RawFd)>) {
     let sockets = (HANDED..).take(launch.sockets.len());
     let targets = sockets.chain(launch.channel.map(|(_, number)| number));
-    let handed = targets.zip(3..).map(|(to, slot)| {
-        // No number is that high: see `end_of_handed`.
+    let others = targets.zip(3..).map(|(to, slot)| {
+        // The numbers are small: see `end_of_descriptors`.
         (slots.number(slot), RawFd::try_from(to).unwrap_or(RawFd::MAX))
     });
-    ([0, 1, 2].map(|slot| slots.number(slot)), handed.collect())
+    ([0, 1, 2].map(|slot| slots.number(slot)), others.collect())
 }
 
 pub(super) fn standard_streams(launch: &Launch<'_>) -> [RawFd; 3] {
     [launch.stdin, launch.stdout, launch.stderr].map(|stream| stream.as_raw_fd())
 }
 
-/// What is handed to the child beyond its standard streams. What stands where one of them is to be
-/// gets another number, which `moved` keeps open.
-pub(super) fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Vec<(RawFd, RawFd)>, Errno> {
-    let end = end_of_handed(launch);
+/// The descriptors of the child except its standard streams, with their numbers in the child. A source with the
+/// number of a target is duplicated to a higher number, which `moved` keeps open.
+pub(super) fn other_descriptors(
+    launch: &Launch<'_>,
+    moved: &mut Vec<OwnedFd>,
+) -> Result<Vec<(RawFd, RawFd)>, Errno> {
+    let end = end_of_descriptors(launch);
     let sockets = launch.sockets.iter().copied().zip(HANDED..);
     let all = sockets.chain(launch.channel);
     all.map(|(fd, to)| {
@@ -47,7 +50,7 @@ pub(super) fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Ve
         if fd.as_raw_fd() >= end {
             return Ok((fd.as_raw_fd(), to));
         }
-        let fd = above(fd, end)?;
+        let fd = duplicate_above(fd, end)?;
         let number = fd.as_raw_fd();
         moved.push(fd);
         Ok((number, to))
@@ -55,15 +58,15 @@ pub(super) fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Ve
     .collect()
 }
 
-/// The first number after those of what is handed to the child.
-pub(super) fn end_of_handed(launch: &Launch<'_>) -> RawFd {
+/// The first number above the descriptors of the child.
+pub(super) fn end_of_descriptors(launch: &Launch<'_>) -> RawFd {
     let sockets = launch.sockets.len();
     let end = launch.channel.map_or(HANDED + sockets, |(_, number)| number + 1);
     RawFd::try_from(end).unwrap_or(RawFd::MAX)
 }
 
-/// The same open file with a number of at least `least`.
-fn above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd, Errno> {
+/// Duplicates a descriptor to a number of at least `least` (`F_DUPFD_CLOEXEC`, fcntl(2)).
+fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd, Errno> {
     let fd = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;
     // SAFETY: the kernel has just created this descriptor; nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

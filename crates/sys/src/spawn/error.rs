@@ -1,31 +1,31 @@
-//! Why a process did not start, and at which step.
+//! The error of a start: the stage that failed, and the reason.
 
 use std::{fmt, io};
 
 use super::super::limits::Part;
 
-/// The step at which a start failed.
+/// The stage at which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// No new process.
+    /// Creating the process.
     Fork,
-    /// Standard streams or session.
+    /// Standard streams, other descriptors or session.
     Streams,
-    /// What it may use, and its priority.
+    /// Limits and priority.
     Limits(Part),
     /// Supplementary groups, group or user.
     Credentials,
     /// Working directory.
     Chdir,
-    /// The program itself.
+    /// execve(2) of the program.
     Exec,
 }
 
 impl Stage {
-    /// The parts of [`Stage::Limits`] have their numbers from here on.
+    /// The numbers from here on are those of [`Stage::Limits`], by part.
     pub(super) const LIMITS: u8 = 64;
 
-    /// As it stands in the note.
+    /// The number in the memory that parent and child share.
     pub(super) fn number(self) -> u8 {
         match self {
             Self::Fork => 0,
@@ -52,9 +52,9 @@ impl Stage {
 /// Why a process did not start.
 #[derive(Debug)]
 pub struct Error {
-    /// Where it failed.
+    /// The stage that failed.
     pub stage: Stage,
-    /// The kernel's reason.
+    /// The error of the system call.
     pub source: io::Error,
 }
 

@@ -11,16 +11,16 @@ use nix::libc;
 
 use super::super::{accounts::Credentials, limits::Limits, process::OpenFiles};
 
-/// All that a new process needs, ready to hand to the kernel.
+/// The request for a new process.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The file to execute, with a slash.
+    /// The path of the program; it must contain a slash.
     pub program: &'a CStr,
     /// The arguments, `argv[0]` first.
     pub argv: &'a [CString],
     /// The whole environment as `NAME=value`.
     pub env: &'a [CString],
-    /// Working directory.
+    /// The working directory.
     pub cwd: &'a CStr,
     /// Becomes descriptor 0.
     pub stdin: BorrowedFd<'a>,
@@ -28,62 +28,63 @@ pub struct Launch<'a> {
     pub stdout: BorrowedFd<'a>,
     /// Becomes descriptor 2.
     pub stderr: BorrowedFd<'a>,
-    /// Become the descriptors from [`HANDED`] on. Who gets any is told its own process id as
-    /// `LISTEN_PID`, as sd_listen_fds(3) wants it.
+    /// The sockets, which become the descriptors from [`HANDED`] on. If there are any, the process gets its process
+    /// id as `LISTEN_PID` (sd_listen_fds(3)).
     pub sockets: &'a [BorrowedFd<'a>],
-    /// It is told its own process id as `WATCHDOG_PID`, as sd_watchdog_enabled(3) wants it.
+    /// The process gets its process id as `WATCHDOG_PID` (sd_watchdog_enabled(3)).
     pub watched: bool,
-    /// A channel, and the descriptor that it becomes: [`channel_number`] or another one above the sockets.
+    /// The IPC channel and its descriptor: [`channel_number`] or another number above the sockets.
     pub channel: Option<(BorrowedFd<'a>, usize)>,
-    /// Whom to run as; `None`: as procrun.
+    /// The user and groups. `None`: procrun's own.
     pub credentials: Option<&'a Credentials>,
-    /// The limit of open files the process gets, unless `limits` says another one.
+    /// The limits of open files, unless `limits` has them.
     pub open_files: OpenFiles,
-    /// What else it gets otherwise than procrun has it.
+    /// Limits and attributes that differ from procrun's own.
     pub limits: Option<&'a Limits>,
-    /// The cgroup that it begins in. Where that is refused, it begins in procrun's own.
+    /// The cgroup. If the kernel rejects it, the process starts in procrun's own.
     pub cgroup: Option<Cgroup<'a>>,
-    /// The soft limit of file locks by which its descendants are told
-    /// ([`RunMark`](super::tree::RunMark)), unless `limits` says another one.
+    /// The soft limit of file locks that marks the process and its descendants ([`RunMark`](crate::tree::RunMark)),
+    /// unless `limits` sets that limit.
     pub mark: Option<u64>,
 }
 
 /// A cgroup for a new process.
 #[derive(Debug, Clone, Copy)]
 pub struct Cgroup<'a> {
-    /// Its directory.
+    /// The directory of the cgroup.
     pub dir: BorrowedFd<'a>,
-    /// The process gets a cgroup namespace in which this cgroup is the root.
+    /// The process gets a cgroup namespace with this cgroup as its root.
     pub is_hidden: bool,
-    /// Becomes true if the process begins in it.
+    /// Set to true when the process starts in the cgroup.
     pub has_process: &'a AtomicBool,
 }
 
-/// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
+/// The first descriptor after the standard streams (`SD_LISTEN_FDS_START` of sd_listen_fds(3)).
 pub const HANDED: usize = 3;
-/// Where a program finds its channel that is not for itself but for its children. Node keeps its descriptors up to
-/// the first gap above 15 from its children.
+/// The descriptor of a channel that a program passes on to its children. Node keeps descriptors from its children up
+/// to the first unused number above 15.
 const FORWARDED_CHANNEL: usize = 17;
 
-/// Where a worker finds its channel, unless there are too many sockets. A shell script takes 3 to 9 for
-/// itself (`exec 3>&1`), and would hand its own file to a Node that it starts; 10 and up are what shells
-/// take when they need one themselves, the lowest that is free. Node closes those up to 15 in its children.
+/// The descriptor of a worker's channel, unless there are too many sockets. Shell scripts use 3 to 9 (`exec 3>&1`)
+/// and would pass their own file to a Node that they start. Shells themselves use the lowest free number from 10 on.
+/// Node closes the descriptors up to 15 in its children.
 const CHANNEL: usize = 15;
 
-/// The descriptor at which a worker with this number of sockets finds its channel.
+/// The descriptor of the channel in a worker with this number of sockets.
 pub fn channel_number(sockets: usize) -> usize {
     CHANNEL.max(HANDED + sockets)
 }
 
-/// The same for a Node that leaves the channel to its children.
+/// The descriptor of the channel for a Node that leaves the channel to its children.
 pub fn forwarded_channel_number(sockets: usize) -> usize {
     FORWARDED_CHANNEL.max(HANDED + sockets + 1)
 }
 
-/// `/dev/null`, the standard input of what procrun asks nothing.
+/// Opens `/dev/null`, for processes without another standard stream.
 ///
 /// # Errors
-/// What open(2) says with the path, for example in an image without `/dev`.
+///
+/// The error of open(2) with the path, for example in an image without `/dev`.
 pub fn dev_null() -> io::Result<OwnedFd> {
     // SAFETY: the path is a C string; the descriptor is new and owned by nothing else.
     let fd = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };

@@ -4,7 +4,7 @@ use super::{
     super::{limits::Part, process::OpenFiles, reap::Pid},
     ChildId, HANDED, Launch, Stage, channel_number,
     child::{ALL_SIGNALS, Shared},
-    descriptors::{end_of_handed, handed, standard_streams},
+    descriptors::{end_of_descriptors, other_descriptors, standard_streams},
     dev_null, forwarded_channel_number,
     parent::{SpawnStack, make_child},
 };
@@ -44,16 +44,16 @@ fn exit_code(pid: Pid) -> i32 {
 }
 
 #[test]
-fn a_child_whose_start_is_given_up_while_it_is_made_executes_nothing() {
+fn a_child_that_is_cancelled_during_its_creation_executes_nothing() {
     let null = dev_null().unwrap();
     let argv = [c"sh", c"-c", c"exit 7"].map(CString::from);
     let launch = launch(&argv, null.as_fd(), &[]);
-    let mut cradle = SpawnStack::new().unwrap();
-    // That of an earlier start of the thread concerns no later one.
+    let mut stack = SpawnStack::new().unwrap();
+    // The cancellation of an earlier start of the thread does not affect later ones.
     let earlier = ChildId::default();
-    assert!(earlier.begin(cradle.next_attempt()));
-    for (is_given_up, code) in [(false, 7), (true, 127), (false, 7)] {
-        let (attempt, id) = (cradle.next_attempt(), ChildId::default());
+    assert!(earlier.begin(stack.next_attempt()));
+    for (is_cancelled, code) in [(false, 7), (true, 127), (false, 7)] {
+        let (attempt, id) = (stack.next_attempt(), ChildId::default());
         assert!(id.begin(attempt));
         let mut words: Vec<_> = argv.iter().map(|word| word.as_ptr()).collect();
         words.push(ptr::null());
@@ -63,26 +63,26 @@ fn a_child_whose_start_is_given_up_while_it_is_made_executes_nothing() {
             keeps_below: None,
             argv: words,
             env: vec![ptr::null()],
-            handed: Vec::new(),
-            pid_texts: [ptr::null_mut(); 2],
+            other_descriptors: Vec::new(),
+            pid_places: [ptr::null_mut(); 2],
             parent: std::process::id(),
             signals: ALL_SIGNALS,
             attempt,
         };
-        earlier.prevent();
-        if is_given_up {
-            id.prevent();
+        earlier.cancel();
+        if is_cancelled {
+            id.cancel();
         }
-        let pid = make_child(&mut cradle.stack, &mut shared, &id).unwrap();
+        let pid = make_child(&mut stack.stack, &mut shared, &id).unwrap();
         assert_eq!((id.get(), exit_code(pid)), (Some(pid), code));
     }
     let late = ChildId::default();
-    late.prevent();
-    assert!(!late.begin(cradle.next_attempt()), "it is not even made");
+    late.cancel();
+    assert!(!late.begin(stack.next_attempt()), "no child is created");
 }
 
 #[test]
-fn a_stage_comes_back_from_its_number() {
+fn a_stage_is_decoded_from_its_number() {
     let limits = [Part::Resource(0), Part::Resource(15), Part::Privileges].map(Stage::Limits);
     for stage in
         [Stage::Fork, Stage::Streams, Stage::Credentials, Stage::Chdir, Stage::Exec].into_iter().chain(limits)
@@ -92,24 +92,24 @@ fn a_stage_comes_back_from_its_number() {
 }
 
 #[test]
-fn what_stands_where_something_is_handed_is_moved_first() {
+fn a_source_with_the_number_of_a_target_is_moved_first() {
     let null = dev_null().unwrap();
     let sockets = vec![null.as_fd(); 200];
     let launch = Launch {
         channel: Some((null.as_fd(), channel_number(sockets.len()))),
         ..launch(&[], null.as_fd(), &sockets)
     };
-    let end = end_of_handed(&launch);
+    let end = end_of_descriptors(&launch);
     assert_eq!(usize::try_from(end).unwrap(), HANDED + 201);
-    assert!(null.as_raw_fd() < end, "it is in the way");
+    assert!(null.as_raw_fd() < end, "it has the number of a target");
     let mut moved = Vec::new();
-    let all = handed(&launch, &mut moved).unwrap();
+    let all = other_descriptors(&launch, &mut moved).unwrap();
     assert_eq!((all.len(), moved.len()), (201, 201));
     assert!(all.iter().all(|(fd, _)| *fd >= end), "{all:?}");
-    assert_eq!(all.last().map(|(_, to)| *to), Some(end - 1), "behind the sockets");
+    assert_eq!(all.last().map(|(_, to)| *to), Some(end - 1), "above the sockets");
     let alone = Launch { sockets: &[], channel: Some((null.as_fd(), channel_number(0))), ..launch };
-    let all = handed(&alone, &mut moved).unwrap();
-    assert_eq!((all[0].1, end_of_handed(&alone)), (15, 16));
-    // A gap above 15 ends what Node keeps from its children.
+    let all = other_descriptors(&alone, &mut moved).unwrap();
+    assert_eq!((all[0].1, end_of_descriptors(&alone)), (15, 16));
+    // Node keeps no descriptors from its children above an unused number above 15.
     assert_eq!([0, 13, 14, 200].map(forwarded_channel_number), [17, 17, 18, 204]);
 }
