@@ -109,8 +109,8 @@ impl From<io::Error> for ConnectionError {
 ///
 /// # Errors
 /// [`NoSupervisor`].
-pub fn find(places: &SocketPaths) -> Result<Connection, NoSupervisor> {
-    let directories = match places {
+pub fn find(paths: &SocketPaths) -> Result<Connection, NoSupervisor> {
+    let directories = match paths {
         SocketPaths::Socket(path) => {
             // Root may name the socket of any user; a search excludes those of other users.
             let any_owner = geteuid().is_root();

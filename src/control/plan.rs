@@ -108,7 +108,7 @@ mod tests {
             change.describe(),
             "api: reload 2 processes, start 1 process\n  instances: 2 -> 3\n  env.PORT: (unset) -> 80"
         );
-        let gone = PlannedChange {
+        let removal = PlannedChange {
             action: PlannedAction::Stop,
             replaced: 0,
             started: 0,
@@ -116,6 +116,6 @@ mod tests {
             why: Vec::new(),
             ..change
         };
-        assert_eq!(gone.describe(), "api: stop 1 process");
+        assert_eq!(removal.describe(), "api: stop 1 process");
     }
 }

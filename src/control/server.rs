@@ -105,13 +105,13 @@ impl Server {
     /// # Errors
     ///
     /// The error of epoll_create1(2) or epoll_ctl(2).
-    pub fn new(held: SocketFile, listener: UnixListener) -> io::Result<Self> {
+    pub fn new(socket_file: SocketFile, listener: UnixListener) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(listener.as_fd(), LISTENER, Readiness::Arrival)?;
         Ok(Self {
             poller,
-            path: held.path().to_owned(),
-            listening: Some((listener, held)),
+            path: socket_file.path().to_owned(),
+            listening: Some((listener, socket_file)),
             clients: BTreeMap::new(),
             last: LISTENER,
             events: Vec::new(),
@@ -299,10 +299,10 @@ impl Server {
         let oldest = [(State::New, true), (State::Idle, true), (State::Idle, false), (State::Leaving, false)]
             .into_iter()
             .find_map(|(state, silent)| {
-                let is_it = |(_, client): &(&u64, &Client)| {
+                let is_candidate = |(_, client): &(&u64, &Client)| {
                     !client.is_link && client.state == state && client.output.is_empty() == silent
                 };
-                self.clients.iter().find(is_it).map(|(token, _)| *token)
+                self.clients.iter().find(is_candidate).map(|(token, _)| *token)
             });
         if let Some(token) = oldest {
             self.drop_client(token);

@@ -71,10 +71,10 @@ impl SocketFile {
     /// # Errors
     ///
     /// [`SocketError::Taken`] if a running supervisor uses the socket with this name.
-    pub fn take(places: &SocketPaths, name: Name) -> Result<(Self, UnixListener), SocketError> {
-        match places {
+    pub fn take(paths: &SocketPaths, name: Name) -> Result<(Self, UnixListener), SocketError> {
+        match paths {
             SocketPaths::Socket(path) => match Self::at(path.clone()) {
-                Ok(Some(held)) => Ok(held),
+                Ok(Some(socket)) => Ok(socket),
                 Ok(None) => Err(SocketError::Taken(path.clone())),
                 Err(error) => Err(SocketError::NoDirectory(vec![(path.clone(), error)])),
             },
@@ -82,7 +82,7 @@ impl SocketFile {
                 let mut tried = Vec::new();
                 for directory in directories {
                     match in_directory(directory, name) {
-                        Ok(Some(held)) => return Ok(held),
+                        Ok(Some(socket)) => return Ok(socket),
                         Ok(None) => return Err(SocketError::Taken(directory.join(name.file(0)))),
                         Err(error) => tried.push((directory.clone(), error)),
                     }
@@ -128,8 +128,8 @@ impl SocketFile {
             let _ = fs::remove_file(&new);
             return Err(error);
         }
-        let held = Self { path, _lock: lock };
-        Ok(Some((held, listener)))
+        let socket = Self { path, _lock: lock };
+        Ok(Some((socket, listener)))
     }
 }
 
@@ -144,9 +144,9 @@ impl StartLock {
     ///
     /// # Errors
     /// No directory is usable for a socket.
-    pub fn wait(places: &SocketPaths) -> Result<Self, SocketError> {
+    pub fn wait(paths: &SocketPaths) -> Result<Self, SocketError> {
         let mut tried = Vec::new();
-        let locks: Vec<PathBuf> = match places {
+        let locks: Vec<PathBuf> = match paths {
             SocketPaths::Socket(path) => vec![path.with_extension("start")],
             SocketPaths::Directories(directories) => {
                 directories.iter().map(|directory| directory.join("start")).collect()
@@ -154,7 +154,7 @@ impl StartLock {
         };
         for path in locks {
             let directory = path.parent().unwrap_or(Path::new("/"));
-            let lock = match places {
+            let lock = match paths {
                 SocketPaths::Socket(_) => Ok(()),
                 SocketPaths::Directories(_) => own_directory(directory),
             }
@@ -181,10 +181,10 @@ impl Lock {
         let path = socket.with_extension("lock");
         loop {
             let Some(lock) = FileLock::take(open_lock(&path)?)? else { return Ok(None) };
-            let held = lock.file().metadata()?;
+            let socket = lock.file().metadata()?;
             // A lock on a removed file has no effect.
             match fs::symlink_metadata(&path) {
-                Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
+                Ok(there) if (there.dev(), there.ino()) == (socket.dev(), socket.ino()) => {
                     return Ok(Some(Self { path, _file: lock }));
                 }
                 _ => {}
@@ -212,10 +212,10 @@ impl Drop for Lock {
 fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(SocketFile, UnixListener)>> {
     own_directory(directory)?;
     remove_stale(directory);
-    let most = if name == Name::Default { 1 } else { MAX_SOCKETS_PER_PID };
-    for again in 0..most {
-        if let Some(held) = SocketFile::at(directory.join(name.file(again)))? {
-            return Ok(Some(held));
+    let max = if name == Name::Default { 1 } else { MAX_SOCKETS_PER_PID };
+    for again in 0..max {
+        if let Some(socket) = SocketFile::at(directory.join(name.file(again)))? {
+            return Ok(Some(socket));
         }
     }
     Ok(None)
@@ -288,22 +288,22 @@ mod tests {
     fn an_active_socket_stays_and_a_stale_one_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("a/b");
-        let places = SocketPaths::Directories(vec![home.clone()]);
-        let (held, listener) = SocketFile::take(&places, Name::Default).unwrap();
-        assert_eq!(held.path(), home.join("procrun.sock"));
+        let paths = SocketPaths::Directories(vec![home.clone()]);
+        let (socket, listener) = SocketFile::take(&paths, Name::Default).unwrap();
+        assert_eq!(socket.path(), home.join("procrun.sock"));
         assert_eq!(fs::metadata(&home).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(held.path()).unwrap().mode() & 0o777, 0o600);
-        assert!(matches!(SocketFile::take(&places, Name::Default), Err(SocketError::Taken(_))));
-        UnixStream::connect(held.path()).unwrap();
+        assert_eq!(fs::metadata(socket.path()).unwrap().mode() & 0o777, 0o600);
+        assert!(matches!(SocketFile::take(&paths, Name::Default), Err(SocketError::Taken(_))));
+        UnixStream::connect(socket.path()).unwrap();
 
-        let path = held.path().to_owned();
-        drop((held, listener));
+        let path = socket.path().to_owned();
+        drop((socket, listener));
         assert_eq!(fs::read_dir(&home).unwrap().count(), 0, "nothing is left");
         // As a supervisor that was killed leaves it.
         drop(UnixListener::bind(&path).unwrap());
         fs::write(path.with_extension("lock"), "").unwrap();
-        let (held, _listener) = SocketFile::take(&places, Name::Default).unwrap();
-        UnixStream::connect(held.path()).unwrap();
+        let (socket, _listener) = SocketFile::take(&paths, Name::Default).unwrap();
+        UnixStream::connect(socket.path()).unwrap();
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
                     assert!(refusal.to_string().contains(why), "{refusal}");
                     assert_eq!(mode(&path), before, "{name}");
                 }
-                (held, after) => panic!("{name}: {held:?} instead of {after:?}"),
+                (socket, after) => panic!("{name}: {socket:?} instead of {after:?}"),
             }
         }
         let link = dir.path().join("link");
@@ -344,17 +344,17 @@ mod tests {
         let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);
         let longest = |stem: &str| SocketPaths::Socket(dir.path().join(format!("{stem}.sock")));
         assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(SocketError::NoDirectory(_))));
-        let (held, _listener) = SocketFile::take(&longest(&stem[1..]), Name::Default).unwrap();
-        UnixStream::connect(held.path()).unwrap();
+        let (socket, _listener) = SocketFile::take(&longest(&stem[1..]), Name::Default).unwrap();
+        UnixStream::connect(socket.path()).unwrap();
     }
 
     #[test]
     fn a_process_id_may_repeat_and_stale_sockets_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let places = SocketPaths::Directories(vec![dir.path().to_owned()]);
+        let paths = SocketPaths::Directories(vec![dir.path().to_owned()]);
         drop(UnixListener::bind(dir.path().join("99.sock")).unwrap());
-        let (first, _one) = SocketFile::take(&places, Name::Pid(1)).unwrap();
-        let (second, _two) = SocketFile::take(&places, Name::Pid(1)).unwrap();
+        let (first, _one) = SocketFile::take(&paths, Name::Pid(1)).unwrap();
+        let (second, _two) = SocketFile::take(&paths, Name::Pid(1)).unwrap();
         assert_eq!(first.path().file_name().unwrap(), "1.sock");
         assert_eq!(second.path().file_name().unwrap(), "1-1.sock");
         assert_eq!(sockets_in(dir.path()), [second.path(), first.path()]);
@@ -367,9 +367,9 @@ mod tests {
         fs::write(&file, "mine").unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        let places = SocketPaths::Directories(vec![file.clone(), link, dir.path().join("ok")]);
-        let (held, _listener) = SocketFile::take(&places, Name::Default).unwrap();
-        assert!(held.path().starts_with(dir.path().join("ok")));
+        let paths = SocketPaths::Directories(vec![file.clone(), link, dir.path().join("ok")]);
+        let (socket, _listener) = SocketFile::take(&paths, Name::Default).unwrap();
+        assert!(socket.path().starts_with(dir.path().join("ok")));
         let refused = SocketFile::take(&SocketPaths::Socket(file.clone()), Name::Default).unwrap_err();
         assert!(refused.to_string().contains("not a socket"), "{refused}");
         assert_eq!(fs::read_to_string(file).unwrap(), "mine");

@@ -89,10 +89,10 @@ impl ProcessList<'_> {
 }
 
 fn select<S: AsRef<str>>(words: &[S], of: &[Candidate<'_>]) -> Result<Vec<u32>, RequestError> {
-    let mut chosen = BTreeSet::new();
+    let mut selected = BTreeSet::new();
     for word in words {
         let word = word.as_ref();
-        let meant: Vec<u32> = match meaning(word, of) {
+        let matching_ids: Vec<u32> = match meaning(word, of) {
             Meaning::All => of.iter().map(|one| one.id).collect(),
             Meaning::Name => of.iter().filter(|one| one.name == word).map(|one| one.id).collect(),
             Meaning::Id(id) => vec![id],
@@ -102,9 +102,9 @@ fn select<S: AsRef<str>>(words: &[S], of: &[Candidate<'_>]) -> Result<Vec<u32>, 
             Meaning::InvalidPattern(why) => return Err(invalid_pattern(word, &why)),
             Meaning::Nothing => return Err(unknown(word, of)),
         };
-        chosen.extend(meant);
+        selected.extend(matching_ids);
     }
-    Ok(of.iter().map(|one| one.id).filter(|id| chosen.contains(id)).collect())
+    Ok(of.iter().map(|one| one.id).filter(|id| selected.contains(id)).collect())
 }
 
 enum Meaning {

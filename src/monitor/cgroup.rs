@@ -134,7 +134,7 @@ fn cgroup_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<Cgr
         let file = if cgroup.v2 { v2 } else { v1 };
         cgroup.dirs.first().is_some_and(|dir| dir.join(file).exists())
     };
-    let mut cgroups_found = cgroups::places(root, controller);
+    let mut cgroups_found = cgroups::of_controller(root, controller);
     cgroups_found.sort_by_key(|cgroup| cgroup.v2);
     cgroups_found.into_iter().find(has)
 }
@@ -147,7 +147,7 @@ pub(super) fn memory_cgroup(root: &Path) -> Option<CgroupDir> {
         cgroup.dirs.drain(..first);
         Some(cgroup)
     };
-    let mut cgroups_found = cgroups::places(root, "memory");
+    let mut cgroups_found = cgroups::of_controller(root, "memory");
     cgroups_found.sort_by_key(|cgroup| cgroup.v2);
     cgroups_found.into_iter().find_map(counted)
 }

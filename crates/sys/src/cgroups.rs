@@ -18,7 +18,7 @@ pub struct CgroupDir {
 
 /// The cgroups of this process in all hierarchies that can have `controller` (cgroups(7)). All paths are below
 /// `root`, which is `/` except in tests.
-pub fn places(root: &Path, controller: &str) -> Vec<CgroupDir> {
+pub fn of_controller(root: &Path, controller: &str) -> Vec<CgroupDir> {
     let read = |path: &str| proc::text(&root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
     let place = |mount: Mount<'_>| {
@@ -102,12 +102,12 @@ impl<'a> Mount<'a> {
     fn group<'g>(&self, line: &'g str, controller: &str) -> Option<&'g str> {
         let mut fields = line.splitn(3, ':');
         let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
-        let ours = if self.v2 {
+        let is_own = if self.v2 {
             number == "0"
         } else {
             controllers.split(',').any(|controller_there| controller_there == controller)
         };
-        ours.then_some(group)
+        is_own.then_some(group)
     }
 
     /// The path of a group relative to the root of the mount. `None`: the group is outside of the mounted part.

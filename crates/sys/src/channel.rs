@@ -21,9 +21,9 @@ use nix::libc;
 ///
 /// The error of socketpair(2) or fcntl(2).
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((ours.into(), theirs.into()))
+    let (own_end, other_end) = UnixStream::pair()?;
+    own_end.set_nonblocking(true)?;
+    Ok((own_end.into(), other_end.into()))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "it is four")]
@@ -110,17 +110,17 @@ mod tests {
 
     #[test]
     fn a_descriptor_arrives_with_the_first_byte_and_works() {
-        let (ours, theirs) = pair().unwrap();
+        let (own_end, other_end) = pair().unwrap();
         let (mut read, write) = std::io::pipe().unwrap();
-        assert_eq!(send(ours.as_fd(), b"with", Some(write.as_fd())).unwrap(), 4);
-        assert_eq!(send(ours.as_fd(), b"without", None).unwrap(), 7);
+        assert_eq!(send(own_end.as_fd(), b"with", Some(write.as_fd())).unwrap(), 4);
+        assert_eq!(send(own_end.as_fd(), b"without", None).unwrap(), 7);
         drop(write);
 
         let mut bytes = [0; 64];
         let mut space = cmsg_space!([i32; 4]);
         let mut pieces = [IoSliceMut::new(&mut bytes)];
         let message =
-            recvmsg::<()>(theirs.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+            recvmsg::<()>(other_end.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
                 .unwrap();
         let got = message.bytes;
         let fds: Vec<i32> = message
@@ -143,36 +143,36 @@ mod tests {
 
     #[test]
     fn a_received_descriptor_is_closed() {
-        let (ours, theirs) = pair().unwrap();
+        let (own_end, other_end) = pair().unwrap();
         let (mut read, write) = std::io::pipe().unwrap();
-        send(theirs.as_fd(), b"take it", Some(write.as_fd())).unwrap();
+        send(other_end.as_fd(), b"take it", Some(write.as_fd())).unwrap();
         drop(write);
         let mut bytes = [0; 64];
-        assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 7);
+        assert_eq!(receive(own_end.as_fd(), &mut bytes).unwrap(), 7);
         // The write end is closed everywhere, or this would wait forever.
         assert_eq!(read.read(&mut bytes).unwrap(), 0);
     }
 
     #[test]
     fn a_full_or_closed_channel_is_an_error() {
-        let (ours, theirs) = pair().unwrap();
-        while send(ours.as_fd(), &[b'x'; 4096], None).is_ok() {}
-        let error = send(ours.as_fd(), b"x", None).unwrap_err();
+        let (own_end, other_end) = pair().unwrap();
+        while send(own_end.as_fd(), &[b'x'; 4096], None).is_ok() {}
+        let error = send(own_end.as_fd(), b"x", None).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-        let error = receive(ours.as_fd(), &mut [0; 8]).unwrap_err();
+        let error = receive(own_end.as_fd(), &mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-        drop(theirs);
-        assert_eq!(send(ours.as_fd(), b"x", None).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+        drop(other_end);
+        assert_eq!(send(own_end.as_fd(), b"x", None).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
     }
 
     #[test]
     fn messages_before_the_end_are_still_read() {
-        let (ours, theirs) = pair().unwrap();
-        send(theirs.as_fd(), b"last words", None).unwrap();
-        shut_down(ours.as_fd());
+        let (own_end, other_end) = pair().unwrap();
+        send(other_end.as_fd(), b"last words", None).unwrap();
+        shut_down(own_end.as_fd());
         let mut bytes = [0; 64];
-        assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 10);
-        assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 0);
-        assert_eq!(receive(theirs.as_fd(), &mut bytes).unwrap(), 0);
+        assert_eq!(receive(own_end.as_fd(), &mut bytes).unwrap(), 10);
+        assert_eq!(receive(own_end.as_fd(), &mut bytes).unwrap(), 0);
+        assert_eq!(receive(other_end.as_fd(), &mut bytes).unwrap(), 0);
     }
 }

@@ -30,9 +30,9 @@ pub fn online() -> u32 {
 /// The smallest CPU quota of the cgroup of this process and its ancestors, rounded up to whole CPUs, at least 1. All
 /// paths are below `root`.
 fn quota(root: &Path) -> Option<u32> {
-    let quotas = cgroups::places(root, "cpu").into_iter().flat_map(|place| {
-        let v2 = place.v2;
-        place.dirs.into_iter().filter_map(move |dir| if v2 { of_v2(&dir) } else { of_v1(&dir) })
+    let quotas = cgroups::of_controller(root, "cpu").into_iter().flat_map(|cgroup| {
+        let v2 = cgroup.v2;
+        cgroup.dirs.into_iter().filter_map(move |dir| if v2 { of_v2(&dir) } else { of_v1(&dir) })
     });
     quotas.min()
 }
@@ -41,7 +41,7 @@ fn quota(root: &Path) -> Option<u32> {
 fn of_v2(dir: &Path) -> Option<u32> {
     let text = fs::read_to_string(dir.join("cpu.max")).ok()?;
     let (quota, period) = text.trim().split_once(' ')?;
-    whole(quota.parse().ok()?, period.parse().ok()?)
+    whole_cpus(quota.parse().ok()?, period.parse().ok()?)
 }
 
 /// Reads quota and period of cgroup v1 in µs; a quota of -1 is none.
@@ -50,10 +50,10 @@ fn of_v1(dir: &Path) -> Option<u32> {
         let path: PathBuf = dir.join(name);
         fs::read_to_string(path).ok()?.trim().parse().ok()
     };
-    whole(number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?)
+    whole_cpus(number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?)
 }
 
-fn whole(quota: u64, period: u64) -> Option<u32> {
+fn whole_cpus(quota: u64, period: u64) -> Option<u32> {
     if quota == 0 || period == 0 {
         return None;
     }

@@ -15,10 +15,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 /// file.
 const RESERVED: usize = 2;
 
-static RESERVE: Mutex<Reserve> = Mutex::new(Reserve { held: Vec::new(), users: 0 });
+static RESERVE: Mutex<Reserve> = Mutex::new(Reserve { descriptors: Vec::new(), users: 0 });
 
 struct Reserve {
-    held: Vec<OwnedFd>,
+    descriptors: Vec<OwnedFd>,
     /// The number of [`ReleasedReserve`] values.
     users: usize,
 }
@@ -30,9 +30,9 @@ impl Reserve {
 
     /// Descriptors that cannot be opened now are opened after the next use.
     fn fill(&mut self) {
-        while self.held.len() < RESERVED {
+        while self.descriptors.len() < RESERVED {
             let Ok(fd) = EventFd::from_flags(EfdFlags::EFD_CLOEXEC) else { return };
-            self.held.push(fd.into());
+            self.descriptors.push(fd.into());
         }
     }
 }
@@ -51,7 +51,7 @@ pub struct ReleasedReserve(());
 pub fn release() -> ReleasedReserve {
     let mut reserve = Reserve::lock();
     reserve.users += 1;
-    reserve.held.clear();
+    reserve.descriptors.clear();
     ReleasedReserve(())
 }
 

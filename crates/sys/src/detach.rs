@@ -23,8 +23,8 @@ const CHANNEL_DESCRIPTOR: i32 = 3;
 ///
 /// The error of socketpair(2), fork(2) or execve(2).
 pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<OwnedFd> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    let fd = theirs.as_raw_fd();
+    let (own_end, other_end) = std::os::unix::net::UnixStream::pair()?;
+    let fd = other_end.as_raw_fd();
     let mut command = Command::new(program);
     command.arg0(called).args(args).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
     let set_up = move || {
@@ -49,8 +49,8 @@ pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<Ow
     unsafe { command.pre_exec(set_up) };
     #[expect(clippy::disallowed_methods, reason = "a command has no supervisor; it ends before its child")]
     let child = command.spawn()?;
-    drop((child, theirs));
-    Ok(ours.into())
+    drop((child, other_end));
+    Ok(own_end.into())
 }
 
 /// Takes descriptor 3, which [`start`] gave this process. Must be called once, before any other file is opened.

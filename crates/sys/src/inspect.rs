@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn an_ended_process_has_no_facts() {
-        let gone = i32::MAX;
-        assert_eq!((program(gone), arguments(gone)), (None, vec![]));
-        assert_eq!(IgnoredSignals::of(gone), IgnoredSignals::default());
-        assert_eq!(StdinFile::of(gone), None);
+        let ended = i32::MAX;
+        assert_eq!((program(ended), arguments(ended)), (None, vec![]));
+        assert_eq!(IgnoredSignals::of(ended), IgnoredSignals::default());
+        assert_eq!(StdinFile::of(ended), None);
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn has_fix(release: &str) -> bool {
 ///
 /// Only in a child that shares the table, before it uses any descriptor. Makes one system call.
 pub(super) unsafe fn keep_below(end: RawFd) -> bool {
-    let last = libc::c_uint::MAX_SLOT;
+    let last = libc::c_uint::MAX;
     // SAFETY: the shared table stays as it is.
     unsafe { libc::syscall(libc::SYS_close_range, end, last, libc::CLOSE_RANGE_UNSHARE) == 0 }
 }

@@ -275,10 +275,10 @@ impl Limits {
 /// Explains why a limit cannot be that high.
 fn explain_maximum(limit: &Rlimit) -> String {
     let name = limit.name();
-    let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
-    if let Some(most) = most.filter(|most: &u64| name == "nofile" && limit.hard > *most) {
+    let max = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+    if let Some(max) = max.filter(|max: &u64| name == "nofile" && limit.hard > *max) {
         return format!(
-            "the kernel gives no process more than {most} (fs.nr_open)\n  hint: set {most} or less"
+            "the kernel gives no process more than {max} (fs.nr_open)\n  hint: set {max} or less"
         );
     }
     let own = getrlimit(limit.resource()).map_or(0, |(_, hard)| hard);
@@ -314,13 +314,13 @@ fn set_nice(nice: i32) -> Result<(), Errno> {
 
 /// Checks whether a child may have this OOM score adjustment. A process with CAP_SYS_RESOURCE does not try: that
 /// would permanently change the lower bound for its children.
-fn check_oom_score(wanted: i32) -> io::Result<()> {
+fn check_oom_score(adjustment: i32) -> io::Result<()> {
     let file = open(OOM_SCORE_FILE)?;
     let own: i32 = fs::read_to_string("/proc/self/oom_score_adj")?.trim().parse().unwrap_or(0);
-    if wanted >= own || may_raise_limits() {
+    if adjustment >= own || may_raise_limits() {
         return Ok(());
     }
-    put_number(&file, wanted).and_then(|()| put_number(&file, own)).map_err(io::Error::from)
+    put_number(&file, adjustment).and_then(|()| put_number(&file, own)).map_err(io::Error::from)
 }
 
 /// Makes the kernel prefer workers over procrun when memory runs out, if that is allowed. Without the supervisor no
@@ -440,17 +440,15 @@ mod tests {
 
     #[test]
     fn more_files_than_the_kernel_allows_are_always_refused() {
-        let most = fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
-        let most: u64 = most.trim().parse().unwrap();
-        let limits = Limits {
-            resources: vec![Rlimit::new("nofile", most + 1, most + 1).unwrap()],
-            ..Limits::default()
-        };
+        let max = fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
+        let max: u64 = max.trim().parse().unwrap();
+        let limits =
+            Limits { resources: vec![Rlimit::new("nofile", max + 1, max + 1).unwrap()], ..Limits::default() };
         let refusal = limits.check().unwrap_err().to_string();
         assert!(
-            refusal.starts_with(&format!("the limit `nofile` of {} is not allowed: ", most + 1)),
+            refusal.starts_with(&format!("the limit `nofile` of {} is not allowed: ", max + 1)),
             "{refusal}"
         );
-        assert!(refusal.contains(&format!("more than {most} (fs.nr_open)")), "{refusal}");
+        assert!(refusal.contains(&format!("more than {max} (fs.nr_open)")), "{refusal}");
     }
 }

@@ -109,12 +109,12 @@ pub fn open(budget: &Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe, Pip
     fcntl(read.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     let memory = budget.take();
     // `pipe-max-size` may allow less to an unprivileged user: then the largest allowed size.
-    let mut wanted = memory.bytes;
-    while wanted != DEFAULT_SIZE
-        && fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(i32::try_from(wanted).unwrap_or(i32::MAX))).is_err()
-        && wanted > DEFAULT_SIZE
+    let mut size = memory.bytes;
+    while size != DEFAULT_SIZE
+        && fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(i32::try_from(size).unwrap_or(i32::MAX))).is_err()
+        && size > DEFAULT_SIZE
     {
-        wanted /= 2;
+        size /= 2;
     }
     if let Some((uid, gid)) = owner {
         // If this is not permitted, the later change of user fails too and reports the reason.

@@ -38,8 +38,8 @@ const NOT_EXECUTED: u64 = 0x40;
 
 /// Parses the content of a `stat` file. `None`: the content is truncated or not of this format.
 pub fn parse(text: &[u8]) -> Option<Stat> {
-    let behind = memrchr(b')', text)? + 1;
-    let text = std::str::from_utf8(&text[behind..]).ok()?;
+    let after_name = memrchr(b')', text)? + 1;
+    let text = std::str::from_utf8(&text[after_name..]).ok()?;
     // The first field here is field 3, the state.
     let mut fields = text.split_ascii_whitespace();
     let mut skip = |count: usize| fields.nth(count);

@@ -51,13 +51,13 @@ pub fn pss(pids: &[Pid]) -> Vec<Option<u64>> {
     /// Processes with a pending read of their memory map. Another reader would wait for the same lock.
     static PENDING_PSS: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
     let results = Arc::new(Mutex::new(vec![None; pids.len()]));
-    let (theirs, pids) = (Arc::clone(&results), pids.to_owned());
+    let (shared_results, pids) = (Arc::clone(&results), pids.to_owned());
     let _ = PSS_READERS.run(move || {
         for (at, pid) in pids.into_iter().enumerate() {
             if lock(&PENDING_PSS).insert(pid) {
                 let sum = read_pss(pid);
                 lock(&PENDING_PSS).remove(&pid);
-                lock(&theirs)[at] = sum;
+                lock(&shared_results)[at] = sum;
             }
         }
         Some(())

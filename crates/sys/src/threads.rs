@@ -181,20 +181,20 @@ mod tests {
     #[test]
     fn a_thread_that_is_gone_without_a_return_counts_as_failing() {
         let is_failing = |name| failing().iter().any(|(failing, _)| *failing == name);
-        let gone = thread::spawn(|| {
+        let killed = thread::spawn(|| {
             drop(Running::new("that-ends"));
             // As if the kernel had killed the thread.
             std::mem::forget(Running::new("that-is-killed"));
             assert!(!failing().iter().any(|(name, _)| *name == "that-is-killed"), "it still runs");
             gettid().as_raw()
         });
-        let gone = gone.join().unwrap();
+        let killed = killed.join().unwrap();
         // The kernel removes the thread some time after pthread_join(3) returns.
-        while exists(gone) {
+        while exists(killed) {
             thread::yield_now();
         }
         assert!(is_failing("that-is-killed") && !is_failing("that-ends"));
-        running().retain(|(_, running)| *running != gone);
+        running().retain(|(_, running)| *running != killed);
     }
 
     #[test]

@@ -190,10 +190,10 @@ pub(super) fn ignored_signals() -> u64 {
 
 fn is_ignored(number: c_int) -> bool {
     let mut action = [0_u64; 8];
-    let nothing = ptr::null::<u64>();
+    let no_action = ptr::null::<u64>();
     // SAFETY: `action` is larger than the kernel's own sigaction, whose first word is the handler.
     let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, number, nothing, action.as_mut_ptr(), size_of::<u64>())
+        libc::syscall(libc::SYS_rt_sigaction, number, no_action, action.as_mut_ptr(), size_of::<u64>())
     };
     result == 0 && action[0] == libc::SIG_IGN as u64
 }
@@ -215,8 +215,8 @@ unsafe fn default_signals(signals: u64) {
         // Refused for SIGKILL and SIGSTOP, which cannot be changed.
         // SAFETY: `default` is large enough, and no old action is asked for.
         unsafe {
-            let nothing = ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), nothing, mask_size)
+            let no_action = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), no_action, mask_size)
         };
     }
     let none = nix::sys::signal::SigSet::empty();

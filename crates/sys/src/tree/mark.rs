@@ -91,9 +91,9 @@ impl Evidence for FromProc {
 
     fn environment_entry(&self, pid: Pid, name: &str) -> Option<String> {
         let environ = process_memory::read(pid, MemoryFile::Environment)?;
-        let is_it =
+        let has_name =
             |entry: &&[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
-        let entry = environ.split(|byte| *byte == 0).find(is_it)?;
+        let entry = environ.split(|byte| *byte == 0).find(has_name)?;
         String::from_utf8(entry.to_owned()).ok()
     }
 

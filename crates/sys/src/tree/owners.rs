@@ -34,7 +34,8 @@ enum MarkMatch<K> {
 impl<K: Copy + Eq + Hash> Trees<K> {
     /// The tree of each of these processes, and why the process belongs to it.
     pub(super) fn owners<'a>(&self, processes: &'a [Process], evidence: &impl Evidence) -> Owners<'a, K> {
-        let places: HashMap<Pid, usize> = processes.iter().enumerate().map(|(at, it)| (it.pid, at)).collect();
+        let indexes: HashMap<Pid, usize> =
+            processes.iter().enumerate().map(|(at, it)| (it.pid, at)).collect();
         let mut progress: Vec<Progress<K>> = processes
             .iter()
             .map(|it| match self.index.leaders.get(&it.pid) {
@@ -60,7 +61,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
                     Progress::Unknown => {
                         progress[here] = Progress::Started;
                         path.push(here);
-                        next = places.get(&processes[here].stat.parent).copied();
+                        next = indexes.get(&processes[here].stat.parent).copied();
                     }
                 }
             }

@@ -22,19 +22,19 @@ use crate::{descriptor_reserve, proc_stat, process, reap::Pid};
 /// `ESRCH` if the process has ended, `EPERM` if it belongs to another user.
 pub fn send_signal(to: Identity, number: i32) -> io::Result<()> {
     let _room = descriptor_reserve::release();
-    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+    let has_ended = || io::Error::from_raw_os_error(libc::ESRCH);
     let is_same = || proc_stat::of(to.pid).is_some_and(|stat| stat.start == to.start);
     match open(to.pid) {
         Ok(pidfd) => {
             if !is_same() {
-                return Err(gone());
+                return Err(has_ended());
             }
             send(&pidfd, number)
         }
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(error),
         // Linux before 5.3, a seccomp filter that denies the call, or no free descriptor.
         Err(_) if is_same() => process::signal(to.pid, number),
-        Err(_) => Err(gone()),
+        Err(_) => Err(has_ended()),
     }
 }
 
