@@ -27,7 +27,10 @@ pub(super) struct Trace {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) directory: PathBuf,
+    /// The name of the entry; `None`: the directory itself.
     pub(super) name: Option<OsString>,
+    /// Whether the entry, or the point itself, is a directory.
+    pub(super) is_directory: bool,
 }
 
 /// Distinguishes one file from another, and from itself with other content.
@@ -69,18 +72,20 @@ impl Trace {
             }
             let next = here.join(&name);
             let Ok(found) = fs::symlink_metadata(&next) else {
-                trace.point(&here, Some(name));
+                trace.point(&here, Some(name), false);
                 return trace;
             };
             if found.is_dir() {
-                trace.point(&next, None);
+                // The kernel reports the removal of a directory itself only when no process has it open any more.
+                trace.point(&here, Some(name), true);
+                trace.point(&next, None, true);
                 if names.is_empty() {
                     trace.end = Some(Identity::of(&found));
                 }
                 here = next;
                 continue;
             }
-            trace.point(&here, Some(name));
+            trace.point(&here, Some(name), false);
             if !found.is_symlink() {
                 trace.end = names.is_empty().then(|| Identity::of(&found));
                 return trace;
@@ -98,8 +103,8 @@ impl Trace {
         trace
     }
 
-    fn point(&mut self, directory: &Path, name: Option<OsString>) {
-        let point = Point { directory: directory.to_owned(), name };
+    fn point(&mut self, directory: &Path, name: Option<OsString>, is_directory: bool) {
+        let point = Point { directory: directory.to_owned(), name, is_directory };
         if !self.points.contains(&point) {
             self.points.push(point);
         }
@@ -147,7 +152,10 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         let trace = Trace::of(&root.join("a/b/c"));
         assert_eq!(trace.end, None);
-        assert_eq!(trace.points.last().unwrap(), &Point { directory: root.clone(), name: Some("a".into()) });
+        assert_eq!(
+            trace.points.last().unwrap(),
+            &Point { directory: root.clone(), name: Some("a".into()), is_directory: false }
+        );
         symlink("loop", root.join("loop")).unwrap();
         assert_eq!(Trace::of(&root.join("loop")).end, None);
         fs::write(root.join("file"), "x").unwrap();

@@ -34,7 +34,7 @@ const TREE_EVENTS: Flags = Flags::IN_CREATE
     .union(Flags::IN_ATTRIB)
     .union(Flags::IN_MOVE)
     .union(SELF_EVENTS);
-/// The relevant events of entries on the way to the end of a traced path.
+/// The relevant events of a link, a file or a missing entry on the way to the end of a traced path.
 const POINT_EVENTS: Flags = Flags::IN_CREATE
     .union(Flags::IN_DELETE)
     .union(Flags::IN_CLOSE_WRITE)
@@ -313,7 +313,11 @@ impl Tree {
     ) -> Result<(), InotifyUnavailable> {
         let mut points = Vec::with_capacity(trace.points.len());
         for point in &trace.points {
-            let what = if point.name.is_some() { POINT_EVENTS } else { SELF_EVENTS };
+            let what = match (&point.name, point.is_directory) {
+                (None, _) => SELF_EVENTS,
+                (Some(_), true) => Flags::IN_DELETE,
+                (Some(_), false) => POINT_EVENTS,
+            };
             if let Some(watch) = kernel.add(&point.directory, what)? {
                 kernel.add_user(watch, self.app, Interest::Path(number));
                 points.push((watch, point.name.clone()));

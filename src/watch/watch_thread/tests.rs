@@ -284,6 +284,26 @@ fn a_directory_may_be_replaced_removed_and_created_again() {
     }
 }
 
+/// The kernel reports the removal of a directory itself only when no process has it open: a shell whose working
+/// directory it was, for example.
+#[test]
+fn a_directory_that_a_process_has_open_may_be_replaced() {
+    for polling in [Polling::IfNeeded, Polling::Always] {
+        let bench = Bench::new();
+        bench.file("dist/sub/main.js");
+        let shared_state = shared_state();
+        let mut thread = thread(&shared_state);
+        let spec = WatchSpec { polling, ..WatchSpec::default() };
+        thread.apply_config(vec![bench.watched(&["dist/sub"], spec)]);
+        let _open = ["dist", "dist/sub"].map(|name| File::open(bench.path(name)).unwrap());
+        fs::remove_dir_all(bench.path("dist")).unwrap();
+        bench.file("dist/sub/main.js");
+        assert!(!changed(&mut thread).is_empty());
+        write(bench.path("dist/sub/main.js"), "replaced");
+        assert_eq!(changed(&mut thread), ["dist/sub/main.js"]);
+    }
+}
+
 #[test]
 fn links_are_followed_unless_that_is_disabled() {
     for polling in [Polling::IfNeeded, Polling::Always] {
