@@ -197,7 +197,7 @@ fn junk_in_the_channel_affects_no_other_worker() {
     run.wait_for_err("junk (0) writes lines to its IPC channel that are not Node messages");
     assert!(run.err().lines_with("channel is closed").is_empty(), "{}", run.story());
     run.expect_stop();
-    assert_eq!(run.err().lines_with("not a Node message").len(), 2, "once each: {}", run.story());
+    assert_eq!(run.err().lines_with("not Node messages").len(), 2, "once each: {}", run.story());
 }
 
 #[test]
