@@ -10,6 +10,7 @@
 //! - What the prose says of signals, restarts and exit codes: there are tests of each.
 
 mod examples;
+mod length;
 mod links;
 mod names;
 mod page;
