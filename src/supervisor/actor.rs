@@ -246,6 +246,7 @@ pub(super) async fn supervise(
         cause: Cause::default(),
         effects: Vec::new(),
     };
+    role.report_ready();
     let code = supervisor.run().await;
     supervisor.clean_up(role, code, &logs).await;
     // The kernel takes everything back faster than it could be given back piece by piece.

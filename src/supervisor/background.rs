@@ -13,6 +13,7 @@ use std::{
     path::PathBuf,
 };
 
+use super::service_manager::ServiceManager;
 use crate::{
     logs::{FileSpec, Logs},
     spec::{LogFiles, RuntimeLog},
@@ -28,6 +29,8 @@ pub struct Background {
     pub pid_file: PathBuf,
     /// A connection to the command that has started it and waits.
     pub first_client: RefCell<Option<OwnedFd>>,
+    /// The service manager that waits until commands are accepted.
+    pub service_manager: RefCell<Option<ServiceManager>>,
     /// It was detached from its caller: its output goes only to its log.
     pub detached: bool,
 }
@@ -72,6 +75,11 @@ impl Background {
         if fs::read_to_string(&self.pid_file).is_ok_and(|pid| pid.trim() == own) {
             let _ = fs::remove_file(&self.pid_file);
         }
+    }
+
+    /// Reports that commands are accepted, once.
+    pub(super) fn report_ready(&self) -> io::Result<()> {
+        self.service_manager.take().map_or(Ok(()), ServiceManager::report_ready)
     }
 
     /// The connection to the command that waits, once.

@@ -37,6 +37,7 @@ mod process_trees;
 mod report;
 mod requests;
 mod schedules;
+mod service_manager;
 mod snapshots;
 mod start_job;
 mod start_progress;
@@ -62,7 +63,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-pub use self::{background::Background, termination::not_started};
+pub use self::{background::Background, service_manager::ServiceManager, termination::not_started};
 use self::{boot::Boot, evaluation::Running, helper_threads::HelperThreads};
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
@@ -94,6 +95,17 @@ pub struct Role {
     pub name: Name,
     /// It runs in the background.
     pub background: Option<Background>,
+}
+
+impl Role {
+    /// Reports to the service manager, if one waits, that commands are accepted.
+    fn report_ready(&self) {
+        if let Some(background) = &self.background
+            && let Err(error) = background.report_ready()
+        {
+            print_early(format_args!("warn: cannot report to the service manager: {error}"));
+        }
+    }
 }
 
 /// Runs the apps of `source` in the foreground until the end, and returns the exit code.

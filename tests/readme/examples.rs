@@ -13,7 +13,7 @@ use saphyr_parser::Parser;
 use super::{
     page::{Block, Page, Pages, code, repository},
     shell::{SYSTEM_PATH, Shell, wait_for_all},
-    support::{Procrun, SIGINT},
+    support::{Bed, Procrun, SIGINT, binary, tool},
 };
 
 /// The ecosystem file that the command lines of a page name, if the page shows none.
@@ -34,6 +34,8 @@ enum Kind {
     Image,
     /// An object for Kubernetes.
     Manifest,
+    /// A unit for systemd.
+    Unit,
     /// What procrun reports for a mistake.
     Complaint,
     /// The output of the demo.
@@ -53,6 +55,7 @@ impl Block {
             "sh" => Kind::Commands,
             "dockerfile" => Kind::Image,
             "yaml" => Kind::Manifest,
+            "ini" => Kind::Unit,
             "text" if self.text.starts_with("error: ") => Kind::Complaint,
             "text" if self.text.starts_with("procrun ") => Kind::Demo,
             "text" if self.text.contains("; procrun ends with code ") => Kind::TerminationMessage,
@@ -186,7 +189,7 @@ fn every_command_of_a_manifest_is_right() {
 }
 
 #[test]
-fn every_command_line_does_what_it_says() {
+fn every_command_line_works() {
     let pages = Pages::all();
     let makefile = fs::read_to_string(repository().join("Makefile")).expect("the Makefile is there");
     let built: Vec<_> = docker_builds(&pages).into_iter().map(|(name, ..)| name).collect();
@@ -265,7 +268,7 @@ fn sessions(page: &Page) -> Vec<Vec<&Block>> {
 }
 
 #[test]
-fn every_session_goes_on_as_it_says() {
+fn every_session_works_as_shown() {
     let pages = Pages::all();
     let sessions: Vec<(&Page, Vec<&Block>)> = pages
         .0
@@ -484,5 +487,20 @@ impl Shell {
         }
         assert!(!names.is_empty(), "{line}{}", check.story());
         names.iter().enumerate().map(|(id, name)| format!("{name} ({id}) is ")).collect()
+    }
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    let pages = Pages::all();
+    for block in all_blocks(&pages, Kind::Unit) {
+        let bed = Bed::new();
+        let program = binary().to_str().expect("names of ours");
+        let text = block.text.replace("/usr/local/bin/procrun", program);
+        assert!(text.contains(program), "{}: starts procrun", block.place);
+        bed.file("procrun.service", text);
+        let verified = tool("systemd-analyze", &["verify", "--man=no", "./procrun.service"], bed.root());
+        let complaints = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success() && complaints.is_empty(), "{}: {complaints}", block.place);
     }
 }

@@ -9,12 +9,13 @@ use crate::{
         connect::places,
         failure::Failure,
         invoked_as::InvokedAs,
+        output::print_notices,
         parsed_args::ParsedArgs,
     },
     config::Source,
     control::Name,
     spec::ExitCode,
-    supervisor::{self, Background, Role},
+    supervisor::{self, Background, Role, ServiceManager},
     sys::{detach, directory},
 };
 
@@ -23,7 +24,8 @@ pub(super) static SUPERVISE: Command = Command {
     group: Group::Supervisor,
     summary: "Run the background supervisor in the foreground",
     description: "Run the background supervisor in the foreground, for a service manager. The\n\
-                  supervisor starts without apps; commands add them.",
+                  supervisor starts without apps; commands add them. It sends READY=1 to\n\
+                  NOTIFY_SOCKET when it accepts commands (systemd's Type=notify).",
     run: Run::Function(supervise),
     ..Command::DEFAULT
 };
@@ -40,6 +42,7 @@ fn supervise(args: &ParsedArgs) -> Result<ExitCode, Failure> {
             pid_file: home.join(if InvokedAs::this().is_pm2() { "pm2.pid" } else { "procrun.pid" }),
             home,
             first_client: RefCell::new(first_client),
+            service_manager: RefCell::new(if detached { None } else { service_manager() }),
             detached,
         }),
     };
@@ -50,4 +53,17 @@ fn supervise(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     }
     let source = Source::nothing(std::env::vars_os().collect(), cwd);
     Ok(supervisor::run(&source, &role))
+}
+
+/// The service manager that waits for the supervisor, by `NOTIFY_SOCKET`.
+fn service_manager() -> Option<ServiceManager> {
+    let address = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())?;
+    match ServiceManager::connect(&address) {
+        Ok(service_manager) => Some(service_manager),
+        Err(error) => {
+            let address = address.to_string_lossy();
+            print_notices(&[format!("cannot reach the service manager at NOTIFY_SOCKET={address}: {error}")]);
+            None
+        }
+    }
 }

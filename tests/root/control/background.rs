@@ -2,11 +2,17 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::{PermissionsExt, chown, symlink},
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
 };
 
 use super::{Rough, socket, statuses};
-use crate::support::{self, Bed, Procrun, procfs, wait_until, workers};
+use crate::support::{self, Bed, DEADLINE, Procrun, procfs, wait_until, workers};
 
 /// A bed with a script `app.sh` that says what it was given.
 fn bed() -> Bed {
@@ -168,7 +174,7 @@ fn an_app_that_has_the_new_environment_already_restarts_too() {
 }
 
 #[test]
-fn a_saved_list_comes_back_as_it_was() {
+fn a_saved_list_is_restored_unchanged() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh", "-i", "2"]);
     let _idle = start(&bed, &["./app.sh", "--name", "idle"]);
@@ -321,6 +327,42 @@ fn supervise_is_for_service_managers() {
 }
 
 #[test]
+fn a_service_manager_learns_when_commands_are_accepted() {
+    for is_abstract in [false, true] {
+        let bed = bed();
+        let _app = start(&bed, &["./app.sh"]);
+        bed.command(&["save"]).ok();
+        bed.command(&["kill"]).ok();
+        let path = bed.path("notify").to_string_lossy().into_owned();
+        let (address, name) = if is_abstract {
+            (SocketAddr::from_abstract_name(&path).unwrap(), format!("@{path}"))
+        } else {
+            (SocketAddr::from_pathname(&path).unwrap(), path)
+        };
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        manager.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut run = bed.isolated(&["supervise"]).env("NOTIFY_SOCKET", &name).start();
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).unwrap();
+        assert_eq!(&message[..length], b"READY=1");
+        // What systemd does next; it starts no second supervisor.
+        bed.command(&["resurrect"]).ok();
+        run.wait_for_line("0|app | given first");
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_service_manager_that_cannot_be_reached_is_reported() {
+    let bed = Bed::new();
+    let mut run = bed.isolated(&["supervise"]).env("NOTIFY_SOCKET", "/nowhere/notify").start();
+    run.wait_for_err("cannot reach the service manager at NOTIFY_SOCKET=/nowhere/notify: No such file");
+    wait_until("the socket", || bed.exists("home/procrun.sock"));
+    bed.command(&["ping"]).ok();
+    run.expect_stop();
+}
+
+#[test]
 fn an_app_that_is_added_to_a_foreground_survives_reading_its_file_again() {
     let bed = bed();
     bed.file("ecosystem.toml", "[[apps]]\nname = \"main\"\nscript = \"./steady.sh\"\nargs = [\"main\"]\n");
@@ -358,7 +400,7 @@ fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
 }
 
 #[test]
-fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
+fn a_command_during_a_reload_keeps_the_change_of_the_file() {
     let bed = bed();
     // The second of the new ones waits until it may.
     let node = "const may = () => process.env.VERSION === 'one' || process.env.NODE_APP_INSTANCE === '0'\n\
