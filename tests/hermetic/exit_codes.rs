@@ -45,12 +45,12 @@ fn deadly_signals() -> Vec<i32> {
 }
 
 #[test]
-fn every_exit_code_comes_through() {
+fn procrun_returns_every_exit_code() {
     for_each_number(&(0..=255).collect::<Vec<_>>(), false, EXITS, |code| code);
 }
 
 #[test]
-fn every_exit_code_comes_through_as_pid_1() {
+fn pid_1_returns_every_exit_code() {
     for_each_number(&(0..=255).collect::<Vec<_>>(), true, EXITS, |code| code);
 }
 
@@ -283,7 +283,7 @@ fn a_bad_interpreter_line_is_reported_with_the_path() {
 }
 
 #[test]
-fn a_user_that_is_not_there_is_an_error_with_its_name() {
+fn an_unknown_user_is_an_error_with_its_name() {
     let (end, said) = only_app("script = \"touch started; \"\nuser = \"no-such-user\"", |_| {});
     assert!(matches!(end, End::Code(78 | 126)), "{end:?}\n{said}");
     assert!(said.contains("no-such-user"), "{said}");

@@ -72,7 +72,7 @@ fn procruns_own_lines_are_on_stderr_under_its_name() {
 }
 
 #[test]
-fn log_level_decides_how_much_procrun_says() {
+fn log_level_selects_the_lines_of_procrun() {
     let said = |level: &str| {
         let bed = Bed::once("", "echo text");
         let mut run = bed.start(&["ecosystem.toml", "--log-level", level]);
@@ -214,7 +214,7 @@ fn a_prompt_is_not_mixed_with_the_lines_of_others() {
 }
 
 #[test]
-fn what_is_not_utf8_goes_through_unharmed_and_is_escaped_in_json() {
+fn bytes_that_are_not_utf8_pass_unchanged_and_are_escaped_in_json() {
     let script = "printf 'a\\377\\376\\300z\\n'\nprintf 'nul\\000here\\n'\nprintf 'cr\\r\\n'";
     let bed = Bed::once("", script);
     let mut run = bed.start(&["ecosystem.toml", "--raw"]);

@@ -153,7 +153,7 @@ fn arguments_after_two_dashes_are_the_apps() {
 }
 
 #[test]
-fn a_file_in_the_working_directory_comes_before_the_path() {
+fn a_file_in_the_working_directory_has_precedence_over_the_path() {
     let bed = Bed::new();
     bed.script("npm", "#!/bin/sh\necho here\n");
     let mut run = bed.start(&["npm", "--no-autorestart"]);

@@ -1,17 +1,17 @@
-//! Clusters of what people run: Express, Fastify and WebSocket servers from npm, HTTP/2, and plain
-//! servers under a load whose every error is looked at. NestJS is in `nest.rs`.
+//! Clusters of common frameworks: Express, Fastify and WebSocket servers from npm, HTTP/2, and plain servers under a
+//! load of which each error is checked. NestJS is in `nest.rs`, Next.js in `next.rs`.
 
 use std::{
     collections::{HashMap, HashSet},
-    io::{self, Read, Write},
     net::TcpStream,
     os::unix::fs::symlink,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use crate::support::{
-    Bed, DEADLINE, Procrun, SIGHUP, tool, wait_until,
-    web::{fetch, fixture, get, number_after, port_of, set_up},
+    Bed, DEADLINE, SIGHUP,
+    load::under_load,
+    tool, wait_until,
+    web::{Client, fetch, fixture, get, number_after, port_of, set_up},
 };
 
 const BALANCES: [&str; 3] = ["auto", "round-robin", "shared"];
@@ -28,15 +28,11 @@ fn ecosystem(script: &str, keys: &str) -> String {
     format!("[[apps]]\nname = \"app\"\nscript = \"{script}\"\nmin_uptime = 0\n{keys}\n")
 }
 
-fn start(bed: &Bed) -> Procrun {
-    bed.start(&["ecosystem.toml", "--log-level", "debug"])
-}
-
 /// Two workers share a port, each answers every second connection, and none is reported.
 #[track_caller]
-fn serves_in_turn(script: &str) {
+fn serves_by_round_robin(script: &str) {
     let bed = bed_of(script, "instances = 2\nbalance = \"round-robin\"");
-    let mut procrun = start(&bed);
+    let mut procrun = bed.start_with_debug_log();
     let port = port_of(&procrun, 2);
     let mut answers: HashMap<String, usize> = HashMap::new();
     for _ in 0..20 {
@@ -48,15 +44,15 @@ fn serves_in_turn(script: &str) {
 }
 
 #[test]
-fn express_serves_in_turn() {
-    serves_in_turn("express.js");
+fn express_serves_by_round_robin() {
+    serves_by_round_robin("express.js");
 }
 
 /// How the sessions of eight Socket.IO clients went, each with an address of its own.
 fn socket_io_sessions(balance: &str) -> Vec<String> {
     let bed = bed_of("socket-io.js", &format!("instances = 3\nbalance = \"{balance}\""));
     bed.file("socket-io-client.js", fixture("socket-io-client.js"));
-    let mut procrun = start(&bed);
+    let mut procrun = bed.start_with_debug_log();
     let port = port_of(&procrun, 3);
     let clients = tool("node", &["socket-io-client.js", &port.to_string()], bed.root());
     let printed = String::from_utf8_lossy(&clients.stdout).into_owned();
@@ -84,15 +80,15 @@ fn socket_io_keeps_its_sessions_with_sticky_and_loses_them_without() {
 }
 
 #[test]
-fn fastify_serves_in_turn() {
-    serves_in_turn("fastify.mjs");
+fn fastify_serves_by_round_robin() {
+    serves_by_round_robin("fastify.mjs");
 }
 
 #[test]
 fn websockets_of_another_worker_survive_a_crash() {
     let bed = bed_of("websocket.js", "instances = 2\nbalance = \"round-robin\"");
     bed.file("client.js", fixture("websocket-client.js"));
-    let procrun = start(&bed);
+    let procrun = bed.start_with_debug_log();
     let port = port_of(&procrun, 2).to_string();
     let said = tool("node", &["client.js", &port], bed.root());
     assert_eq!(
@@ -107,60 +103,22 @@ fn websockets_of_another_worker_survive_a_crash() {
 fn a_session_of_http2_stays_with_its_worker() {
     let bed = bed_of("http2.mjs", "instances = 2\nbalance = \"round-robin\"");
     bed.file("client.mjs", fixture("http2-client.mjs"));
-    let procrun = start(&bed);
+    let procrun = bed.start_with_debug_log();
     let port = port_of(&procrun, 2).to_string();
     let said = tool("node", &["client.mjs", &port], bed.root());
     assert_eq!(String::from_utf8_lossy(&said.stdout), "workers 2 in one session 1\n", "{said:?}");
-}
-
-/// Asks again and again, a new connection each time, from four threads while `during` runs, and a
-/// little longer. Returns the errors with the ports they came from, and how often it was asked.
-fn under_load(port: u16, during: impl FnOnce(&AtomicUsize)) -> (Vec<(u16, io::Error)>, usize) {
-    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let client = || {
-        let mut errors = Vec::new();
-        let mut more = 50;
-        while more > 0 {
-            more -= usize::from(over.load(Ordering::Relaxed));
-            asked.fetch_add(1, Ordering::Relaxed);
-            let from = match TcpStream::connect(("127.0.0.1", port)) {
-                Ok(mut stream) => {
-                    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-                    let from = stream.local_addr().unwrap().port();
-                    fetch(&mut stream, "/").map_err(|error| (from, error))
-                }
-                Err(error) => Err((0, error)),
-            };
-            errors.extend(from.err());
-        }
-        errors
-    };
-    let errors = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
-        during(&asked);
-        over.store(true, Ordering::Relaxed);
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
-    });
-    (errors, asked.into_inner())
-}
-
-/// Waits for this number of further requests.
-#[track_caller]
-fn wait_for_more(asked: &AtomicUsize, more: usize) {
-    let before = asked.load(Ordering::Relaxed);
-    wait_until("more requests", || asked.load(Ordering::Relaxed) >= before + more);
 }
 
 #[test]
 fn a_crash_under_load_costs_only_what_the_worker_held() {
     for balance in BALANCES {
         let bed = bed_of("load.js", &format!("instances = 2\nbalance = \"{balance}\""));
-        let procrun = start(&bed);
+        let procrun = bed.start_with_debug_log();
         let port = port_of(&procrun, 2);
         let mut crashing = Vec::new();
-        let (errors, _) = under_load(port, |asked| {
+        let load = under_load(port, "/", false, |requests| {
             for count in 1..=4 {
-                wait_for_more(asked, 50);
+                requests.wait_for_more(50);
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 crashing.push(stream.local_addr().unwrap().port());
                 assert!(fetch(&mut stream, "/crash").is_err());
@@ -168,13 +126,13 @@ fn a_crash_under_load_costs_only_what_the_worker_held() {
                 procrun.wait_for_lines("listening on", 2 + count);
             }
         });
-        // Who held the connection from this port, or one before it.
+        // The worker of the connection from this port, and of an earlier one.
         let held_by = |port: u16| -> HashSet<i32> {
             let lines = procrun.wait_for_lines(&format!("took {port} as"), 1);
             lines.iter().map(|line| number_after(line, " as")).collect()
         };
         let crashed: HashSet<i32> = crashing.into_iter().flat_map(held_by).collect();
-        for (port, error) in errors {
+        for (port, error) in load.errors {
             assert_ne!(port, 0, "{balance}: {error}{}", procrun.story());
             assert!(!held_by(port).is_disjoint(&crashed), "{balance}: {port}: {error}{}", procrun.story());
         }
@@ -185,42 +143,27 @@ fn a_crash_under_load_costs_only_what_the_worker_held() {
 fn a_crash_leaves_the_open_connections_of_others_alone() {
     for balance in BALANCES {
         let bed = bed_of("load.js", &format!("instances = 2\nbalance = \"{balance}\""));
-        let procrun = start(&bed);
+        let procrun = bed.start_with_debug_log();
         let port = port_of(&procrun, 2);
-        let mut kept: Vec<(TcpStream, String)> = Vec::new();
-        // With a shared socket chance decides who gets which: until both have two.
+        let mut kept: Vec<(Client, String)> = Vec::new();
+        // With a shared socket the kernel chooses the worker: until both have two.
         wait_until("connections to both workers", || {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let pid = request(&mut stream).unwrap();
-            kept.push((stream, pid));
+            let mut client = Client::connect(port).unwrap();
+            let pid = client.request("/").unwrap().body;
+            kept.push((client, pid));
             let first = &kept[0].1;
             let of_first = kept.iter().filter(|(_, pid)| pid == first).count();
             of_first >= 2 && kept.len() - of_first >= 2
         });
         let (mut first, crashes) = kept.remove(0);
-        write!(first, "GET /crash HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        first.send("/crash", "").unwrap();
         procrun.wait_for_err_lines("ended: exit 7", 1);
-        for (mut stream, pid) in kept {
-            let answer = request(&mut stream).ok();
+        for (mut client, pid) in kept {
+            let answer = client.request("/").ok().map(|answer| answer.body);
             let expected = (pid != crashes).then_some(pid);
             assert_eq!(answer, expected, "{balance}");
         }
     }
-}
-
-/// Asks on a connection that stays open.
-fn request(stream: &mut TcpStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(DEADLINE))?;
-    write!(stream, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")?;
-    let mut answer = Vec::new();
-    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
-        let mut more = [0; 1024];
-        match stream.read(&mut more)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => answer.extend_from_slice(&more[..count]),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).rsplit("\r\n").next().expect("the body").to_owned())
 }
 
 #[test]
@@ -228,9 +171,9 @@ fn the_number_of_workers_changes_under_load_and_nothing_fails() {
     for balance in BALANCES {
         let keys = |instances: usize| format!("instances = {instances}\nbalance = \"{balance}\"");
         let bed = bed_of("load.js", &keys(1));
-        let procrun = start(&bed);
+        let procrun = bed.start_with_debug_log();
         let port = port_of(&procrun, 1);
-        let (errors, _) = under_load(port, |asked| {
+        let load = under_load(port, "/", false, |requests| {
             let (mut started, mut ended) = (1, 0);
             for (before, after) in [(1, 4), (4, 2), (2, 3), (3, 1), (1, 2)] {
                 bed.file("ecosystem.toml", ecosystem("load.js", &keys(after)));
@@ -239,17 +182,17 @@ fn the_number_of_workers_changes_under_load_and_nothing_fails() {
                 ended += before.saturating_sub(after);
                 procrun.wait_for_lines("listening on", started);
                 procrun.wait_for_err_lines("ended: exit 0", ended);
-                wait_for_more(asked, 50);
+                requests.wait_for_more(50);
             }
         });
-        assert!(errors.is_empty(), "{balance}: {errors:?}{}", procrun.story());
+        assert!(load.errors.is_empty(), "{balance}: {load:?}{}", procrun.story());
     }
 }
 
 #[test]
 fn a_connection_waits_for_a_descriptor_and_not_for_another_connection() {
     let bed = bed_of("load.js", "instances = 1\nbalance = \"round-robin\"");
-    let procrun = start(&bed);
+    let procrun = bed.start_with_debug_log();
     let port = port_of(&procrun, 1);
     let pid = procrun.pid().to_string();
     let limit = |count: &str| {

@@ -209,7 +209,7 @@ fn a_dotenv_file_is_named_and_not_copied() {
 }
 
 #[test]
-fn what_is_there_is_never_written_over() {
+fn an_existing_file_is_never_overwritten() {
     let dir = directory_with(&[("e.json", r#"{"apps":[{"script":"a.js"}]}"#), ("ecosystem.toml", "mine")]);
     let output = procrun(dir.path(), &["convert", "e.json"]);
     assert_eq!(output.status.code(), Some(1));
@@ -240,7 +240,7 @@ fn the_copy_has_the_permissions_of_the_file() {
 }
 
 #[test]
-fn what_cannot_be_converted_says_why_and_writes_nothing() {
+fn a_file_that_cannot_be_converted_is_an_error_and_nothing_is_written() {
     let dir = directory_with(&[
         ("x.toml", "[[apps]]\nscript = \"a.js\"\n"),
         ("a.js", ""),

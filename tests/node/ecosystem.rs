@@ -101,7 +101,7 @@ fn every_example_in_it_is_right_too() {
 }
 
 #[test]
-fn a_file_that_is_there_stays() {
+fn an_existing_file_is_kept() {
     for (args, file) in FORMATS {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(file), "mine").unwrap();

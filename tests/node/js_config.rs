@@ -227,7 +227,7 @@ fn a_config_that_gives_no_configuration() {
 }
 
 #[test]
-fn a_config_that_says_very_much() {
+fn a_config_with_much_output() {
     refused(
         "ecosystem.config.js",
         "for (let i = 0; i < 200; i++) { console.log('x'.repeat(100000)); console.error('y'.repeat(100000)); }\nthrow new Error('after all that');\n",

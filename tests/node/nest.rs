@@ -101,7 +101,7 @@ fn a_crash_is_restarted() {
 }
 
 #[test]
-fn two_workers_of_a_cluster_answer_in_turn_and_one_goes_on_alone() {
+fn two_workers_of_a_cluster_answer_by_round_robin_and_one_continues_alone() {
     let (bed, port) = (Bed::new(), free_port());
     let mut run = start_with(&bed, port, "instances = 2\nbalance = \"round-robin\"");
     run.wait_for_err_lines("listens on", 2);

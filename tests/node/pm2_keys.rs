@@ -64,7 +64,7 @@ fn given(run: &Procrun, number: u32) -> Value {
 }
 
 #[test]
-fn every_key_of_pm2_does_what_it_says() {
+fn every_key_of_pm2_has_its_effect() {
     let (bed, mut run, port) = start();
 
     // What has no meaning here is said once, in one line.

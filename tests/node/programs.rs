@@ -201,7 +201,7 @@ fn junk_in_the_channel_affects_no_other_worker() {
 }
 
 #[test]
-fn what_cannot_be_started_says_what_it_is() {
+fn a_file_that_is_no_program_is_an_error_with_its_kind() {
     for (script, text, code, why) in [
         ("run", "#!/bin/sh\r\necho\r\n", 127, "ends with a carriage return (a Windows line ending)"),
         ("run.sh", "echo\r\necho\r\n", 126, "end with carriage returns (Windows line endings)"),

@@ -129,7 +129,7 @@ fn changes_in_quick_succession_end_with_the_last_one_and_never_two_processes() {
 }
 
 #[test]
-fn an_app_that_is_removed_and_comes_back_while_it_stops_runs_once() {
+fn an_app_that_is_removed_and_added_again_while_it_stops_runs_once() {
     let bed = Bed::with(&letters(&["a", "b"], "0"));
     bed.script("a.sh", ONE_AT_A_TIME);
     bed.script("b.sh", workers::STEADY);

@@ -192,7 +192,7 @@ fn a_program_that_vanishes_is_spawn_failed_and_counts_as_unstable() {
 }
 
 #[test]
-fn a_program_that_comes_back_is_started_again() {
+fn a_program_that_exists_again_is_started_again() {
     let bed = app("restart_delay = 50\n", "mv app.sh away; exit 1");
     bed.script("back.sh", "#!/bin/sh\necho back\nexec sleep 1000\n");
     let mut run = bed.start_pid1(&["ecosystem.toml"]);

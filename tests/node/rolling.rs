@@ -1,12 +1,15 @@
 //! Reloads of clustered Node applications, by SIGHUP with a changed file, with the real Node.
 
 use std::{
-    io::{self, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
 };
 
-use crate::support::{self, Bed, Procrun, SIGHUP, SIGTERM, wait_until, web::free_port};
+use crate::support::{
+    self, Bed, Procrun, SIGHUP, SIGTERM, wait_until,
+    web::{free_port, get},
+};
 
 /// A server that says which version answers. `crash` ends it, `mute` never listens, `late` listens
 /// and never says `ready`, `elsewhere` ends when it listens on another socket and `brief` soon after it
@@ -49,28 +52,16 @@ fn change(bed: &Bed, procrun: &Procrun, version: &str, keys: &str) {
     procrun.signal(SIGHUP);
 }
 
-/// Who answers on a connection of its own.
-fn get(port: u16) -> io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    write!(stream, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((_, body)) => Ok(body.to_owned()),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
 #[test]
 fn the_new_code_is_served_and_each_place_keeps_its_names() {
     let bed = Bed::new();
     let keys = "instances = 2\npid_file = \"app.pid\"\nout_file = \"out.log\"\n";
     let (mut procrun, port) = serve(&bed, keys, 2);
-    assert_eq!(get(port).unwrap(), "old");
+    assert_eq!(get(port, "/").unwrap(), "old");
     change(&bed, &procrun, "new", keys);
     procrun.wait_for_err("api is reloaded: 2 processes were replaced");
     for _ in 0..10 {
-        assert_eq!(get(port).unwrap(), "new");
+        assert_eq!(get(port, "/").unwrap(), "new");
     }
     for id in [0, 1] {
         let begins = procrun.out().lines_with(&format!("of {id}/{id}"));
@@ -96,7 +87,7 @@ fn a_version_that_crashes_is_taken_back() {
     let pid = bed.read("app-0.pid");
     change(&bed, &procrun, "crash", keys);
     procrun.wait_for_err("the reload of api is aborted: the new api (0) ended: exit 7");
-    assert_eq!(get(port).unwrap(), "old");
+    assert_eq!(get(port, "/").unwrap(), "old");
     assert_eq!(bed.read("app-0.pid"), pid);
     // The other stream may be read a moment later.
     procrun.wait_for_line("crash begins");
@@ -106,7 +97,7 @@ fn a_version_that_crashes_is_taken_back() {
     procrun.wait_for_err_lines("is aborted", 2);
     change(&bed, &procrun, "mended", keys);
     procrun.wait_for_err("api is reloaded");
-    assert_eq!(get(port).unwrap(), "mended");
+    assert_eq!(get(port, "/").unwrap(), "mended");
     assert_eq!(procrun.err().lines_with("errored").len(), 0, "{}", procrun.story());
     procrun.expect_stop();
 }
@@ -118,7 +109,7 @@ fn a_version_that_never_listens_is_taken_back() {
     let (mut procrun, port) = serve(&bed, keys, 1);
     change(&bed, &procrun, "mute", keys);
     procrun.wait_for_err("the new api (0) did not listen within 500 ms");
-    assert_eq!(get(port).unwrap(), "old");
+    assert_eq!(get(port, "/").unwrap(), "old");
     wait_until("the new one to be gone", || procrun.children().len() == 1);
     procrun.expect_stop();
 }
@@ -133,10 +124,10 @@ fn with_wait_ready_only_the_message_counts() {
     procrun.wait_for_line("late listens");
     procrun.wait_for_err("the new api (0) did not send `ready` within 4.0 s");
     procrun.wait_for_line("late bye");
-    wait_until("only the old one to answer", || get(port).unwrap() == "old");
+    wait_until("only the old one to answer", || get(port, "/").unwrap() == "old");
     change(&bed, &procrun, "new", &keys.replace("4000", "\"30s\""));
     procrun.wait_for_err("api is reloaded");
-    assert_eq!(get(port).unwrap(), "new");
+    assert_eq!(get(port, "/").unwrap(), "new");
     procrun.expect_stop();
 }
 
@@ -190,7 +181,7 @@ fn changes_in_quick_succession_end_with_the_last_one() {
         procrun.err().lines_with("api is reloaded").len() == 2
     });
     for _ in 0..10 {
-        assert_eq!(get(port).unwrap(), "three");
+        assert_eq!(get(port, "/").unwrap(), "three");
     }
     assert_eq!(procrun.out().lines_with("two begins").len(), 0, "{}", procrun.story());
     procrun.expect_stop();
@@ -219,7 +210,7 @@ fn a_reload_under_way_does_not_hinder_a_crash_from_being_mended() {
     procrun.wait_for_line("mute begins");
     support::send(pid_of(&procrun, "old begins as"), support::SIGKILL);
     procrun.wait_for_lines("old listens", 2);
-    assert_eq!(get(port).unwrap(), "old");
+    assert_eq!(get(port, "/").unwrap(), "old");
     procrun.expect_stop();
 }
 
@@ -231,7 +222,7 @@ fn pid_of(procrun: &Procrun, text: &str) -> i32 {
 }
 
 #[test]
-fn a_fork_that_is_late_to_say_ready_is_reported_and_goes_on() {
+fn a_fork_that_reports_ready_late_is_reported_and_continues() {
     let bed = Bed::new();
     bed.file("app.js", SERVER);
     bed.file(
@@ -241,7 +232,7 @@ fn a_fork_that_is_late_to_say_ready_is_reported_and_goes_on() {
     let mut procrun = bed.start(&["ecosystem.toml"]);
     procrun.wait_for_err("api (0) did not send `ready` within 300 ms");
     let port = support::last_number(&procrun.wait_for_line("late listens on"));
-    assert_eq!(get(u16::try_from(port).unwrap()).unwrap(), "late");
+    assert_eq!(get(u16::try_from(port).unwrap(), "/").unwrap(), "late");
     procrun.expect_stop();
 }
 
@@ -253,7 +244,7 @@ fn a_version_that_listens_and_does_not_last_is_not_spread() {
     change(&bed, &procrun, "brief", keys);
     let said = procrun.wait_for_err("the reload of api is aborted: api (0) ended: exit 9");
     assert!(said.contains("of 3 run the new version, the others keep serving with the old one"), "{said}");
-    wait_until("the last one to keep serving", || get(port).is_ok_and(|version| version == "old"));
+    wait_until("the last one to keep serving", || get(port, "/").is_ok_and(|version| version == "old"));
     assert_eq!(procrun.out().lines_with("of 2/2").len(), 1, "{}", procrun.story());
     procrun.expect_stop();
 }
@@ -266,7 +257,7 @@ fn what_a_version_that_failed_listened_on_is_closed() {
     change(&bed, &procrun, "elsewhere", keys);
     procrun.wait_for_err("the reload of api is aborted: the new api (0) ended: exit 8");
     wait_until("its socket to be gone", || !bed.exists("elsewhere.sock"));
-    assert_eq!(get(port).unwrap(), "old");
+    assert_eq!(get(port, "/").unwrap(), "old");
     procrun.expect_stop();
 }
 
@@ -346,7 +337,7 @@ fn a_port_that_one_app_has_left_is_free_for_another_at_once() {
     bed.file("ecosystem.toml", app("first", "new", three) + &app("second", "moved", one));
     procrun.signal(SIGHUP);
     procrun.wait_for_err("second is reloaded");
-    assert_eq!((get(three).unwrap(), get(one).unwrap()), ("new".to_owned(), "moved".to_owned()));
+    assert_eq!((get(three, "/").unwrap(), get(one, "/").unwrap()), ("new".to_owned(), "moved".to_owned()));
     procrun.expect_stop();
 }
 

@@ -193,7 +193,7 @@ fn help_of(command: &str) -> String {
 }
 
 #[test]
-fn every_command_is_there_and_none_is_left_out() {
+fn the_reference_lists_exactly_the_commands() {
     let commands = commands(&Pages::for_users());
     let help = help();
     // The commands stand between the usage and the options, by groups.

@@ -132,3 +132,35 @@ fn all_errors_are_shown_at_once() {
     assert!(!run.err().lines_with("watch").is_empty(), "the nearest known key{}", run.story());
     assert!(!bed.exists("started"));
 }
+
+#[test]
+fn a_file_whose_name_steers_a_terminal_is_shown_escaped() {
+    let bed = Bed::new();
+    for (name, content) in [
+        ("a\u{1b}[2J.toml", "[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n"),
+        ("b\u{1b}[2J.toml", "[[apps]]\nname = 1\n"),
+        (
+            "c\u{1b}[2J.json",
+            "{\"apps\": [{\"name\": \"app\", \"script\": \"sleep 1\", \"unknown\": 1}], \"deploy\": {}}",
+        ),
+    ] {
+        bed.file(name, content);
+        for command in [&["check", name][..], &["convert", name, "-o", "-"], &[name], &["start", name]] {
+            let mut run = bed.launch(command).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+            if command.len() == 1 && name.starts_with('a') {
+                run.wait_for_err("is online");
+                run.expect_stop();
+            } else if command.len() > 1 {
+                run.wait_end();
+            } else if run.has_ended() {
+                continue;
+            } else {
+                run.stop();
+            }
+            let all = [run.out().lines(), run.err().lines()].concat().join("\n");
+            assert!(!all.contains('\u{1b}'), "{command:?}: {all:?}");
+        }
+        let mut kill = bed.launch(&["kill"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+        kill.wait_end();
+    }
+}

@@ -1,6 +1,6 @@
 //! A control socket whose directory is on a file system that does not answer.
 
-use crate::{hung_files::with_a_file_system, support};
+use crate::{file_systems::with_a_file_system, support};
 
 #[test]
 fn a_control_socket_whose_directory_does_not_answer_delays_no_boot() {

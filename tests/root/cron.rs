@@ -1,14 +1,9 @@
 //! `cron_restart` in real time: schedules of each second, and what they do to an application in each state.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
-};
+use std::{collections::BTreeSet, fs};
 
 use crate::support::{
-    self, Bed, Procrun, SIGCONT, SIGHUP, SIGSTOP, last_pid, now, send, wait_until, workers,
+    self, Bed, Procrun, SIGCONT, SIGHUP, SIGSTOP, last_pid, now, send, wait_until, web::get, workers,
 };
 
 const EACH_SECOND: &str = "* * * * * *";
@@ -188,7 +183,7 @@ fn a_cluster_loses_no_request_at_its_time() {
     let port = u16::try_from(support::last_number(&lines[0])).expect("a port");
     let mut pids = BTreeSet::new();
     wait_until("two reloads", || {
-        let answer = get(port).unwrap_or_else(|error| panic!("no answer: {error}{}", run.story()));
+        let answer = get(port, "/").unwrap_or_else(|error| panic!("no answer: {error}{}", run.story()));
         pids.insert(answer);
         run.err().lines_with("api is reloaded: 2 processes were replaced").len() >= 2
     });
@@ -205,14 +200,4 @@ fn a_zone_is_known_where_the_system_has_none() {
     let mut run = bed.launch(&["ecosystem.toml"]).own_mounts().after(hide).start();
     run.wait_for_lines("app up", 2);
     run.expect_stop();
-}
-
-/// Who answers on a connection of its own.
-fn get(port: u16) -> io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    write!(stream, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-    Ok(body.to_owned())
 }

@@ -77,7 +77,7 @@ fn an_event_loop_that_hangs_is_found_and_the_worker_runs_again() {
 }
 
 #[test]
-fn a_bad_status_is_a_failure_and_its_words_are_said() {
+fn a_bad_status_is_a_failure_that_is_reported_with_its_text() {
     let bed = Bed::new();
     let port = server(&bed, "", "");
     let url = format!("http://127.0.0.1:{port}/healthz?deep");
@@ -220,7 +220,7 @@ fn a_program_runs_as_the_user_of_the_app() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_a_failure_like_others() {
+fn a_missing_program_is_a_failure_like_others() {
     let bed = Bed::new();
     shell(&bed, "kill_timeout = 500", "exec = [\"no-such-check\"]\nstart_period = 0");
     let mut procrun = start(&bed);

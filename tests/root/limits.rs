@@ -4,15 +4,15 @@ use std::fs;
 
 use crate::support::{self, Bed, End, Procrun, SIGHUP, SIGKILL, procfs, send, text, tool};
 
-/// Tells what it was given, line by line, until `told`.
-const TELLS: &str = r#"#!/bin/sh
+/// Prints what it was given, line by line, up to `done`.
+const REPORTS: &str = r#"#!/bin/sh
 cat /proc/self/limits
 echo "nice $(cut -d' ' -f19 /proc/self/stat)"
 echo "oom $(cat /proc/self/oom_score_adj)"
 echo "umask $(umask)"
 echo "privileges $(grep NoNewPrivs /proc/self/status)"
 echo "user $(id -u)"
-echo told
+echo done
 exec sleep 1000
 "#;
 
@@ -37,10 +37,10 @@ fn this() -> i32 {
     i32::try_from(std::process::id()).expect("a process id")
 }
 
-/// What an app told.
-struct Told(Vec<String>);
+/// What an app reported.
+struct Report(Vec<String>);
 
-impl Told {
+impl Report {
     #[track_caller]
     fn of(run: &Procrun, app: &str) -> Self {
         let label = format!("|{app}");
@@ -50,7 +50,7 @@ impl Told {
                 .into_iter()
                 .filter(|line| line.split(" | ").next().unwrap().trim_end().ends_with(&label))
         };
-        support::wait_until("everything to be told", || of_app().any(|line| line.ends_with("| told")));
+        support::wait_until("the whole report", || of_app().any(|line| line.ends_with("| done")));
         Self(of_app().map(|line| text(&line).to_owned()).collect())
     }
 
@@ -73,13 +73,13 @@ impl Told {
 /// All of them for one app, and none for another that starts after it.
 fn limited(more: &str) -> Bed {
     let bed = Bed::with(&format!(
-        "[[apps]]\nname = \"limited\"\nscript = \"./tells\"\n\
+        "[[apps]]\nname = \"limited\"\nscript = \"./report\"\n\
          rlimits = {{ nofile = [1000, 2000], core = 0, nproc = [3000, \"4000\"], stack = \"4M\", as = \"unlimited\", \
          cpu = 600, fsize = [\"1M\", \"1G\"], nice = 0, rtprio = 0, msgqueue = 1000, sigpending = 99 }}\n\
          nice = -3\noom_score_adj = 1000\numask = \"027\"\nno_new_privileges = true\n{more}\
-         [[apps]]\nname = \"plain\"\nscript = \"./tells\"\n"
+         [[apps]]\nname = \"plain\"\nscript = \"./report\"\n"
     ));
-    bed.script("tells", TELLS);
+    bed.script("report", REPORTS);
     bed
 }
 
@@ -91,7 +91,7 @@ fn a_worker_has_what_it_is_given_and_procrun_keeps_what_it_has() {
             let bed = limited(more);
             let launch = bed.launch(&["ecosystem.toml"]).system_path().after("ulimit -Sn 600");
             let mut run = launch.pid1_if(pid1).start();
-            let told = Told::of(&run, "limited");
+            let report = Report::of(&run, "limited");
             for (name, soft, hard) in [
                 ("Max open files", "1000", "2000"),
                 ("Max core file size", "0", "0"),
@@ -105,15 +105,15 @@ fn a_worker_has_what_it_is_given_and_procrun_keeps_what_it_has() {
                 ("Max msgqueue size", "1000", "1000"),
                 ("Max pending signals", "99", "99"),
             ] {
-                assert_eq!(told.limit(name), [soft, hard], "{name}{}", run.story());
+                assert_eq!(report.limit(name), [soft, hard], "{name}{}", run.story());
             }
-            assert_eq!(told.words("nice "), ["-3"]);
-            assert_eq!(told.words("oom "), ["1000"]);
-            assert_eq!(told.words("umask "), ["0027"]);
-            assert_eq!(told.words("privileges "), ["NoNewPrivs:", "1"]);
-            assert_eq!(told.words("user "), [user]);
+            assert_eq!(report.words("nice "), ["-3"]);
+            assert_eq!(report.words("oom "), ["1000"]);
+            assert_eq!(report.words("umask "), ["0027"]);
+            assert_eq!(report.words("privileges "), ["NoNewPrivs:", "1"]);
+            assert_eq!(report.words("user "), [user]);
 
-            let plain = Told::of(&run, "plain");
+            let plain = Report::of(&run, "plain");
             assert_eq!(plain.limit("Max open files")[0], "600", "its old limit back{}", run.story());
             for limit in
                 ["Max stack size", "Max cpu time", "Max processes", "Max file size", "Max pending signals"]
@@ -140,36 +140,36 @@ fn a_worker_has_what_it_is_given_and_procrun_keeps_what_it_has() {
 fn a_successor_has_the_same_limits() {
     let bed = limited("");
     let mut run = bed.start(&["ecosystem.toml"]);
-    let before = Told::of(&run, "limited");
+    let before = Report::of(&run, "limited");
     run.wait_for_err_lines("is online, pid", 2);
     let worker = run.children().iter().map(|child| child.pid).min().expect("two workers");
     send(worker, SIGKILL);
-    run.wait_for_lines("|limited | told", 2);
+    run.wait_for_lines("|limited | done", 2);
     run.expect_stop();
     // The limit of file locks is the mark of a run.
-    let without_mark = |told: Told| -> Vec<String> {
-        told.0.into_iter().filter(|line| !line.starts_with("Max file locks")).collect()
+    let without_mark = |report: Report| -> Vec<String> {
+        report.0.into_iter().filter(|line| !line.starts_with("Max file locks")).collect()
     };
-    let (before, told) = (without_mark(before), without_mark(Told::of(&run, "limited")));
-    let half = told.len() / 2;
+    let (before, report) = (without_mark(before), without_mark(Report::of(&run, "limited")));
+    let half = report.len() / 2;
     // Since the CPU time of a process is no limit, all other lines are the same.
-    assert_eq!(told[..half], told[half..]);
-    assert_eq!(told[..half], before[..half]);
+    assert_eq!(report[..half], report[half..]);
+    assert_eq!(report[..half], before[..half]);
 }
 
 #[test]
 fn changed_limits_restart_the_app_and_describe_shows_them() {
-    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./tells\"\nrlimits = { nofile = 500 }\n");
-    bed.script("tells", TELLS);
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./report\"\nrlimits = { nofile = 500 }\n");
+    bed.script("report", REPORTS);
     let mut run = bed.isolated(&["ecosystem.toml"]).start();
-    assert_eq!(Told::of(&run, "app").limit("Max open files"), ["500", "500"]);
+    assert_eq!(Report::of(&run, "app").limit("Max open files"), ["500", "500"]);
     bed.file(
         "ecosystem.toml",
-        "[[apps]]\nname = \"app\"\nscript = \"./tells\"\nrlimits = { nofile = 400, stack = [\"1M\", \"2M\"] }\numask = 0o77\n",
+        "[[apps]]\nname = \"app\"\nscript = \"./report\"\nrlimits = { nofile = 400, stack = [\"1M\", \"2M\"] }\numask = 0o77\n",
     );
     run.signal(SIGHUP);
     run.wait_for_err("app: changed rlimits, umask");
-    run.wait_for_lines("| told", 2);
+    run.wait_for_lines("| done", 2);
     let described = |args: &[&str]| bed.command(&[&["describe", "app"], args].concat()).ok();
     let text = described(&[]);
     assert!(text.contains("nofile=400 stack=1M:2M") && text.contains("077"), "{text}");
@@ -179,24 +179,24 @@ fn changed_limits_restart_the_app_and_describe_shows_them() {
 }
 
 #[test]
-fn a_saved_list_comes_back_with_its_limits() {
+fn a_saved_list_is_restored_with_its_limits() {
     let bed = Bed::with(
-        "[[apps]]\nname = \"app\"\nscript = \"./tells\"\nnice = 19\numask = \"077\"\nno_new_privileges = true\n\
+        "[[apps]]\nname = \"app\"\nscript = \"./report\"\nnice = 19\numask = \"077\"\nno_new_privileges = true\n\
          rlimits = { nofile = 400, as = [\"8G\", \"unlimited\"] }\n",
     );
-    bed.script("tells", TELLS);
+    bed.script("report", REPORTS);
     // The supervisor in the background lives as long as the variable of the command that has started it.
     let background = |args: &[&str]| {
         let mut run = bed.isolated(args).start();
         run.expect_code(0);
         run
     };
-    let wait_until_told = |times| {
+    let wait_for_reports = |times| {
         let log = || bed.read("home/logs/app-out.log");
-        support::wait_until("everything to be told", || log().matches("\ntold\n").count() == times);
+        support::wait_until("the whole report", || log().matches("\ndone\n").count() == times);
     };
     let _first = background(&["start", "ecosystem.toml"]);
-    wait_until_told(1);
+    wait_for_reports(1);
     bed.command(&["save"]).ok();
     bed.command(&["kill"]).ok();
     let _second = background(&["resurrect"]);
@@ -209,9 +209,9 @@ fn a_saved_list_comes_back_with_its_limits() {
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
-    wait_until_told(2);
-    let told = bed.read("home/logs/app-out.log");
-    assert_eq!(told.matches("\numask 0077\n").count(), 2, "{told}");
+    wait_for_reports(2);
+    let report = bed.read("home/logs/app-out.log");
+    assert_eq!(report.matches("\numask 0077\n").count(), 2, "{report}");
 }
 
 /// As a user that may raise nothing.
@@ -269,15 +269,21 @@ fn what_cannot_be_given_is_found_before_anything_starts() {
 #[test]
 fn what_needs_no_rights_is_given_to_everybody() {
     let bed = Bed::with(
-        "[[apps]]\nname = \"app\"\nscript = \"./tells\"\nnice = 19\noom_score_adj = 150\numask = \"077\"\n\
+        "[[apps]]\nname = \"app\"\nscript = \"./report\"\nnice = 19\noom_score_adj = 150\numask = \"077\"\n\
          no_new_privileges = true\nrlimits = { nofile = 64, core = 0 }\n",
     );
-    bed.script("tells", TELLS);
+    bed.script("report", REPORTS);
     let mut run = powerless(&bed, "echo 100 > /proc/self/oom_score_adj");
-    let told = Told::of(&run, "app");
-    assert_eq!(told.limit("Max open files"), ["64", "64"]);
-    assert_eq!((told.words("nice "), told.words("oom ")), (vec!["19".to_owned()], vec!["150".to_owned()]));
-    assert_eq!((told.words("umask "), told.words("privileges ")[1].as_str()), (vec!["0077".to_owned()], "1"));
+    let report = Report::of(&run, "app");
+    assert_eq!(report.limit("Max open files"), ["64", "64"]);
+    assert_eq!(
+        (report.words("nice "), report.words("oom ")),
+        (vec!["19".to_owned()], vec!["150".to_owned()])
+    );
+    assert_eq!(
+        (report.words("umask "), report.words("privileges ")[1].as_str()),
+        (vec!["0077".to_owned()], "1")
+    );
     assert_eq!(own(run.pid(), "oom"), "100");
     assert_eq!(own(run.pid(), "nice"), own(this(), "nice"));
     run.expect_stop();
@@ -293,15 +299,15 @@ fn more_files_than_the_kernel_has_are_refused_to_root_too() {
 }
 
 #[test]
-fn what_is_refused_later_is_the_end_of_a_run_and_says_why() {
+fn a_limit_that_is_refused_at_a_start_is_the_reason_of_the_exit() {
     let bed = Bed::with(
-        "[[apps]]\nname = \"app\"\nscript = \"./tells\"\nmax_restarts = 3\nrlimits = { msgqueue = 1000 }\n",
+        "[[apps]]\nname = \"app\"\nscript = \"./report\"\nmax_restarts = 3\nrlimits = { msgqueue = 1000 }\n",
     );
-    bed.script("tells", TELLS);
+    bed.script("report", REPORTS);
     // As root, so that its limit can be lowered from here, but without root's right to raise it again.
     let without = ["setpriv", "--inh-caps=-sys_resource", "--bounding-set=-sys_resource"];
     let mut run = bed.launch(&["ecosystem.toml"]).through(&without).start();
-    Told::of(&run, "app");
+    Report::of(&run, "app");
     let pid = run.pid().to_string();
     let lowered = tool("prlimit", &["--pid", &pid, "--msgqueue=10:10"], bed.root());
     assert!(lowered.status.success(), "{lowered:?}");

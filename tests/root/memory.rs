@@ -333,3 +333,22 @@ fn a_share_is_one_of_the_containers_limit() {
     run.expect_stop();
     drop(run);
 }
+
+#[test]
+fn the_kernel_kills_a_worker_before_procrun() {
+    let score = |pid: i32| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    let own = score(i32::try_from(std::process::id()).unwrap());
+    // Whether this machine lets a process lower it.
+    let may =
+        support::tool("sh", &["-c", "echo -500 > /proc/self/oom_score_adj"], Path::new("/")).status.success();
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n\
+         [[apps]]\nname = \"chosen\"\nscript = \"exec sleep 1001\"\noom_score_adj = 700\n",
+    );
+    let run = bed.start(&["ecosystem.toml"]);
+    run.wait_for_err_lines("is online", 2);
+    assert_eq!(score(run.pid()).trim(), if may { "-500" } else { own.trim() });
+    let scores: std::collections::BTreeSet<String> =
+        run.children().iter().map(|child| score(child.pid).trim().to_owned()).collect();
+    assert_eq!(scores, [own.trim().to_owned(), "700".to_owned()].into());
+}

@@ -30,7 +30,7 @@ assert name[0] == '@'\n\
 s.connect('\\0' + name[1:])\n";
 
 #[test]
-fn systemd_notify_from_a_shell_script_is_the_sign_of_wait_ready() {
+fn systemd_notify_from_a_shell_script_satisfies_wait_ready() {
     let bed = shell(
         "wait_ready = true",
         "echo begun\nuntil [ -e go ]; do sleep 0.05; done\nsystemd-notify --ready --status='serves 3 clients'",
@@ -77,7 +77,7 @@ fn a_successor_that_never_reports_ready_aborts_the_reload() {
 }
 
 #[test]
-fn a_shell_that_no_longer_says_it_is_alive_is_restarted() {
+fn a_shell_without_heartbeats_is_restarted() {
     let bed = shell(
         "heartbeat = \"2s\"",
         "systemd-notify WATCHDOG=1\necho \"every $WATCHDOG_USEC as $WATCHDOG_PID of $$\"\n\

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::support::{self, Bed, Launch, Procrun, last_pid, procfs, text, wait_until, workers};
 
-/// Run a worker that tells things about itself, line by line, until `told`.
-fn told_by(launch: Launch<'_>) -> (Procrun, Vec<String>) {
+/// Runs a worker that prints facts about itself, line by line, up to `done`.
+fn report_of(launch: Launch<'_>) -> (Procrun, Vec<String>) {
     let run = launch.start();
-    run.wait_for_line("told");
+    run.wait_for_line("done");
     let lines = run.out().lines().iter().map(|line| text(line).to_owned()).collect();
     (run, lines)
 }
@@ -20,10 +20,10 @@ fn stdin_is_an_open_pipe_and_the_session_its_own() {
             "app.py",
             "#!/usr/bin/env python3\nimport os, select, time\nprint(os.readlink('/proc/self/fd/0').split(':')[0])\n\
              print(select.select([0], [], [], 0.2)[0])\n\
-             print(os.getsid(0) == os.getpid() == os.getpgrp())\nprint('told', flush=True)\ntime.sleep(1000)\n",
+             print(os.getsid(0) == os.getpid() == os.getpgrp())\nprint('done', flush=True)\ntime.sleep(1000)\n",
         );
-        let (mut run, told) = told_by(bed.launch(&["ecosystem.toml"]).pid1_if(pid1));
-        assert_eq!(told, ["pipe", "[]", "True", "told"]);
+        let (mut run, report) = report_of(bed.launch(&["ecosystem.toml"]).pid1_if(pid1));
+        assert_eq!(report, ["pipe", "[]", "True", "done"]);
         run.expect_stop();
     }
 }
@@ -33,7 +33,7 @@ const READS_TO_THE_END: &str = "#!/bin/sh\necho \"$1 reads $(readlink /proc/self
     cat > \"$1.read\"\necho \"$1 found the end of its input\"\n";
 
 #[test]
-fn stdin_can_be_closed_and_a_task_has_none_unless_it_says_so() {
+fn stdin_can_be_closed_and_a_task_has_none_by_default() {
     let bed = Bed::with(
         "[[apps]]\nname = \"open\"\nscript = \"./read.sh\"\nargs = [\"open\"]\n\
          [[apps]]\nname = \"null\"\nscript = \"./read.sh\"\nargs = [\"null\"]\nstdin = \"null\"\nautorestart = false\n\
@@ -56,7 +56,7 @@ fn stdin_can_be_closed_and_a_task_has_none_unless_it_says_so() {
 
 /// esbuild ends with its standard input, so that a build that is watched never outlives its terminal.
 #[test]
-fn a_bundler_that_watches_goes_on_as_long_as_its_stdin_is_open() {
+fn a_bundler_that_watches_runs_as_long_as_its_stdin_is_open() {
     let bed = Bed::with(
         "[[apps]]\nname = \"watch\"\nscript = \"./node_modules/.bin/esbuild\"\n\
          args = [\"in.js\", \"--outfile=out.js\", \"--watch\"]\n\
@@ -75,22 +75,16 @@ fn a_bundler_that_watches_goes_on_as_long_as_its_stdin_is_open() {
     assert!(run.err().lines_with("watch (0) ended: exit 0").is_empty(), "{}", run.story());
 }
 
-const TELLS_FDS: &str = "#!/usr/bin/env python3\nimport os, time\n\
-    for fd in sorted(os.listdir('/proc/self/fd'), key=int):\n\
-    \x20   try: print('fd', fd, os.readlink('/proc/self/fd/' + fd))\n\
-    \x20   except FileNotFoundError: pass\n\
-    print('told', flush=True)\ntime.sleep(1000)\n";
-
 #[test]
 fn no_descriptor_of_procruns_leaks() {
     let bed = Bed::with(
         "[[apps]]\nname = \"app\"\nscript = \"./app.py\"\ninstances = 5\nout_file = \"out.log\"\nerror_file = \"err.log\"\n",
     );
-    bed.script("app.py", TELLS_FDS);
+    bed.script("app.py", workers::DESCRIPTORS);
     // What the caller of the tests leaked is another matter.
     let clean = "import os, sys; os.closerange(3, 4096); os.execv(sys.argv[1], sys.argv[1:])";
     let mut run = bed.launch(&["ecosystem.toml"]).pid1().through(&["python3", "-c", clean]).start();
-    run.wait_for_lines("told", 5);
+    run.wait_for_lines("done", 5);
     run.expect_stop();
     let fds = run.out().lines_with(" fd ");
     for number in ["0", "1", "2", "15"] {

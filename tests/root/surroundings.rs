@@ -1,19 +1,13 @@
-//! Odd places to be started in: closed descriptors, no `/proc`, a disk that cannot be written.
+//! Unusual environments: closed descriptors, no `/proc`, a read-only disk.
 
 use crate::support::{self, Bed, wait_until, workers};
-
-const TELLS_FDS: &str = "#!/usr/bin/env python3\nimport os, time\n\
-    for fd in sorted(os.listdir('/proc/self/fd'), key=int):\n\
-    \x20   try: print('fd', fd, os.readlink('/proc/self/fd/' + fd))\n\
-    \x20   except FileNotFoundError: pass\n\
-    print('told', flush=True)\ntime.sleep(1000)\n";
 
 #[test]
 fn no_descriptor_of_procruns_caller_leaks() {
     let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\nipc = false\n");
-    bed.script("app.py", TELLS_FDS);
+    bed.script("app.py", workers::DESCRIPTORS);
     let mut run = bed.launch(&["ecosystem.toml"]).after("exec 7</etc/passwd 9>leaked").start();
-    run.wait_for_line("told");
+    run.wait_for_line("done");
     run.expect_stop();
     assert_eq!(run.out().lines_with(" fd ").len(), 3, "0, 1 and 2 only{}", run.story());
 }
@@ -49,7 +43,7 @@ fn without_proc_it_runs_reaps_and_stops() {
 }
 
 #[test]
-fn a_small_user_on_a_disk_that_cannot_be_written_runs_a_js_config() {
+fn an_unprivileged_user_on_a_read_only_disk_runs_a_js_config() {
     let bed = Bed::new();
     bed.script("steady.sh", workers::STEADY);
     bed.file(

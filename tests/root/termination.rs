@@ -129,7 +129,7 @@ fn the_app_that_ends_the_container_precedes_earlier_failures() {
 }
 
 #[test]
-fn what_keeps_it_from_starting_is_there_too() {
+fn the_termination_message_has_the_errors_of_a_refused_start() {
     let bed = Bed::with("[[apps]]\nscirpt = \"x\"\n");
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
     run.expect_code(78);
@@ -222,7 +222,7 @@ fn without_recent_lines_only_the_failed_app_is_named() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_not_made_and_off_is_off() {
+fn a_missing_termination_log_is_not_created_and_false_disables_it() {
     let bed = Bed::once("", "ls /dev; exit 4");
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], "").start();
     run.expect_code(4);

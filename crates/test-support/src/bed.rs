@@ -68,6 +68,15 @@ impl Bed {
         bed
     }
 
+    /// A bed with this `ecosystem.toml` and these other files.
+    pub fn with_files(ecosystem: &str, files: &[(&str, &str)]) -> Self {
+        let bed = Self::with(ecosystem);
+        for (name, content) in files {
+            bed.file(name, content);
+        }
+        bed
+    }
+
     /// A bed with one app `main`, a shell script that runs once.
     pub fn once(keys: &str, script: &str) -> Self {
         let bed = Self::with(&format!(
@@ -152,6 +161,11 @@ impl Bed {
     /// Starts procrun as an ordinary process.
     pub fn start(&self, args: &[&str]) -> Procrun {
         self.launch(args).start()
+    }
+
+    /// Starts the applications of `ecosystem.toml`, with log lines of level debug.
+    pub fn start_with_debug_log(&self) -> Procrun {
+        self.start(&["ecosystem.toml", "--log-level", "debug"])
     }
 
     /// Starts procrun as PID 1 of a PID namespace.

@@ -7,8 +7,10 @@
 mod bed;
 mod capture;
 mod command;
+pub mod load;
 pub mod procfs;
 mod run;
+pub mod strace;
 mod wait;
 pub mod web;
 pub mod workers;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
@@ -60,6 +60,79 @@ pub fn fetch(stream: &mut (impl Read + Write), path: &str) -> io::Result<String>
     match answer.split_once("\r\n\r\n") {
         Some((_, body)) => Ok(body.to_owned()),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A connection that stays open.
+pub struct Client {
+    pub stream: BufReader<TcpStream>,
+}
+
+/// An answer of a server.
+pub struct Answer {
+    pub body: String,
+    /// The server closes the connection after it.
+    pub is_last: bool,
+}
+
+impl Client {
+    pub fn connect(port: u16) -> io::Result<Self> {
+        Self::of(TcpStream::connect(("127.0.0.1", port))?)
+    }
+
+    /// A client of a connection that exists.
+    pub fn of(stream: TcpStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// The local port of the connection.
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.stream.get_ref().local_addr()?.port())
+    }
+
+    /// Sends a request with these header lines, each of which ends in `\r\n`.
+    pub fn send(&mut self, path: &str, headers: &str) -> io::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n");
+        self.write(request.as_bytes())
+    }
+
+    /// Sends these bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Reads an answer with a `Content-Length`.
+    pub fn receive(&mut self) -> io::Result<Answer> {
+        let (mut length, mut is_last) = (0, false);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().expect("a length");
+            }
+            is_last |= line == "connection: close";
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { body: String::from_utf8_lossy(&body).into_owned(), is_last })
+    }
+
+    pub fn request(&mut self, path: &str) -> io::Result<Answer> {
+        self.send(path, "")?;
+        self.receive()
+    }
+
+    /// Waits until the server closes the connection; false if it sends something.
+    pub fn ends(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 1]), Ok(0))
     }
 }
 

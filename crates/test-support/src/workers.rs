@@ -48,3 +48,15 @@ pub const CRASHER: &str = r#"#!/bin/sh
 date +%s%N >> "$1"
 exit "$2"
 "#;
+
+/// Prints `fd <number> <target>` for each of its descriptors, then `done`, and waits.
+pub const DESCRIPTORS: &str = r#"#!/usr/bin/env python3
+import os, time
+for fd in sorted(os.listdir("/proc/self/fd"), key=int):
+    try:
+        print("fd", fd, os.readlink("/proc/self/fd/" + fd))
+    except FileNotFoundError:
+        pass
+print("done", flush=True)
+time.sleep(1000)
+"#;

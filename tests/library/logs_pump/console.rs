@@ -180,7 +180,7 @@ fn records_of_a_line_whose_writer_pauses_can_be_put_together() {
 }
 
 #[test]
-fn a_progress_bar_that_never_pauses_is_shown_all_the_same() {
+fn a_progress_bar_without_pauses_is_shown_too() {
     let setup = start(&RuntimeLog::default());
     let mut out = BufReader::new(setup.out.try_clone().unwrap());
     let mut main = add(&setup.logs, 0, "main", Sinks::default());

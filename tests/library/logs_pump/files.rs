@@ -64,7 +64,7 @@ fn files_hold_the_lines_without_prefix_and_may_be_shared() {
 }
 
 #[test]
-fn a_line_goes_on_behind_a_pause_unless_another_writer_came_between() {
+fn a_line_continues_after_a_pause_unless_another_writer_has_interrupted_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let setup = start(&RuntimeLog::default());

@@ -24,7 +24,7 @@ fn resident() -> usize {
 }
 
 #[test]
-fn an_orphan_that_goes_on_writing_is_read_and_delays_nothing() {
+fn an_orphan_that_keeps_writing_is_read_and_delays_nothing() {
     let setup = start(&RuntimeLog::default());
     let worker = add(&setup.logs, 0, "main", Sinks::default());
     let Setup { logs, mut out, .. } = setup;

@@ -34,7 +34,7 @@ fn depends_on(bed: &Bed, app: &str) -> String {
 }
 
 #[test]
-fn one_app_of_a_file_goes_on_waiting_for_the_others_that_are_there() {
+fn one_app_of_a_file_still_waits_for_its_dependencies_that_run() {
     let bed = pair();
     let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api up");

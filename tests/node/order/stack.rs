@@ -107,7 +107,7 @@ fn a_migration_that_fails_ends_the_container_with_its_code() {
 }
 
 #[test]
-fn what_waits_for_a_failed_task_says_so_once_and_starts_when_it_is_mended() {
+fn an_app_that_waits_for_a_failed_task_is_reported_once_and_starts_after_the_task() {
     let bed = stack("[ -f fixed ] || exit 3; echo migrated");
     bed.file("go", "");
     bed.file("ecosystem.toml", STACK.replace("oneshot = true", "oneshot = true\nautorestart = false"));
@@ -266,7 +266,7 @@ fn before_a_stop_everything_serves_on_and_nothing_is_ready() {
 /// A real database that is there late, a migration that waits for its health, and who serves with it to
 /// its own last moment.
 #[test]
-fn redis_comes_first_and_goes_last() {
+fn redis_starts_first_and_stops_last() {
     let bed = Bed::with(
         r#"
         [[apps]]

@@ -371,7 +371,7 @@ fn a_stop_during_the_wait_for_a_restart_starts_nothing() {
 }
 
 #[test]
-fn a_stop_that_comes_before_the_workers_are_up_ends_all_the_same() {
+fn a_stop_before_the_workers_are_up_ends_them_too() {
     for pid1 in [false, true] {
         let bed =
             Bed::with("[[apps]]\nname = \"a\"\nscript = \"./steady.sh\"\nargs = [\"a\"]\ninstances = 20\n");

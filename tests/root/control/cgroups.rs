@@ -8,9 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    hostile::Tracer,
-    support::{Bed, Procrun, SIGKILL, last_pid, procfs, send, wait_until},
+use crate::support::{
+    Bed, Procrun, SIGKILL, last_pid, procfs, send,
+    strace::{Tracer, injected_in_all},
+    wait_until,
 };
 
 /// A daemon without a mark, a session, an output or a living parent of the run. It says its process id first.
@@ -371,7 +372,7 @@ fn expect_no_cgroup(bed: &Bed, run: &Procrun, daemon: i32) {
 #[test]
 fn a_run_that_could_not_begin_in_its_cgroup_has_none() {
     let bed = bed("", MARKED_DAEMON);
-    let inject = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone3:error=ENOSYS"];
+    let inject = injected_in_all("inject=clone3:error=ENOSYS");
     let mut run = start_through(&bed, ":", &inject);
     for starts in 1..=3 {
         let daemon = last_pid(&run.wait_for_lines("daemon", starts)[starts - 1]);
@@ -422,7 +423,7 @@ fn a_run_for_whose_cgroup_there_is_no_descriptor_has_none() {
     bed.command(&["restart", "app"]).ok();
     {
         let inject = ["-e", "inject=open,openat:error=EMFILE", "-P", &path];
-        let _tracer = Tracer::with_all(run.pid(), &inject);
+        let _tracer = Tracer::of_all(run.pid(), &inject);
         bed.command(&["restart", "app"]).ok();
         run.wait_for_lines("up", 3);
         assert_eq!(describe(&bed, "app")["cgroup"], Value::Null, "{}", run.story());

@@ -164,7 +164,7 @@ fn a_start_adds_to_the_supervisor_that_runs_wherever_it_is() {
 }
 
 #[test]
-fn a_start_in_the_background_says_what_it_has_started_and_where() {
+fn a_start_in_the_background_prints_pid_home_and_log() {
     let bed = bed(FILE);
     let started = |args: &[&str]| done_with(&bed, &[], args);
     let first = started(&["start", "./api.sh"]);

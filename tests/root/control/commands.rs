@@ -204,7 +204,7 @@ fn a_stop_by_command_sends_nodes_signal_to_node_and_sigterm_to_others() {
 }
 
 #[test]
-fn describe_says_how_it_ended_before() {
+fn describe_shows_earlier_exits() {
     let bed = Bed::again("", "exec sleep 1000");
     let _run = supervisor(&bed, false, 1);
     bed.command(&["signal", "KILL", "main"]).ok();
@@ -444,7 +444,7 @@ fn a_client_that_evaluates_a_file_can_be_interrupted_and_starts_with_its_own_lim
 }
 
 #[test]
-fn an_operation_that_fails_says_so() {
+fn a_failed_operation_is_reported() {
     let bed = Bed::again("", "exec sleep 1000");
     let _run = supervisor(&bed, false, 1);
     let pid = bed.command(&["pid", "main"]).ok();

@@ -88,7 +88,7 @@ fn a_follower_hears_of_the_end() {
 }
 
 #[test]
-fn a_reload_that_is_aborted_says_why() {
+fn an_aborted_reload_reports_its_reason() {
     let bed = fragile("min_uptime = \"10s\"\n");
     let run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("intact");

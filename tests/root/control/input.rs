@@ -106,7 +106,7 @@ fn a_process_that_does_not_read_is_an_error_for_the_client_alone() {
 }
 
 #[test]
-fn what_cannot_take_input_says_why() {
+fn an_app_without_open_input_is_an_error() {
     let bed = Bed::with(
         "[[apps]]\nname = \"closed\"\nscript = \"exec sleep 1000\"\nstdin = \"null\"\n\
          [[apps]]\nname = \"two\"\nscript = \"exec sleep 1000\"\ninstances = 2\n\

@@ -107,7 +107,7 @@ fn a_socket_can_be_named_and_a_file_in_its_place_stays() {
 }
 
 #[test]
-fn without_any_place_it_runs_and_says_so_once() {
+fn without_a_directory_for_the_socket_it_runs_and_reports_that_once() {
     let bed = Bed::with(APPS);
     bed.file("home", "a file, not a directory");
     let mut run = supervisor(&bed, false, 3);

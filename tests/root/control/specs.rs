@@ -67,7 +67,7 @@ fn with(app: &Value, place: &str, value: &Value) -> Value {
 }
 
 #[test]
-fn a_hand_made_spec_is_refused_with_its_key_and_the_supervisor_goes_on() {
+fn a_hand_made_spec_is_refused_with_its_key_and_the_supervisor_continues() {
     let bed = Bed::with(APPS);
     let mut run = supervisor(&bed, true, 3);
     let mut rough = Rough::greeted(&socket(&bed));

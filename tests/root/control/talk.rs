@@ -34,7 +34,7 @@ fn run(bed: &Bed) -> Procrun {
 }
 
 #[test]
-fn logs_show_what_was_said_and_what_comes() {
+fn logs_shows_recent_lines_and_follows_new_ones() {
     let bed = bed("");
     let _run = run(&bed);
     let lines = |args: &[&str]| -> Vec<String> {

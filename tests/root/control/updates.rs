@@ -101,7 +101,7 @@ fn a_file_is_for_the_supervisor_that_runs_its_apps() {
 }
 
 #[test]
-fn the_options_of_a_start_change_an_app_that_is_there() {
+fn the_options_of_a_start_change_an_existing_app() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh", "--", "old"]);
     let before = pids(&bed, "app");
@@ -235,7 +235,7 @@ fn a_list_is_sorted_as_requested() {
 }
 
 #[test]
-fn what_was_scaled_to_none_or_does_not_start_by_itself_comes_back_as_it_was() {
+fn an_app_scaled_to_0_or_without_autostart_is_restored_unchanged() {
     let bed = bed();
     let none = start(&bed, &["./app.sh", "--name", "none"]);
     let max = start(&bed, &["./app.sh", "--name", "max", "-i", "max"]);
