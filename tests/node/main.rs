@@ -13,6 +13,7 @@ mod held_sockets;
 mod js_config;
 mod log_flow;
 mod nest;
+mod next;
 mod order;
 mod pm2_keys;
 mod programs;
