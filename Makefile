@@ -1,11 +1,11 @@
 # make            prints this
 # make demo       builds the release binary and runs examples/hello; Ctrl-C ends it
 # make check      the quick part of `make test`, about a minute: lint, dependencies and rustdoc
-# make lint       formatting, banned phrases, links of the documentation, clippy
+# make lint       formatting, banned phrases, links of the documentation, import cycles, clippy
 # make test       make check, real containers and every test, with a static debug binary;
 #                 as root, because PID namespaces need it
 # make test-matrix
-#                 what concerns Node on each Node that is in use, and on Bun; a table at the end
+#                 the tests of Node on each Node that is in use, and those of Bun; a table at the end
 # make msrv       compiles everything with the oldest Rust that Cargo.toml promises
 # make advisories compares the dependencies with the database of known vulnerabilities; needs a network
 # make release    the fully static binary: target/<triple>/release/procrun
@@ -62,6 +62,8 @@ lint:
 	cargo fmt --check
 	tests/phrases.sh
 	tests/links.py
+	tests/cycles.py
+	tests/fuzz-lock.sh
 	cargo clippy --locked --all-targets -- -D warnings
 
 deny:
