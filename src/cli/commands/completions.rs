@@ -5,14 +5,15 @@
 
 mod bash;
 mod fish;
+mod offered;
 mod zsh;
 
 use std::collections::BTreeSet;
 
+use self::offered::Offered;
 use crate::{
     cli::{
-        app_options::{self, ShownOption},
-        command::{self, AppOptions, Argument, Command, Occurs, OptionSpec, Run},
+        command::{Argument, Command, Occurs, Run},
         failure::Failure,
         output::print,
         parsed_args::ParsedArgs,
@@ -33,119 +34,6 @@ pub(super) static COMPLETIONS: Command = Command {
     run: Run::OfTable(completions),
     ..Command::DEFAULT
 };
-
-/// An option as a shell offers it.
-struct OfferedOption {
-    short: Option<char>,
-    /// Without its dashes.
-    long: &'static str,
-    /// The value, if one must follow.
-    value: Option<Word>,
-    help: &'static str,
-}
-
-impl From<&'static OptionSpec> for OfferedOption {
-    fn from(option: &'static OptionSpec) -> Self {
-        let value = option.required_value().map(Word::of);
-        Self { short: option.short, long: option.long, value, help: option.help }
-    }
-}
-
-impl From<ShownOption> for OfferedOption {
-    fn from(option: ShownOption) -> Self {
-        let value = option.required_value.map(Word::of);
-        Self { short: option.short, long: option.long, value, help: option.help }
-    }
-}
-
-/// A command as a shell offers it.
-struct OfferedCommand {
-    /// Its name, then its aliases.
-    words: &'static [&'static str],
-    summary: &'static str,
-    arguments: Word,
-    options: Vec<OfferedOption>,
-}
-
-impl OfferedCommand {
-    fn new(command: &'static Command) -> Self {
-        let mut words = command.arguments.iter().map(|argument| Word::of(argument.name));
-        let own = command.all_options().map(OfferedOption::from);
-        let of_app: Vec<OfferedOption> = match command.app_options {
-            AppOptions::None => Vec::new(),
-            AppOptions::Changes => app_options(app_options::OTHER_MEANING).collect(),
-            AppOptions::All => app_options(&[]).collect(),
-        };
-        let mut options: Vec<OfferedOption> = own.collect();
-        let is_new = |option: &OfferedOption| options.iter().all(|known| known.long != option.long);
-        let of_app: Vec<OfferedOption> = of_app.into_iter().filter(is_new).collect();
-        options.extend(of_app);
-        Self {
-            words: command.words,
-            summary: command.summary,
-            arguments: words.find(|word| *word != Word::Any).unwrap_or(Word::Any),
-            options,
-        }
-    }
-}
-
-/// The options that describe how an app runs, as far as the help shows them, without those of these names.
-fn app_options(without: &[&str]) -> impl Iterator<Item = OfferedOption> {
-    let all = app_options::groups().flat_map(|(_, options)| options);
-    all.filter(|option| !without.contains(&option.long)).map(OfferedOption::from)
-}
-
-const HELP_AND_VERSION: [&OptionSpec; 2] =
-    [&command::HELP, &OptionSpec::switch("version", "Print the version").short('V')];
-
-/// The kind of an argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Word {
-    /// Nothing to offer.
-    Any,
-    File,
-    /// A target of a command to a running supervisor.
-    Target,
-    /// A target or an ecosystem file.
-    TargetOrFile,
-    /// One of these.
-    Of(Vec<&'static str>),
-}
-
-impl Word {
-    /// By the name in the help: `FILE`, `NAME|ID|NAMESPACE|all`, `toml|json`, `simple` or `N`.
-    fn of(shown: &'static str) -> Self {
-        let choices: Vec<&str> = shown.split('|').collect();
-        if shown.contains("NAMESPACE") && shown.contains("FILE") {
-            Self::TargetOrFile
-        } else if ["FILE", "DIR", "PATH", "TARGET"].iter().any(|name| shown.contains(name)) {
-            Self::File
-        } else if shown.contains("NAMESPACE") || shown.starts_with("APP") || shown.starts_with("ID|NAME") {
-            Self::Target
-        } else if choices.iter().all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()))
-        {
-            Self::Of(choices)
-        } else {
-            Self::Any
-        }
-    }
-}
-
-/// All commands and options.
-struct Offered {
-    commands: Vec<OfferedCommand>,
-    /// Options of a command line without a command.
-    options: Vec<OfferedOption>,
-}
-
-impl Offered {
-    fn new(commands: &[&'static Command]) -> Self {
-        Self {
-            commands: commands.iter().map(|command| OfferedCommand::new(command)).collect(),
-            options: app_options(&[]).chain(HELP_AND_VERSION.map(OfferedOption::from)).collect(),
-        }
-    }
-}
 
 fn completions(args: &ParsedArgs, commands: &[&'static Command]) -> Result<ExitCode, Failure> {
     let offered = Offered::new(commands);
@@ -175,34 +63,14 @@ fn targets(args: &ParsedArgs) -> String {
     words.into_iter().map(|word| word + "\n").collect()
 }
 
-/// A string in the quotes of a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{super::COMMANDS, *};
-
-    #[test]
-    fn the_name_of_a_value_decides_what_is_offered() {
-        for (shown, word) in [
-            ("FILE", Word::File),
-            ("FILE|-", Word::File),
-            ("TARGET", Word::File),
-            ("NAME|ID|NAMESPACE|all", Word::Target),
-            ("NAME|ID|NAMESPACE|all|FILE", Word::TargetOrFile),
-            ("APP", Word::Target),
-            ("ID|NAME", Word::Target),
-            ("SIGNAL", Word::Any),
-            ("toml|json", Word::Of(vec!["toml", "json"])),
-            ("simple", Word::Of(vec!["simple"])),
-            ("N", Word::Any),
-            ("N|max", Word::Any),
-        ] {
-            assert_eq!(Word::of(shown), word, "{shown}");
-        }
-    }
+    use super::{
+        super::COMMANDS,
+        offered::{Word, app_options},
+        *,
+    };
+    use crate::cli::{app_options::OTHER_MEANING, command::AppOptions};
 
     type Script = fn(&Offered) -> String;
 
@@ -228,7 +96,7 @@ mod tests {
                 let of_app = match command.app_options {
                     AppOptions::None => Vec::new(),
                     AppOptions::Changes | AppOptions::All => {
-                        app_options(app_options::OTHER_MEANING).map(|option| option.long).collect()
+                        app_options(OTHER_MEANING).map(|option| option.long).collect()
                     }
                 };
                 for long in command.all_options().map(|option| option.long).chain(of_app) {

@@ -9,11 +9,12 @@ mod processes;
 mod program;
 mod readiness;
 mod restarts;
+mod row;
 mod services;
 mod stop;
 mod watch;
 
-use super::{Change, Key, Kind, Owner, Section, part::KeyPatch};
+use super::key::Section;
 use crate::{config::draft::Draft, spec::AppSpec};
 
 /// All keys of an application.
@@ -33,33 +34,3 @@ pub(in crate::config) static APP_KEYS: &[Section<Draft, AppSpec>] = &[
 
 /// The section of the keys without effect, which the reference lists elsewhere.
 pub(super) const SERVICES: &str = "Services of PM2";
-
-/// What a row of a key that PM2 has leaves out.
-const PM2: Key<Draft, AppSpec> = Key {
-    name: "",
-    aliases: &[],
-    meaning: "",
-    default: "",
-    example: "",
-    kind: Kind::Ignored,
-    show: |_| None,
-    options: &[],
-    part: None,
-    owner: Owner::Pm2,
-    change: Change::Restart,
-    patch: KeyPatch::None,
-};
-
-/// What a row of a key that only procrun has leaves out.
-const OWN: Key<Draft, AppSpec> = Key { owner: Owner::Procrun, ..PM2 };
-
-/// A part of the spec that is one field.
-macro_rules! field {
-    ($($field:ident).+) => {
-        Some($crate::config::keys::part::Part {
-            same: |one, other| one.$($field).+ == other.$($field).+,
-            copy: |from, to| to.$($field).+.clone_from(&from.$($field).+),
-        })
-    };
-}
-use field;

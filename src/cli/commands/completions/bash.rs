@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Offered, OfferedOption, Word};
+use super::offered::{Offered, OfferedOption, Word};
 
 /// Before the table: which command it is, and the whole word at the cursor, where bash splits at `:`.
 const HEAD: &str = r"# Completion of procrun for bash: source <(procrun completions bash)

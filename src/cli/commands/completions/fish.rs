@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Offered, OfferedOption, Word};
+use super::offered::{Offered, OfferedOption, Word};
 
 const HEAD: &str = r"# Completion of procrun for fish: procrun completions fish > ~/.config/fish/completions/procrun.fish
 function __procrun_command

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Offered, OfferedOption, Word, quoted};
+use super::offered::{Offered, OfferedOption, Word, quoted};
 
 const HEAD: &str = r"#compdef procrun pm2-runtime
 # Completion of procrun for zsh: source <(procrun completions zsh) behind compinit

@@ -5,7 +5,10 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind, OutOfRange,
-            app::{OWN, PM2, field, parts},
+            app::{
+                parts,
+                row::{OWN, PM2, field},
+            },
             option::{
                 OptionGroup,
                 OptionValue::{Repeated, Required},

@@ -5,7 +5,7 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind,
-            app::{OWN, PM2, field},
+            app::row::{OWN, PM2, field},
             option::{OptionGroup, OptionValue::Switch, Sets, option},
             show::{only_true, shown},
         },

@@ -5,7 +5,7 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind, OutOfRange,
-            app::{OWN, PM2, field},
+            app::row::{OWN, PM2, field},
             option::{
                 OptionGroup,
                 OptionValue::{Required, Switch},

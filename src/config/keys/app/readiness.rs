@@ -6,7 +6,10 @@ use crate::{
         health,
         keys::{
             Change, Key, Kind, OutOfRange, ZeroMeans,
-            app::{OWN, PM2, field, parts},
+            app::{
+                parts,
+                row::{OWN, PM2, field},
+            },
             option::{
                 OptionGroup,
                 OptionValue::{Required, Switch},

@@ -5,7 +5,10 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind, OutOfRange, ZeroMeans,
-            app::{OWN, PM2, field, parts},
+            app::{
+                parts,
+                row::{OWN, PM2, field},
+            },
             option::{
                 OptionGroup,
                 OptionValue::{AfterEquals, Repeated, Required, Switch},

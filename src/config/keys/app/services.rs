@@ -5,7 +5,7 @@ use crate::{
         draft::Draft,
         keys::{
             Key, Kind,
-            app::PM2,
+            app::row::PM2,
             option::{OptionValue::Switch, Sets, hidden},
         },
     },

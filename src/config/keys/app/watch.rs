@@ -5,7 +5,7 @@ use crate::{
         draft::Draft,
         keys::{
             Change, Key, Kind,
-            app::{PM2, parts},
+            app::{parts, row::PM2},
             option::{
                 OptionGroup,
                 OptionValue::{AfterEquals, Repeated, Required},
