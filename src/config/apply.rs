@@ -47,11 +47,11 @@ pub(super) fn apply<D>(
         return Ok(outcome);
     }
     match kind {
-        Kind::Label(set) => set(draft, value::label(node)?),
-        Kind::Text(set) => set(draft, value::full_text(node)?),
+        Kind::SingleLine(set) => set(draft, value::label(node)?),
+        Kind::String(set) => set(draft, value::full_text(node)?),
         Kind::Variable(set) => set(draft, value::variable(node)?),
-        Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
-        Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
+        Kind::Arguments(set) => set(draft, arguments::words(node, dialect)?),
+        Kind::Boolean(set) => set(draft, value::switch(node, dialect)?),
         Kind::Duration(set, _) | Kind::Delay(set) => set(draft, value::duration(node)?),
         Kind::DurationOrOff(set) => set(draft, value::duration_or_off(node, dialect)?),
         Kind::Size(min, set) => {
@@ -62,8 +62,8 @@ pub(super) fn apply<D>(
             }
             set(draft, size);
         }
-        Kind::Count(min, max, _, set) => set(draft, value::count(node, *min, *max)?),
-        Kind::Choice(choices) | Kind::Hint(choices) => {
+        Kind::Integer(min, max, _, set) => set(draft, value::count(node, *min, *max)?),
+        Kind::Choice(choices) | Kind::LenientChoice(choices) => {
             let word = value::text(node)?;
             let Some((_, set)) = choices.iter().find(|(choice, _)| *choice == word) else {
                 let message = format!("must be {}, not {}", one_of(choices), node.value.describe());
@@ -76,20 +76,20 @@ pub(super) fn apply<D>(
             Ok(pattern) => set(draft, pattern),
             Err(never) => return value::complain(never),
         },
-        Kind::Zone(set) => set(draft, value::zone(node)?),
+        Kind::TimeZone(set) => set(draft, value::zone(node)?),
         Kind::Listen(set) => set(draft, listen::listen(node)?),
         Kind::DependsOn(set) => set(draft, order::depends_on(node)?),
         Kind::Probe(set) => set(draft, health::probe(node, dialect)?),
         Kind::EndsContainer(set) => set(draft, value::ends_container(node, dialect)?),
-        Kind::Codes(set) => set(draft, value::codes(node)?),
+        Kind::ExitCodes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
-        Kind::Whole(min, max, set) => set(draft, limits::whole(node, *min, *max)?),
+        Kind::SignedInteger(min, max, set) => set(draft, limits::whole(node, *min, *max)?),
         Kind::Rlimits(set) => set(draft, limits::rlimits(node, dialect)?),
         Kind::Umask(set) => set(draft, limits::umask(node)?),
         Kind::Principal(set) => set(draft, value::principal(node)?),
         Kind::Environment(set) => set(draft, environment(node, origin, file)?),
         Kind::EnvFiles(set) => set(draft, env_file::env_files(node)?),
-        Kind::Filter(set) => set(draft, filter(node)?),
+        Kind::EnvFilter(set) => set(draft, filter(node)?),
         Kind::PidFile(set) => {
             let path = value::full_text(node)?;
             set(draft, if dialect == Dialect::Toml { path } else { pid_file_of_pm2(&path) });
@@ -120,7 +120,7 @@ pub(super) fn apply<D>(
                 return Ok(Outcome::Adjusted(note));
             }
         }
-        Kind::Memory(set) => {
+        Kind::MemoryLimit(set) => {
             let limit = value::memory(node, dialect)?;
             set(draft, limit);
             if matches!(limit, Some(MemoryLimit::Bytes(bytes)) if bytes < MemoryLimit::MIN_BYTES) {
@@ -129,8 +129,8 @@ pub(super) fn apply<D>(
                 return Ok(Outcome::Adjusted(format!("is {value}, {note}")));
             }
         }
-        Kind::AutoSwitch(set) => set(draft, value::auto_switch(node)?),
-        Kind::Guard(set) => set(draft, value::guard(node)?),
+        Kind::BooleanOrAuto(set) => set(draft, value::auto_switch(node)?),
+        Kind::OomGuard(set) => set(draft, value::guard(node)?),
         Kind::Web(set) => set(draft, web::address(node)?),
         Kind::Quorum(set) => set(draft, web::quorum(node)?),
         Kind::Unsupported => return Ok(Outcome::Unsupported),
@@ -171,20 +171,20 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
             Outcome::Adjusted(format!("is {}, more than 30 days: it is limited to 30 days", described()))
         }
         Kind::Duration(_, ZeroMeans::IsUnset) if value::duration(node)?.is_zero() => Outcome::Unset,
-        Kind::Count(min, max, OutOfRange::IsNearest, set) if value::count(node, *min, *max).is_err() => {
+        Kind::Integer(min, max, OutOfRange::IsNearest, set) if value::count(node, *min, *max).is_err() => {
             let Some(count) = value::nearest_count(node, *min, *max) else {
                 return value::must_be(&format!("a whole number from {min}"), node);
             };
             set(draft, count);
             Outcome::Adjusted(format!("is {}, which is read as {count}", described()))
         }
-        Kind::Hint(choices)
+        Kind::LenientChoice(choices)
             if !choices.iter().any(|(choice, _)| value::text(node).is_ok_and(|word| word == *choice)) =>
         {
             value::text(node)?;
             Outcome::Noted(format!("is {}, which has no effect", described()))
         }
-        Kind::Codes(set) => {
+        Kind::ExitCodes(set) => {
             let (codes, dropped) = value::codes_of_pm2(node)?;
             set(draft, codes);
             match dropped {
@@ -200,7 +200,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
         Kind::Environment(_) if matches!(node.value, Value::Text(_)) => {
             Outcome::Noted(NO_VARIABLE.to_owned())
         }
-        Kind::Filter(set) => match &node.value {
+        Kind::EnvFilter(set) => match &node.value {
             Value::Text(_) => {
                 set(draft, InheritEnv::WithoutName(value::text(node)?));
                 Outcome::Set

@@ -165,16 +165,16 @@ fn is_service_link(rest: &str) -> bool {
 /// The form of a value.
 fn value_form<D>(kind: &Kind<D>) -> String {
     match kind {
-        Kind::Switch(_) => "true or false".to_owned(),
+        Kind::Boolean(_) => "true or false".to_owned(),
         Kind::Duration(..) => "a time: 300ms, 5s, 2m, 1h".to_owned(),
         Kind::Size(..) => "a size: 300K, 200M, 1G".to_owned(),
-        Kind::Count(min, max, ..) => format!("a number from {min} to {max}"),
+        Kind::Integer(min, max, ..) => format!("a number from {min} to {max}"),
         Kind::Choice(choices) => one_of(choices).replace('"', ""),
-        Kind::AutoSwitch(_) => "auto, true or false".to_owned(),
-        Kind::Guard(_) => "true, false or a share: 90%".to_owned(),
+        Kind::BooleanOrAuto(_) => "auto, true or false".to_owned(),
+        Kind::OomGuard(_) => "true, false or a share: 90%".to_owned(),
         Kind::LogFile(_) => "a path, or false".to_owned(),
         Kind::Web(_) => "a port, ADDR:PORT, unix:/path, true or false".to_owned(),
-        Kind::Label(_) | Kind::Text(_) => "a string".to_owned(),
+        Kind::SingleLine(_) | Kind::String(_) => "a string".to_owned(),
         _ => "as in the file".to_owned(),
     }
 }
@@ -199,13 +199,13 @@ mod tests {
     #[test]
     fn every_root_key_has_a_variable_that_takes_a_value() {
         let value = |kind: &Kind<RuntimeDraft>| match kind {
-            Kind::AutoSwitch(_) => "auto",
-            Kind::Switch(_) | Kind::Guard(_) | Kind::LogFile(_) | Kind::Web(_) => "false",
+            Kind::BooleanOrAuto(_) => "auto",
+            Kind::Boolean(_) | Kind::OomGuard(_) | Kind::LogFile(_) | Kind::Web(_) => "false",
             Kind::Duration(..) => "5s",
             Kind::Size(..) => "1M",
-            Kind::Count(..) => "7",
+            Kind::Integer(..) => "7",
             Kind::Choice(choices) => choices[0].0,
-            Kind::Label(_) | Kind::Text(_) => "HH:mm",
+            Kind::SingleLine(_) | Kind::String(_) => "HH:mm",
             _ => panic!("add a value of this kind here, and in `value_form`"),
         };
         for key in all(RUNTIME_KEYS) {

@@ -45,7 +45,7 @@ pub(super) fn effective_part(key: &str, draft: &Draft, plan: &AppSpec) -> Effect
 /// A value of PM2's formats as TOML that is decoded to the same value.
 pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
     match kind {
-        Kind::Words(_) => {
+        Kind::Arguments(_) => {
             let words = arguments::words(node, Dialect::Pm2).ok()?;
             let same = matches!(node.value, Value::Text(_))
                 && arguments::words(node, Dialect::Toml).is_ok_and(|split| split == words);
@@ -59,14 +59,14 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
                 Instances::CpusMinus(less) => format!("-{less}"),
             });
         }
-        Kind::Codes(_) => {
+        Kind::ExitCodes(_) => {
             let (codes, _) = value::codes_of_pm2(node).ok()?;
             if value::codes(node).as_ref() != Ok(&codes) {
                 let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
                 return Some(format!("[{}]", codes.join(", ")));
             }
         }
-        Kind::Count(min, max, ..) if value::count(node, *min, *max).is_err() => {
+        Kind::Integer(min, max, ..) if value::count(node, *min, *max).is_err() => {
             return value::nearest_count(node, *min, *max).map(|count| count.to_string());
         }
         Kind::Duration(..) | Kind::Delay(_) if value::is_too_long(node) => {
@@ -86,10 +86,10 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
             return watching::patterns(node, Dialect::Pm2).ok().map(|(patterns, _)| write::texts(&patterns));
         }
         // TOML rejects a small size without a unit.
-        Kind::Memory(_) if value::memory(node, Dialect::Toml).is_err() => {
+        Kind::MemoryLimit(_) if value::memory(node, Dialect::Toml).is_err() => {
             return value::size(node).ok().map(|bytes| write::quoted(&format!("{bytes}B")));
         }
-        Kind::Filter(_) => match &node.value {
+        Kind::EnvFilter(_) => match &node.value {
             Value::Text(name) => return Some(write::quoted(&format!("={name}"))),
             Value::List(items) => {
                 let parts: Vec<String> = items.iter().filter_map(|item| value::text(item).ok()).collect();

@@ -16,15 +16,15 @@ use crate::{
 /// The type of a value, and the function that puts it into a draft.
 pub(in crate::config) enum Kind<D: 'static> {
     /// A string on one line that is not empty.
-    Label(fn(&mut D, String)),
+    SingleLine(fn(&mut D, String)),
     /// A string that is not empty.
-    Text(fn(&mut D, String)),
+    String(fn(&mut D, String)),
     /// The name of an environment variable.
     Variable(fn(&mut D, String)),
     /// Arguments.
-    Words(fn(&mut D, Vec<String>)),
+    Arguments(fn(&mut D, Vec<String>)),
     /// True or false.
-    Switch(fn(&mut D, bool)),
+    Boolean(fn(&mut D, bool)),
     /// A duration.
     Duration(fn(&mut D, Duration), ZeroMeans),
     /// A duration that PM2 does not check before it uses it.
@@ -34,19 +34,19 @@ pub(in crate::config) enum Kind<D: 'static> {
     /// A size in bytes with its minimum.
     Size(u64, fn(&mut D, u64)),
     /// A whole number from a minimum to a maximum.
-    Count(u32, u32, OutOfRange, fn(&mut D, u32)),
+    Integer(u32, u32, OutOfRange, fn(&mut D, u32)),
     /// A whole number from a minimum to a maximum that can be negative.
-    Whole(i32, i32, fn(&mut D, i32)),
+    SignedInteger(i32, i32, fn(&mut D, i32)),
     /// One of these words.
     Choice(&'static [Choice<D>]),
     /// One of these words; in PM2's files another word is no error.
-    Hint(&'static [Choice<D>]),
+    LenientChoice(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
     /// A cron pattern, or 0 for none.
     Cron(fn(&mut D, Option<Pattern>)),
     /// The name of a time zone.
-    Zone(fn(&mut D, String)),
+    TimeZone(fn(&mut D, String)),
     /// Sockets to open.
     Listen(fn(&mut D, Vec<Listen>)),
     /// Apps to wait for at a start.
@@ -56,7 +56,7 @@ pub(in crate::config) enum Kind<D: 'static> {
     /// Whether the end of the app is the end of the container.
     EndsContainer(fn(&mut D, EndsContainer)),
     /// Exit codes.
-    Codes(fn(&mut D, BTreeSet<u8>)),
+    ExitCodes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
     Signal(fn(&mut D, Signal)),
     /// Resource limits.
@@ -70,7 +70,7 @@ pub(in crate::config) enum Kind<D: 'static> {
     /// Files of environment variables.
     EnvFiles(fn(&mut D, Vec<EnvFile>)),
     /// PM2's `filter_env`.
-    Filter(fn(&mut D, InheritEnv)),
+    EnvFilter(fn(&mut D, InheritEnv)),
     /// A file for the process id, by PM2's rule for its name.
     PidFile(fn(&mut D, String)),
     /// A path, or PM2's true and false.
@@ -82,11 +82,11 @@ pub(in crate::config) enum Kind<D: 'static> {
     /// PM2's `watch_options`.
     WatchOptions(fn(&mut D, watching::Options)),
     /// A size or a share of the container's memory, or off: false or 0.
-    Memory(fn(&mut D, Option<MemoryLimit>)),
+    MemoryLimit(fn(&mut D, Option<MemoryLimit>)),
     /// True, false, or `"auto"` (`None`).
-    AutoSwitch(fn(&mut D, Option<bool>)),
+    BooleanOrAuto(fn(&mut D, Option<bool>)),
     /// True, false, or a share of the container's memory.
-    Guard(fn(&mut D, OomGuard)),
+    OomGuard(fn(&mut D, OomGuard)),
     /// The address of the HTTP server, or false.
     Web(fn(&mut D, Option<WebAddress>)),
     /// A number or share of instances.

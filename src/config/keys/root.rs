@@ -41,7 +41,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         meaning: "end when every app has ended",
         default: "true",
         example: "false",
-        kind: Kind::Switch(|draft, on| draft.runtime.auto_exit = on),
+        kind: Kind::Boolean(|draft, on| draft.runtime.auto_exit = on),
         show: |runtime| shown(runtime.auto_exit),
         options: &[
             option("--no-auto-exit", Switch, OptionGroup::App, "Keep running when all apps have ended")
@@ -87,7 +87,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         meaning: "share of the container's memory at which [the largest worker ends](../how-to/memory-limits.md#guard-the-container), or false",
         default: "95%",
         example: "'90%'",
-        kind: Kind::Guard(|draft, guard| draft.runtime.oom_guard = guard),
+        kind: Kind::OomGuard(|draft, guard| draft.runtime.oom_guard = guard),
         show: |runtime| match runtime.oom_guard {
             guard if guard == OomGuard::default() => None,
             OomGuard::At(share) => shown(share),
@@ -100,7 +100,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         meaning: r#"whether each run gets [a cgroup of its own](../explanation/process-trees.md): `"auto"`, true or false"#,
         default: "auto",
         example: "false",
-        kind: Kind::AutoSwitch(|draft, on| {
+        kind: Kind::BooleanOrAuto(|draft, on| {
             draft.runtime.cgroup = match on {
                 None => RunCgroup::Auto,
                 Some(true) => RunCgroup::Always,
@@ -181,7 +181,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         meaning: "time before each line, in the format of day.js",
         default: "none",
         example: "'YYYY-MM-DD HH:mm:ss'",
-        kind: Kind::Label(|draft, format| draft.runtime.log.date_format = Some(format)),
+        kind: Kind::SingleLine(|draft, format| draft.runtime.log.date_format = Some(format)),
         show: |runtime| runtime.log.date_format.clone(),
         ..ROOT
     },
@@ -190,7 +190,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         meaning: "`true` stands for the `log_date_format` `YYYY-MM-DDTHH:mm:ss`",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|draft, on| draft.time = on),
+        kind: Kind::Boolean(|draft, on| draft.time = on),
         ..ROOT
     },
     Key {
@@ -198,7 +198,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         meaning: "recent lines of each instance in memory",
         default: "1000",
         example: "200",
-        kind: Kind::Count(0, 1_000_000, OutOfRange::IsWrong, |draft, count| {
+        kind: Kind::Integer(0, 1_000_000, OutOfRange::IsWrong, |draft, count| {
             draft.runtime.log.history.lines = count;
         }),
         show: |runtime| shown(runtime.log.history.lines),

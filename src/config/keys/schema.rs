@@ -271,23 +271,23 @@ fn environment() -> Value {
 /// The schema of a value that TOML's decoder accepts.
 fn of_kind<D>(kind: &Kind<D>) -> Value {
     match kind {
-        Kind::Label(_) | Kind::Zone(_) => with(&string(LABEL), "maxLength", MAX_LABEL.into()),
-        Kind::Text(_) | Kind::PidFile(_) => string(TEXT),
+        Kind::SingleLine(_) | Kind::TimeZone(_) => with(&string(LABEL), "maxLength", MAX_LABEL.into()),
+        Kind::String(_) | Kind::PidFile(_) => string(TEXT),
         Kind::Variable(_) => string(r"^[^\x00=]*[^\s\x00=][^\x00=]*$"),
-        Kind::Words(_) => any_of(&[
+        Kind::Arguments(_) => any_of(&[
             string(r"^[^\x00]*$"),
             json!({
                 "type": "array",
                 "items": { "type": ["string", "number", "boolean", "null"], "pattern": r"^[^\x00]*$" },
             }),
         ]),
-        Kind::Switch(_) => switch(),
+        Kind::Boolean(_) => switch(),
         Kind::Duration(..) | Kind::Delay(_) => duration(),
         Kind::DurationOrOff(_) => any_of(&[json!({ "enum": ["off", false] }), duration()]),
         Kind::Size(minimum, _) => size(*minimum),
-        Kind::Count(minimum, maximum, ..) => integer((*minimum).into(), (*maximum).into()),
-        Kind::Whole(minimum, maximum, _) => integer((*minimum).into(), (*maximum).into()),
-        Kind::Choice(of) | Kind::Hint(of) => choices(of),
+        Kind::Integer(minimum, maximum, ..) => integer((*minimum).into(), (*maximum).into()),
+        Kind::SignedInteger(minimum, maximum, _) => integer((*minimum).into(), (*maximum).into()),
+        Kind::Choice(of) | Kind::LenientChoice(of) => choices(of),
         Kind::Instances(_) => {
             let bound = i64::from(MAX_INSTANCES);
             any_of(&[json!({ "enum": ["max"] }), integer(-bound, bound)])
@@ -309,7 +309,7 @@ fn of_kind<D>(kind: &Kind<D>) -> Value {
         ])),
         Kind::Probe(_) => any_of(&[json!({ "enum": [false] }), probe()]),
         Kind::EndsContainer(_) => any_of(&[switch(), words(&["on_success", "on_failure"])]),
-        Kind::Codes(_) => list_or_one(&any_of(&[
+        Kind::ExitCodes(_) => list_or_one(&any_of(&[
             json!({ "type": "integer", "minimum": 0, "maximum": 255 }),
             string(r"^[\s,0-9]*$"),
         ])),
@@ -340,20 +340,20 @@ fn of_kind<D>(kind: &Kind<D>) -> Value {
                 }),
             ])),
         ]),
-        Kind::Filter(_) | Kind::Watch(_) => {
+        Kind::EnvFilter(_) | Kind::Watch(_) => {
             any_of(&[json!({ "type": "boolean" }), list_or_one(&string(TEXT))])
         }
         Kind::LogFile(_) => any_of(&[json!({ "type": "boolean" }), string(TEXT)]),
         Kind::Patterns(_) => list_or_one(&string(TEXT)),
         Kind::WatchOptions(_) => watch_options(),
-        Kind::Memory(_) => any_of(&[
+        Kind::MemoryLimit(_) => any_of(&[
             json!({ "enum": [false, 0] }),
             json!({ "type": "number", "minimum": MemoryLimit::MIN_BYTES, "maximum": MAX_BYTES }),
             string(&format!(r"^\s*{AMOUNT}\s*{SIZE_UNIT}\s*$|^\s*(0|[0-9]{{7,}})\s*$")),
             share(),
         ]),
-        Kind::AutoSwitch(_) => any_of(&[json!({ "enum": ["auto"] }), switch()]),
-        Kind::Guard(_) => any_of(&[json!({ "type": "boolean" }), share()]),
+        Kind::BooleanOrAuto(_) => any_of(&[json!({ "enum": ["auto"] }), switch()]),
+        Kind::OomGuard(_) => any_of(&[json!({ "type": "boolean" }), share()]),
         Kind::Web(_) => any_of(&[
             json!({ "type": "boolean" }),
             integer(0, 65535),

@@ -28,7 +28,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "variables of procrun that the app does [not inherit](environment.md#what-an-app-gets)",
         default: "none",
         example: "['AWS_', 'npm_']",
-        kind: Kind::Filter(|app, inherit| app.inherit = inherit),
+        kind: Kind::EnvFilter(|app, inherit| app.inherit = inherit),
         show: |app| match &app.env.inherit {
             InheritEnv::All => None,
             InheritEnv::Without(parts) => quoted(parts),
@@ -74,7 +74,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "the variable `PORT`",
         default: "none",
         example: "3000",
-        kind: Kind::Count(0, 65535, OutOfRange::IsWrong, |app, port| app.port = Some(port)),
+        kind: Kind::Integer(0, 65535, OutOfRange::IsWrong, |app, port| app.port = Some(port)),
         ..PM2
     },
     Key {

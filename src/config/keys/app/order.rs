@@ -20,7 +20,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "start the app with procrun",
         default: "true",
         example: "false",
-        kind: Kind::Switch(|app, on| app.no_autostart = !on),
+        kind: Kind::Boolean(|app, on| app.no_autostart = !on),
         show: |app| shown(app.autostart),
         options: &[option("--no-autostart", Switch, OptionGroup::App, "Add the app without starting it")
             .sets(Sets::False)],
@@ -43,7 +43,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "a [task](../how-to/start-order.md#tasks) that runs to completion",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.oneshot = on),
+        kind: Kind::Boolean(|app, on| app.oneshot = on),
         show: |app| only_true(app.order.oneshot),
         part: field!(order.oneshot),
         ..OWN

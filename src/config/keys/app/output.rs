@@ -72,7 +72,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "all instances write to the same files",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.merge_logs = Some(on)),
+        kind: Kind::Boolean(|app, on| app.merge_logs = Some(on)),
         show: |app| has_log_files(app).then(|| app.logs.files.merge.to_string()),
         options: &[option(
             "--merge-logs",
@@ -106,7 +106,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "rotated files to keep",
         default: "5",
         example: "10",
-        kind: Kind::Count(0, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.files.keep = count),
+        kind: Kind::Integer(0, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.files.keep = count),
         show: |app| has_log_files(app).then(|| app.logs.files.keep.to_string()),
         options: &[option(
             "--log-keep",
@@ -123,7 +123,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "compress rotated files",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.files.compress = on),
+        kind: Kind::Boolean(|app, on| app.files.compress = on),
         show: |app| has_log_files(app).then(|| app.logs.files.compress.to_string()),
         options: &[option("--log-compress", Switch, OptionGroup::Files, "Compress rotated files")],
         part: field!(logs.files.compress),
@@ -135,7 +135,10 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "`json`: lines that are JSON objects are merged into the JSON record",
         default: "`raw`",
         example: "'json'",
-        kind: Kind::Hint(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
+        kind: Kind::LenientChoice(&[
+            ("json", |app| app.json_logs = true),
+            ("raw", |app| app.json_logs = false),
+        ]),
         show: |app| app.logs.json.then(|| "json".to_owned()),
         options: &[option(
             "--log-type",
@@ -152,7 +155,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "time before each line of this app, in the format of day.js",
         default: "as at the root",
         example: "'YYYY-MM-DD HH:mm:ss'",
-        kind: Kind::Label(|app, format| app.date_format = Some(format)),
+        kind: Kind::SingleLine(|app, format| app.date_format = Some(format)),
         show: |app| app.logs.date_format.clone(),
         options: &[option(
             "--log-date-format",
@@ -169,7 +172,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "`true` stands for the `log_date_format` `YYYY-MM-DDTHH:mm:ss`",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.time = on),
+        kind: Kind::Boolean(|app, on| app.time = on),
         options: &[option("--time", Switch, OptionGroup::Output, "Prefix each line with the time")],
         patch: KeyPatch::With(|from, to| {
             to.logs.date_format.clone_from(&from.logs.date_format);
@@ -182,7 +185,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "discard the app's output",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.disable_logs = on),
+        kind: Kind::Boolean(|app, on| app.disable_logs = on),
         show: |app| only_true(app.logs.disabled),
         options: &[option("--disable-logs", Switch, OptionGroup::Output, "Discard the app's output")],
         part: field!(logs.disabled),

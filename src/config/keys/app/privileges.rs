@@ -61,7 +61,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "scheduling priority, -20 to 19",
         default: "procrun's own",
         example: "10",
-        kind: Kind::Whole(NICE.0, NICE.1, |app, nice| app.limits.nice = Some(nice)),
+        kind: Kind::SignedInteger(NICE.0, NICE.1, |app, nice| app.limits.nice = Some(nice)),
         show: |app| app.limits.show("nice"),
         part: field!(limits.nice),
         ..OWN
@@ -71,7 +71,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "OOM score adjustment, -1000 to 1000",
         default: "as procrun was started",
         example: "500",
-        kind: Kind::Whole(OOM_SCORE_ADJ.0, OOM_SCORE_ADJ.1, |app, adjustment| {
+        kind: Kind::SignedInteger(OOM_SCORE_ADJ.0, OOM_SCORE_ADJ.1, |app, adjustment| {
             app.limits.oom_score_adj = Some(adjustment);
         }),
         show: |app| app.limits.show("oom_score_adj"),
@@ -93,7 +93,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "no program gives the app more rights",
         default: "procrun's own",
         example: "true",
-        kind: Kind::Switch(|app, on| app.limits.no_new_privileges = on),
+        kind: Kind::Boolean(|app, on| app.limits.no_new_privileges = on),
         show: |app| app.limits.show("no_new_privileges"),
         part: field!(limits.no_new_privileges),
         ..OWN

@@ -59,7 +59,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "give each process Node's [IPC channel](../explanation/clusters.md#messages)",
         default: "true",
         example: "false",
-        kind: Kind::Switch(|app, on| app.no_ipc = !on),
+        kind: Kind::Boolean(|app, on| app.no_ipc = !on),
         show: |app| (!app.ipc).then(|| "false".to_owned()),
         part: field!(ipc),
         ..OWN

@@ -27,7 +27,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "name of the app",
         default: "the stem of the file name",
         example: "'api'",
-        kind: Kind::Label(|app, name| app.name = Some(name)),
+        kind: Kind::SingleLine(|app, name| app.name = Some(name)),
         show: |app| shown(&app.name),
         options: &[option("--name", Required("NAME"), OptionGroup::App, "Name of the app").short('n')],
         part: field!(name),
@@ -39,7 +39,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "string before the name",
         default: "none",
         example: "'shop'",
-        kind: Kind::Label(|app, prefix| app.name_prefix = Some(prefix)),
+        kind: Kind::SingleLine(|app, prefix| app.name_prefix = Some(prefix)),
         ..PM2
     },
     Key {
@@ -47,7 +47,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "append the name of `--env` to the app's name",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.append_env_to_name = on),
+        kind: Kind::Boolean(|app, on| app.append_env_to_name = on),
         ..PM2
     },
     Key {
@@ -55,7 +55,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "group that commands can name as a target",
         default: "`default`",
         example: "'shop'",
-        kind: Kind::Label(|app, name| app.namespace = Some(name)),
+        kind: Kind::SingleLine(|app, name| app.namespace = Some(name)),
         show: |app| shown(&app.namespace),
         options: &[option("--namespace", Required("NAME"), OptionGroup::App, "Namespace of the app")],
         part: field!(namespace),
@@ -68,7 +68,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "a file, a program in `PATH`, or a shell line",
         default: "required",
         example: "'dist/main.js'",
-        kind: Kind::Text(|app, script| app.script = Some(script)),
+        kind: Kind::String(|app, script| app.script = Some(script)),
         show: |app| shown(&app.exec.script),
         part: field!(exec.script),
         ..PM2
@@ -78,7 +78,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "arguments: a string or a list",
         default: "none",
         example: "['--port', '3000']",
-        kind: Kind::Words(|app, args| app.args = args),
+        kind: Kind::Arguments(|app, args| app.args = args),
         show: |app| quoted(&app.exec.args),
         part: field!(exec.args),
         patch: KeyPatch::Copy,
@@ -89,7 +89,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "working directory",
         default: "the caller's; in TOML the file's",
         example: "'/srv/api'",
-        kind: Kind::Text(|app, cwd| app.cwd = Some(cwd)),
+        kind: Kind::String(|app, cwd| app.cwd = Some(cwd)),
         show: |app| shown(app.exec.cwd.display()),
         options: &[option("--cwd", Required("DIR"), OptionGroup::App, "Working directory of the app")],
         part: field!(exec.cwd),
@@ -102,7 +102,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "[program that runs the script](../how-to/other-languages.md); `none` executes the script itself",
         default: "by the type of the file",
         example: "'python3'",
-        kind: Kind::Text(|app, program| app.interpreter = Some(program)),
+        kind: Kind::String(|app, program| app.interpreter = Some(program)),
         show: |app| match &app.exec.interpreter {
             Interpreter::Auto => shown("by the file's type"),
             Interpreter::None => shown("none"),
@@ -125,7 +125,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "arguments of the interpreter",
         default: "none",
         example: "['--max-old-space-size=300']",
-        kind: Kind::Words(|app, args| app.interpreter_args = args),
+        kind: Kind::Arguments(|app, args| app.interpreter_args = args),
         show: |app| quoted(&app.exec.interpreter_args),
         options: &[option(
             "--interpreter-args",
@@ -143,7 +143,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "give Node `--enable-source-maps`, or not",
         default: "true if a source map is beside the script",
         example: "true",
-        kind: Kind::Switch(|app, on| app.source_maps = Some(on)),
+        kind: Kind::Boolean(|app, on| app.source_maps = Some(on)),
         show: |app| app.exec.source_maps.map(|on| on.to_string()),
         options: &[option("--source-map-support", Switch, OptionGroup::App, "Enable source maps in Node")],
         part: field!(exec.source_maps),
@@ -171,7 +171,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "the opposite of `source_map_support`",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, off| app.source_maps = if off { Some(false) } else { app.source_maps }),
+        kind: Kind::Boolean(|app, off| app.source_maps = if off { Some(false) } else { app.source_maps }),
         options: &[hidden("--disable-source-map-support", Switch)],
         patch: KeyPatch::With(|from, to| {
             to.exec.source_maps.clone_from(&from.exec.source_maps);

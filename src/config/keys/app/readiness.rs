@@ -29,7 +29,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "ready when the app says so: `process.send('ready')` or `READY=1`",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.reload.wait_ready = on),
+        kind: Kind::Boolean(|app, on| app.reload.wait_ready = on),
         show: |app| only_true(app.reload.wait_ready),
         options: &[option(
             "--wait-ready",
@@ -63,7 +63,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "processes that a [reload](../how-to/reload.md) replaces at a time",
         default: "1",
         example: "2",
-        kind: Kind::Count(1, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.reload.max_parallel = count),
+        kind: Kind::Integer(1, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.reload.max_parallel = count),
         show: |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
         part: field!(reload.max_parallel),
         ..OWN
@@ -115,7 +115,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "give the app a [`NOTIFY_SOCKET`](../how-to/health-checks.md#notify_socket)",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.health.notify = on),
+        kind: Kind::Boolean(|app, on| app.health.notify = on),
         show: |app| only_true(parts::is_notify_set(app)),
         part: Some(parts::NOTIFY),
         ..OWN

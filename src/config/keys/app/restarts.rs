@@ -28,7 +28,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "[restart](../how-to/restarts.md) the process when it ends",
         default: "true",
         example: "false",
-        kind: Kind::Switch(|app, on| app.restart.autorestart = on),
+        kind: Kind::Boolean(|app, on| app.restart.autorestart = on),
         show: |app| shown(app.restart.autorestart),
         options: &[option(
             "--no-autorestart",
@@ -46,7 +46,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "exit codes that are not followed by a restart",
         default: "none",
         example: "[0, 143]",
-        kind: Kind::Codes(|app, codes| app.restart.stop_exit_codes = codes),
+        kind: Kind::ExitCodes(|app, codes| app.restart.stop_exit_codes = codes),
         show: |app| {
             let codes = &app.restart.stop_exit_codes;
             (!codes.is_empty()).then(|| format!("{codes:?}"))
@@ -127,7 +127,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "unstable runs in a row before the app is `errored`",
         default: "16",
         example: "10",
-        kind: Kind::Count(0, MAX_RESTARTS, OutOfRange::IsNearest, |app, count| {
+        kind: Kind::Integer(0, MAX_RESTARTS, OutOfRange::IsNearest, |app, count| {
             app.restart.max_restarts = count;
         }),
         show: |app| shown(app.restart.max_restarts),
@@ -169,7 +169,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: r#"`true` is `on_errored = "exit"`"#,
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.critical = Some(on)),
+        kind: Kind::Boolean(|app, on| app.critical = Some(on)),
         ..OWN
     },
     Key {
@@ -197,7 +197,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "[memory limit](../how-to/memory-limits.md) of a process tree: a size, or a share of the container's limit",
         default: "no limit",
         example: "'300M'",
-        kind: Kind::Memory(|app, limit| app.max_memory = limit),
+        kind: Kind::MemoryLimit(|app, limit| app.max_memory = limit),
         show: |app| {
             app.max_memory.map(|limit| match limit {
                 MemoryLimit::Bytes(_) => limit.to_string(),
@@ -236,7 +236,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "time zone of the schedule",
         default: "local time",
         example: "'Europe/Berlin'",
-        kind: Kind::Zone(|app, zone| app.cron_timezone = Some(zone)),
+        kind: Kind::TimeZone(|app, zone| app.cron_timezone = Some(zone)),
         show: |app| {
             let name = app.schedule.as_ref()?.zone_name.as_deref();
             shown(name.unwrap_or("local time"))

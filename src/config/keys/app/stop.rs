@@ -84,7 +84,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "send a Node app the message `shutdown` instead of the signal; PM2's variable `PM2_KILL_USE_MESSAGE` does so for all apps",
         default: "false",
         example: "true",
-        kind: Kind::Switch(|app, on| app.stop.with_message = on),
+        kind: Kind::Boolean(|app, on| app.stop.with_message = on),
         show: |app| only_true(app.stop.with_message),
         options: &[option(
             "--shutdown-with-message",
@@ -111,7 +111,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         meaning: "end the whole [process tree](../explanation/process-trees.md)",
         default: "true",
         example: "false",
-        kind: Kind::Switch(|app, on| app.stop.treekill = on),
+        kind: Kind::Boolean(|app, on| app.stop.treekill = on),
         show: |app| shown(app.stop.treekill),
         options: &[option("--no-treekill", Switch, OptionGroup::Stop, "Do not stop descendants of the app")
             .sets(Sets::False)],
