@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_is_only_a_verb_in_front() {
+    fn a_word_is_a_command_only_in_front() {
         let words = |verb, words: &[&str]| Ok((verb, words.iter().map(|&word| word.to_owned()).collect()));
         assert_eq!(typed("procrun app.js"), words(TargetVerb::Run, &["app.js"]));
         assert_eq!(typed("procrun run app.js"), words(TargetVerb::Run, &["app.js"]));

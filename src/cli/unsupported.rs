@@ -109,7 +109,7 @@ mod tests {
     };
 
     #[test]
-    fn a_slip_and_a_word_of_pm2_get_advice_and_a_program_does_not() {
+    fn typing_errors_and_words_of_pm2_get_a_hint_and_programs_do_not() {
         let advice = |word| advice(word, parser::words(COMMANDS));
         assert_eq!(advice("lsit").as_deref(), Some("did you mean `procrun list`?"));
         assert_eq!(advice("resart").as_deref(), Some("did you mean `procrun restart`?"));

@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_starter_fits_a_terminal_and_says_little_if_little_is_wanted() {
+    fn a_starter_file_fits_a_terminal_and_a_simple_one_is_short() {
         for format in [Format::Toml, Format::Json, Format::Yaml, Format::Js] {
             for line in text(format, "ecosystem.config.js", false).lines() {
                 assert!(line.chars().count() <= 100, "{line}");
