@@ -46,7 +46,7 @@ pub(super) fn described() -> String {
             let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
             let name = format!("  {short}{}{}", option.long, option.value.shown());
             let gap = if name.len() < COLUMN { String::new() } else { format!("\n{:COLUMN$}", "") };
-            writeln!(text, "{name:COLUMN$}{gap}{}", option.help).expect("a String takes everything");
+            writeln!(text, "{name:COLUMN$}{gap}{}", option.help).expect("writing to a String cannot fail");
         }
         text.push('\n');
     }

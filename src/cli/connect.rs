@@ -73,7 +73,7 @@ impl Supervisor {
 
     /// Waits for its hello.
     pub(super) fn greet(&mut self) -> Result<(), Failure> {
-        self.connection.greet().map_err(|broken| self.broken(&broken))
+        self.connection.greet().map_err(|error| self.failure(&error))
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -87,7 +87,7 @@ impl Supervisor {
 
     /// Sends a request that has one answer.
     pub(super) fn request(&mut self, request: &Request) -> Result<Answer, Failure> {
-        self.ask(request)?;
+        self.send(request)?;
         self.answer()
     }
 
@@ -115,9 +115,9 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn ask(&mut self, request: &Request) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), Failure> {
         let request = self.with_script_paths(request)?;
-        self.connection.ask(&request).map_err(|broken| self.broken(&broken))
+        self.connection.send(&request).map_err(|error| self.failure(&error))
     }
 
     /// The request with the absolute paths of the scripts that it names: the supervisor has another working
@@ -141,10 +141,10 @@ impl Supervisor {
 
     /// Sends a request; `false` when the supervisor has exited.
     pub(super) fn ask_if_running(&mut self, request: &Request) -> Result<bool, Failure> {
-        match self.connection.ask(request) {
+        match self.connection.send(request) {
             Ok(()) => Ok(true),
             Err(ConnectionError::Ended) => Ok(false),
-            Err(broken) => Err(self.broken(&broken)),
+            Err(error) => Err(self.failure(&error)),
         }
     }
 
@@ -153,7 +153,7 @@ impl Supervisor {
         match self.connection.answer() {
             Ok(Answer::Failed(error)) => Err(error.into()),
             Ok(answer) => Ok(answer),
-            Err(broken) => Err(self.broken(&broken)),
+            Err(error) => Err(self.failure(&error)),
         }
     }
 
@@ -163,13 +163,13 @@ impl Supervisor {
             Ok(Answer::Failed(error)) => Err(error.into()),
             Ok(answer) => Ok(Some(answer)),
             Err(ConnectionError::Ended) => Ok(None),
-            Err(broken) => Err(self.broken(&broken)),
+            Err(error) => Err(self.failure(&error)),
         }
     }
 
-    fn broken(&self, broken: &ConnectionError) -> Failure {
+    fn failure(&self, error: &ConnectionError) -> Failure {
         let path = self.connection.path().display();
-        match broken {
+        match error {
             ConnectionError::Ended => {
                 Failure::not_done(format!("the supervisor at {path} exited before it answered"))
             }
@@ -212,7 +212,8 @@ fn unreachable(error: &NoSupervisor) -> Failure {
         NoSupervisor::NotRunning(searched) => {
             let mut message = "no supervisor is running; searched in".to_owned();
             for (path, finding) in searched {
-                write!(message, "\n  {}: {finding}", path.display()).expect("a String takes everything");
+                write!(message, "\n  {}: {finding}", path.display())
+                    .expect("writing to a String cannot fail");
             }
             let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` in\n\
                         the background. --socket FILE selects a supervisor with another socket";
@@ -221,7 +222,7 @@ fn unreachable(error: &NoSupervisor) -> Failure {
         NoSupervisor::Ambiguous(paths) => {
             let mut hint = "select one with".to_owned();
             for path in paths {
-                write!(hint, "\n--socket {}", path.display()).expect("a String takes everything");
+                write!(hint, "\n--socket {}", path.display()).expect("writing to a String cannot fail");
             }
             let message = format!("{} supervisors are running and none is the default", paths.len());
             Failure::new(NO_SUPERVISOR, message).hint(hint)

@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn message(notice: &Notice) -> String {
     let mut text = notice.to_string();
     if let Some(hint) = notice.hint() {
-        write!(text, "\n  hint: {hint}").expect("a String takes everything");
+        write!(text, "\n  hint: {hint}").expect("writing to a String cannot fail");
     }
     printable_lines(&text)
 }

@@ -73,7 +73,7 @@ pub(super) fn root(commands: &[&Command]) -> String {
 fn commands_by_group(commands: &[&Command]) -> String {
     let mut text = String::new();
     for group in Group::ALL {
-        writeln!(text, "\n{}:", group.heading()).expect("a String takes everything");
+        writeln!(text, "\n{}:", group.heading()).expect("writing to a String cannot fail");
         for command in commands.iter().filter(|command| command.group == group) {
             let arguments = command
                 .shown_arguments()
@@ -82,7 +82,7 @@ fn commands_by_group(commands: &[&Command]) -> String {
                 .replace("NAME|ID|NAMESPACE", "TARGET");
             let name = format!("{} {arguments}", command.name());
             writeln!(text, "  {:29}  {}", name.trim_end(), command.summary)
-                .expect("a String takes everything");
+                .expect("writing to a String cannot fail");
         }
     }
     text
@@ -92,7 +92,7 @@ fn commands_by_group(commands: &[&Command]) -> String {
 pub(super) fn of_command(command: &Command) -> String {
     let mut text = format!("{}\n\nUsage: {}\n", command.description, command.usage());
     let mut put = |line: &str| {
-        writeln!(text, "{line}").expect("a String takes everything");
+        writeln!(text, "{line}").expect("writing to a String cannot fail");
     };
     if let [_, aliases @ ..] = command.words
         && !aliases.is_empty()

@@ -208,7 +208,7 @@ fn quoted(text: &str) -> String {
             '\\' => quoted.push_str("\\\\"),
             '\'' if quote == '\'' => quoted.push_str("\\'"),
             '\0'..=' ' | '\u{7f}'..='\u{9f}' if c != ' ' => {
-                write!(quoted, "\\x{:02X}", u32::from(c)).expect("a String takes everything");
+                write!(quoted, "\\x{:02X}", u32::from(c)).expect("writing to a String cannot fail");
             }
             c => quoted.push(c),
         }

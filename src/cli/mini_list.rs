@@ -9,9 +9,9 @@ use crate::{control::snapshot::InstanceSummary, shown::printable};
 pub(super) fn shown(instances: &[InstanceSummary]) -> String {
     let mut text = String::new();
     for instance in instances {
-        writeln!(text, "+--- {}", printable(&instance.name)).expect("a String takes everything");
+        writeln!(text, "+--- {}", printable(&instance.name)).expect("writing to a String cannot fail");
         let mut line = |name: &str, value: &str| {
-            writeln!(text, "{name} : {}", printable(value)).expect("a String takes everything");
+            writeln!(text, "{name} : {}", printable(value)).expect("writing to a String cannot fail");
         };
         line("namespace", &instance.namespace);
         line("pid", &instance.pid.map_or_else(String::new, |pid| pid.to_string()));

@@ -99,7 +99,7 @@ pub(super) fn wait(
     request: &Request,
     mut step: impl FnMut(&Notice),
 ) -> Result<Vec<u32>, Failure> {
-    supervisor.ask(request)?;
+    supervisor.send(request)?;
     loop {
         match supervisor.answer()? {
             Answer::Step(event) => step(&decoded(&event)?.notice),

@@ -43,7 +43,7 @@ fn instance(text: &mut String, tree: &InstanceTree) {
     };
     let treekill = if *treekill { "" } else { ", treekill off" };
     writeln!(text, "{} ({id}), {}, {count}{treekill}", printable(name), status.word())
-        .expect("a String takes everything");
+        .expect("writing to a String cannot fail");
     rows(text, processes);
 }
 
@@ -52,9 +52,9 @@ fn rows(text: &mut String, processes: &[ProcessInfo]) {
         return;
     }
     writeln!(text, "  {:>7}  {:>6}  {:>8}  {:11}  COMMAND", "PID", "UPTIME", "MEMORY", "BELONGS BY")
-        .expect("a String takes everything");
+        .expect("writing to a String cannot fail");
     for row in processes.iter().zip(depths(processes)) {
-        writeln!(text, "  {}", line(row)).expect("a String takes everything");
+        writeln!(text, "  {}", line(row)).expect("writing to a String cannot fail");
     }
 }
 

@@ -60,7 +60,7 @@ fn prose(text: &str) -> String {
 }
 
 fn row(page: &mut String, cells: &[&str]) {
-    writeln!(page, "| {} |", cells.join(" | ")).expect("a String takes everything");
+    writeln!(page, "| {} |", cells.join(" | ")).expect("writing to a String cannot fail");
 }
 
 fn option(page: &mut String, option: &OptionSpec) {
@@ -70,12 +70,12 @@ fn option(page: &mut String, option: &OptionSpec) {
 
 fn command(page: &mut String, command: &Command) {
     write!(page, "### {}\n\n`{}`\n\n{}", command.name(), command.usage(), prose(command.description))
-        .expect("a String takes everything");
+        .expect("writing to a String cannot fail");
     if let [_, aliases @ ..] = command.words
         && !aliases.is_empty()
     {
         let aliases: Vec<String> = aliases.iter().map(|word| format!("`{word}`")).collect();
-        writeln!(page, "\nAliases: {}.", aliases.join(", ")).expect("a String takes everything");
+        writeln!(page, "\nAliases: {}.", aliases.join(", ")).expect("writing to a String cannot fail");
     }
     match command.app_options {
         AppOptions::None => {}
@@ -102,7 +102,7 @@ fn command(page: &mut String, command: &Command) {
         page.push_str("\n```text\n");
         let width = command.examples.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
         for (line, meaning) in command.examples {
-            writeln!(page, "{line:width$}  # {meaning}").expect("a String takes everything");
+            writeln!(page, "{line:width$}  # {meaning}").expect("writing to a String cannot fail");
         }
         page.push_str("```\n");
     }
@@ -112,7 +112,7 @@ fn command(page: &mut String, command: &Command) {
 fn commands_page() -> String {
     let mut page = COMMANDS_PAGE.to_owned();
     for group in Group::ALL {
-        writeln!(page, "## {}\n", group.heading()).expect("a String takes everything");
+        writeln!(page, "## {}\n", group.heading()).expect("writing to a String cannot fail");
         for of_group in COMMANDS.iter().filter(|command| command.group == group) {
             command(&mut page, of_group);
         }
@@ -124,7 +124,7 @@ fn options_page() -> String {
     let mut page = OPTIONS_PAGE.to_owned();
     for (heading, options) in app_options::groups() {
         writeln!(page, "## {heading}\n\n| option | key | effect |\n|---|---|---|")
-            .expect("a String takes everything");
+            .expect("writing to a String cannot fail");
         for ShownOption { short, long, value, key, help, .. } in options {
             let short = short.map_or_else(String::new, |short| format!("`-{short}`, "));
             let key = key.map_or_else(String::new, |key| format!("`{key}`"));

@@ -320,7 +320,7 @@ fn file_url(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~') {
             url.push(char::from(byte));
         } else {
-            write!(url, "%{byte:02X}").expect("a String takes everything");
+            write!(url, "%{byte:02X}").expect("writing to a String cannot fail");
         }
     }
     url

@@ -22,7 +22,7 @@ pub(super) fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             c if c.is_control() => {
-                write!(quoted, "\\u{:04X}", u32::from(c)).expect("a String takes everything");
+                write!(quoted, "\\u{:04X}", u32::from(c)).expect("writing to a String cannot fail");
             }
             c => quoted.push(c),
         }

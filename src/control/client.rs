@@ -201,7 +201,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectionError`].
-    pub fn ask(&mut self, request: &Request) -> Result<(), ConnectionError> {
+    pub fn send(&mut self, request: &Request) -> Result<(), ConnectionError> {
         let mut line = Vec::new();
         if !self.greeting_sent {
             self.greeting_sent = true;
@@ -276,7 +276,7 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`].
     pub fn request(&mut self, request: &Request) -> Result<Answer, ConnectionError> {
-        self.ask(request)?;
+        self.send(request)?;
         self.answer()
     }
 

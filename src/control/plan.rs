@@ -78,7 +78,8 @@ impl PlannedChange {
         let mut text = format!("{}: {}", self.app, parts.join(", "));
         for KeyChange { key, old, new } in &self.why {
             let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".to_owned());
-            write!(text, "\n  {key}: {} -> {}", value(old), value(new)).expect("a String takes everything");
+            write!(text, "\n  {key}: {} -> {}", value(old), value(new))
+                .expect("writing to a String cannot fail");
         }
         text
     }

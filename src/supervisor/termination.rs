@@ -191,11 +191,11 @@ impl Failed {
         });
         if let Some(past) = view.past_runs.last() {
             let end = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
-            write!(how, ": {end}").expect("a String takes everything");
+            write!(how, ": {end}").expect("writing to a String cannot fail");
         }
         if view.has_errored && view.unstable_runs > 1 {
             write!(how, ", {} unstable starts in a row", view.unstable_runs)
-                .expect("a String takes everything");
+                .expect("writing to a String cannot fail");
         }
         Self { who: view.subject().to_string(), how }
     }
@@ -218,7 +218,7 @@ fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) 
         if others.len() > NAMES {
             names.push(&more);
         }
-        writeln!(head, "also failed: {}", names.join(", ")).expect("a String takes everything");
+        writeln!(head, "also failed: {}", names.join(", ")).expect("writing to a String cannot fail");
     }
     let mut text = beginning(&printable_lines(&head), MOST_OF_HEAD);
     if let Some(Failed { who, .. }) = failed.first()

@@ -86,7 +86,7 @@ pub(super) fn apply(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         answer = supervisor.request(&Request::Add(Box::new(forecast)))?;
         if !dry_run && let Answer::Plan { dry_run: is_all, .. } = &mut answer {
             *is_all = false;
-            supervisor.ask(&Request::Add(Box::new(request)))?;
+            supervisor.send(&Request::Add(Box::new(request)))?;
         }
     }
     let output = OperationOutput::of(args);

@@ -52,7 +52,7 @@ fn attach(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     input.target = id.to_string();
     let mut supervisor = args.supervisor()?;
     let name = supervisor.details(vec![id.to_string()])?.swap_remove(0).brief.name;
-    supervisor.ask(&Request::Logs {
+    supervisor.send(&Request::Logs {
         targets: vec![id.to_string()],
         lines: 0,
         out: true,

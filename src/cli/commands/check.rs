@@ -35,7 +35,7 @@ pub(super) static CHECK: Command = Command {
 pub(in crate::cli) fn check(source: &Source) -> Result<u8, Problems> {
     let loaded = supervisor::evaluate(source)?;
     let mut text = String::new();
-    write(&mut text, source.name(), &loaded).expect("a String takes everything");
+    write(&mut text, source.name(), &loaded).expect("writing to a String cannot fail");
     print_notices(&loaded.notices);
     Ok(print(&text))
 }

@@ -145,19 +145,19 @@ impl Page {
     fn heading(&mut self, text: &str) {
         let text = printable(text).into_owned();
         let text = if self.style.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
-        writeln!(self.text, "{text}").expect("a String takes everything");
+        writeln!(self.text, "{text}").expect("writing to a String cannot fail");
     }
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
         let value = value.to_string();
         let value = folded(&printable(&value), self.style.width, BEFORE_VALUE);
-        writeln!(self.text, "  {name:19} {value}").expect("a String takes everything");
+        writeln!(self.text, "  {name:19} {value}").expect("writing to a String cannot fail");
     }
 
     fn coloured(&mut self, name: &str, value: &str, colour: &str) {
         if self.style.colours {
             writeln!(self.text, "  {name:19} \x1b[{colour}m{value}\x1b[0m")
-                .expect("a String takes everything");
+                .expect("writing to a String cannot fail");
         } else {
             self.line(name, value);
         }

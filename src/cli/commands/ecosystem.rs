@@ -197,7 +197,7 @@ fn text(format: Format, file: &str, simple: bool) -> String {
             format!("Run with `procrun {file}`, check with `procrun check {file}`."),
             format!("Lines that are commented out are examples. Another app is {more}."),
         ] {
-            writeln!(text, "{} {line}", format.comment()).expect("a String takes everything");
+            writeln!(text, "{} {line}", format.comment()).expect("writing to a String cannot fail");
         }
         text.push('\n');
     }
@@ -223,7 +223,7 @@ fn rows(text: &mut String, format: Format, indent: &str, rows: &[Row], simple: b
     for row in rows.iter().filter(|row| row.on || !simple) {
         let setting = format.setting(row);
         if simple {
-            writeln!(text, "{indent}{setting}").expect("a String takes everything");
+            writeln!(text, "{indent}{setting}").expect("writing to a String cannot fail");
             continue;
         }
         let comment = format.comment();
@@ -232,7 +232,7 @@ fn rows(text: &mut String, format: Format, indent: &str, rows: &[Row], simple: b
         }
         let off = if row.on { String::new() } else { format!("{comment} ") };
         writeln!(text, "{indent}{comment} {}\n{indent}{off}{setting}", row.purpose)
-            .expect("a String takes everything");
+            .expect("writing to a String cannot fail");
     }
 }
 

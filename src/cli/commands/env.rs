@@ -45,7 +45,8 @@ fn env(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     }
     let mut text = String::new();
     for (name, value) in shown {
-        writeln!(text, "{}={}", printable(&name), printable(&value)).expect("a String takes everything");
+        writeln!(text, "{}={}", printable(&name), printable(&value))
+            .expect("writing to a String cannot fail");
     }
     Ok(print(&text))
 }

@@ -56,7 +56,7 @@ fn events(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let stream = !args.has("nostream");
     let form = if args.has("json") { Form::Json } else { Form::text() };
     let mut supervisor = args.supervisor()?;
-    supervisor.ask(&Request::Events { targets: args.words.clone(), since, lines, stream })?;
+    supervisor.send(&Request::Events { targets: args.words.clone(), since, lines, stream })?;
     loop {
         let (missed, events) = match supervisor.answer_or_end()? {
             None | Some(Answer::Done { .. }) => return Ok(0),
@@ -113,7 +113,7 @@ fn line(event: &Event, zone: &TimeZone, colours: bool, to: &mut String) {
     let (begin, end) = if colours { (format!("\x1b[{colour}m"), "\x1b[0m") } else { (String::new(), "") };
     let time = at.strftime("%Y-%m-%dT%H:%M:%S");
     let message = message(&event.notice);
-    write!(to, "{time}  {begin}{kind:KIND_WIDTH$}{end}  {message}").expect("a String takes everything");
+    write!(to, "{time}  {begin}{kind:KIND_WIDTH$}{end}  {message}").expect("writing to a String cannot fail");
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn kill(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         None if InvokedAs::this() == InvokedAs::Pm2 => return Ok(print("no supervisor is running\n")),
         None => args.supervisor()?,
     };
-    supervisor.ask(&Request::Kill)?;
+    supervisor.send(&Request::Kill)?;
     while supervisor.answer_or_end()?.is_some() {}
     Ok(print("the supervisor has exited\n"))
 }

@@ -53,7 +53,7 @@ fn list(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     for of in &overview.instances {
         if let Some(problem) = &of.problem {
             writeln!(text, "{} ({}): {}", of.name, of.id, printable(problem))
-                .expect("a String takes everything");
+                .expect("writing to a String cannot fail");
         }
     }
     if overview.supervisor.stopping {

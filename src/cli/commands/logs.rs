@@ -71,7 +71,7 @@ fn logs(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         view.widen(None, "");
     }
     let mut out = Output::new(view);
-    supervisor.ask(&Request::Logs {
+    supervisor.send(&Request::Logs {
         targets: args.words.clone(),
         lines: query.lines,
         out: query.out,

@@ -204,7 +204,7 @@ impl View {
         background(&self.sender, move |sender| {
             let outcome = |good, text| drop(sender.send(LoopInput::Event(Event::Outcome(good, text))));
             let result = connect(&path).and_then(|mut connection| {
-                connection.ask(&request).map_err(|broken| why(&broken))?;
+                connection.send(&request).map_err(|broken| why(&broken))?;
                 loop {
                     match connection.answer().map_err(|broken| why(&broken))? {
                         Answer::Step(event) => outcome(true, event.decode()?.notice.to_string()),
@@ -235,7 +235,7 @@ impl View {
             // No supervisor: the thread of the samples reports it.
             let Ok(mut connection) = connect(&path) else { return };
             let Ok(stream) = connection.hang_up() else { return };
-            if !Following::set(&following, number, stream) || connection.ask(&request).is_err() {
+            if !Following::set(&following, number, stream) || connection.send(&request).is_err() {
                 return;
             }
             loop {
@@ -342,7 +342,7 @@ fn sample(
         None => connection.insert(connect(path)?),
     };
     if !is_waiting {
-        connection.ask(&Request::Monitor).map_err(|broken| why(&broken))?;
+        connection.send(&Request::Monitor).map_err(|broken| why(&broken))?;
     }
     match connection.answer_within(PERIOD).map_err(|broken| why(&broken))? {
         None => Ok(None),

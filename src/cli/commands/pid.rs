@@ -34,7 +34,7 @@ fn pid(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     }
     let mut text = String::new();
     for pid in &pids {
-        writeln!(text, "{pid}").expect("a String takes everything");
+        writeln!(text, "{pid}").expect("writing to a String cannot fail");
     }
     print(&text);
     // A script must not continue without the process id of an app that does not run.

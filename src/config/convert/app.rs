@@ -38,7 +38,7 @@ impl App {
 
 pub(super) fn push_lines(text: &mut String, lines: &[(String, String)]) {
     for (key, value) in lines {
-        writeln!(text, "{} = {value}", write::key(key)).expect("a String takes everything");
+        writeln!(text, "{} = {value}", write::key(key)).expect("writing to a String cannot fail");
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn push_lines(text: &mut String, lines: &[(String, String)]) {
 pub(super) fn push_app(text: &mut String, app: App, table: &str) {
     push_lines(text, &app.lines);
     for (key, lines) in app.sections {
-        writeln!(text, "\n[{table}.{}]", write::key(&key)).expect("a String takes everything");
+        writeln!(text, "\n[{table}.{}]", write::key(&key)).expect("writing to a String cannot fail");
         for line in lines {
             text.push_str(&line);
             text.push('\n');

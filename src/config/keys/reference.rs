@@ -53,7 +53,7 @@ fn row<D, S>(page: &mut String, Key { name, aliases, meaning, default, .. }: &Ke
     let mut names = format!("`{name}`");
     if !aliases.is_empty() {
         let aliases: Vec<String> = aliases.iter().map(|alias| format!("`{alias}`")).collect();
-        write!(names, " ({})", aliases.join(", ")).expect("a String takes everything");
+        write!(names, " ({})", aliases.join(", ")).expect("writing to a String cannot fail");
     }
     line(page, [&names, meaning, default]);
 }
@@ -61,14 +61,14 @@ fn row<D, S>(page: &mut String, Key { name, aliases, meaning, default, .. }: &Ke
 fn line(page: &mut String, cells: [&str; 3]) {
     let [name, meaning, last] = cells.map(cell);
     let last = if last.is_empty() { last } else { last + " " };
-    writeln!(page, "| {name} | {meaning} | {last}|").expect("a String takes everything");
+    writeln!(page, "| {name} | {meaning} | {last}|").expect("writing to a String cannot fail");
 }
 
 fn app_page() -> String {
     let mut page = APP_PAGE.to_owned();
     for Section { heading, keys } in APP_KEYS.iter().filter(|section| section.heading != SERVICES) {
         write!(page, "### {heading}\n\n| key (other names) | meaning | default |\n|---|---|---|\n")
-            .expect("a String takes everything");
+            .expect("writing to a String cannot fail");
         for key in *keys {
             row(&mut page, key);
             if key.name == "env" {

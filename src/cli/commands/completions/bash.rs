@@ -82,7 +82,7 @@ fn takes(word: &Word) -> String {
 fn arm(text: &mut String, pattern: &str, takes: &str, options: &[OfferedOption]) {
     let names: Vec<String> = options.iter().map(|option| format!("--{}", option.long)).collect();
     let mut put = |line: String| {
-        writeln!(text, "{line}").expect("a String takes everything");
+        writeln!(text, "{line}").expect("writing to a String cannot fail");
     };
     put(format!("        {pattern})"));
     put(format!("            {takes} options='{}'", names.join(" ")));

@@ -42,7 +42,7 @@ pub(super) fn script(offered: &Offered) -> String {
     let mut text = HEAD.to_owned();
     let all: Vec<&str> = offered.commands.iter().flat_map(|command| command.words).copied().collect();
     let mut put = |line: String| {
-        writeln!(text, "{line}").expect("a String takes everything");
+        writeln!(text, "{line}").expect("writing to a String cannot fail");
     };
     for command in &offered.commands {
         let (word, brief) = (command.words[0], quoted(command.summary));
@@ -77,7 +77,7 @@ pub(super) fn script(offered: &Offered) -> String {
 fn line(condition: &str, option: &OfferedOption) -> String {
     let mut line = format!("complete -c procrun -n {} -l {}", quoted(condition), option.long);
     if let Some(short) = option.short {
-        write!(line, " -s {short}").expect("a String takes everything");
+        write!(line, " -s {short}").expect("writing to a String cannot fail");
     }
     match &option.value {
         None => {}
@@ -85,11 +85,11 @@ fn line(condition: &str, option: &OfferedOption) -> String {
         Some(Word::Any) => line.push_str(" -x"),
         Some(Word::Target | Word::TargetOrFile) => line.push_str(" -x -a '(__procrun_targets)'"),
         Some(Word::Of(words)) => {
-            write!(line, " -x -a {}", quoted(&words.join(" "))).expect("a String takes everything");
+            write!(line, " -x -a {}", quoted(&words.join(" "))).expect("writing to a String cannot fail");
         }
     }
     if !option.help.is_empty() {
-        write!(line, " -d {}", quoted(option.help)).expect("a String takes everything");
+        write!(line, " -d {}", quoted(option.help)).expect("writing to a String cannot fail");
     }
     line
 }

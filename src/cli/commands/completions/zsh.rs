@@ -71,7 +71,7 @@ fn takes(word: &Word) -> (&'static str, Vec<String>) {
 
 fn arm(text: &mut String, pattern: &str, takes: &str, choices: &[String], options: &[OfferedOption]) {
     let mut put = |line: String| {
-        writeln!(text, "{line}").expect("a String takes everything");
+        writeln!(text, "{line}").expect("writing to a String cannot fail");
     };
     put(format!("        {pattern})"));
     put(format!("            takes={takes} choices=({})", choices.join(" ")));
