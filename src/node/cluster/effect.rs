@@ -9,16 +9,16 @@ use crate::machine::Run;
 /// An output of the primary, which `node` carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Open a socket on behalf of a worker. Answered by [`Event::Bound`] or [`Event::BindFailed`].
+    /// Open a socket on behalf of a worker. Answered by `Event::Bound` or `Event::BindFailed`.
     Bind(ListenerId, Endpoint, Run),
     /// Close the socket with all connections that wait in it.
     Close(ListenerId),
-    /// Report [`Event::Waiting`] whenever connections arrive from now on.
+    /// Report `Event::Waiting` whenever connections arrive from now on.
     Watch(ListenerId),
-    /// Stop reporting [`Event::Waiting`].
+    /// Stop reporting `Event::Waiting`.
     Unwatch(ListenerId),
-    /// Accept one connection. Answered by [`Event::Accepted`], [`Event::Drained`] or
-    /// [`Event::AcceptFailed`].
+    /// Accept one connection. Answered by `Event::Accepted`, `Event::Drained` or
+    /// `Event::AcceptFailed`.
     Accept(ListenerId),
     /// Send an answer to a worker, with the listener's own descriptor if the answer has one.
     Answer(Run, Answer),
@@ -65,7 +65,7 @@ pub enum Effect {
     HasDrained(Run),
     /// A worker violates the protocol; reported once for each kind.
     Report(Run, ProtocolViolation),
-    /// Close the channel of a worker that violates the protocol. Followed by [`Event::Gone`].
+    /// Close the channel of a worker that violates the protocol. Followed by `Event::Gone`.
     Disconnect(Run, ProtocolViolation),
 }
 

@@ -52,7 +52,7 @@ pub enum Event {
     Waiting(ListenerId),
     /// A connection has been accepted; its address, if it is an internet socket.
     Accepted(ListenerId, ConnectionId, Option<IpAddr>),
-    /// A connection to this socket that probes this worker, as [`Primary::reach`] returned it.
+    /// A connection to this socket that probes this worker, as `Primary::reach` returned it.
     Probe(Run, ListenerId, ConnectionId),
     /// No connection is waiting.
     Drained(ListenerId),

@@ -30,7 +30,7 @@ pub(super) struct Worker {
     pub(super) drain: DrainState,
     /// Whether it can accept connections by itself when requested.
     pub(super) accepts: bool,
-    /// The [`ProtocolViolation`]s that were reported, a bit each.
+    /// The protocol violations that were reported, a bit each.
     pub(super) reported: u8,
     /// Descriptors on their way, the oldest first, with the number of times that each was lost.
     pub(super) handles: VecDeque<(Sent, u8)>,
