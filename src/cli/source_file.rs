@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
-    control::{AddRequest, Answer, NameConflict, Request, RestartScope},
+    control::{AddRequest, Answer, NameConflict, Request, RestartScope, sendable_environment},
     spec::{AppSpec, order::Outside},
     supervisor,
     sys::directory,
@@ -99,7 +99,7 @@ impl Found {
         let Self { apps, outside, file, environment, is_file } = self;
         AddRequest {
             apps,
-            environment: sendable(environment),
+            environment: sendable_environment(environment),
             update_environment,
             file,
             name_conflict: if is_file { NameConflict::Replace } else { name_conflict },
@@ -162,13 +162,5 @@ pub(super) fn invocation(
 
 /// The caller's environment.
 pub(super) fn environment() -> BTreeMap<String, String> {
-    sendable(std::env::vars_os())
-}
-
-/// Without variables that are not UTF-8, which cannot be sent.
-fn sendable(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
-    variables
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    sendable_environment(std::env::vars_os())
 }

@@ -1,6 +1,6 @@
 //! The messages of the control socket: the requests of commands, and the answers of the supervisor.
 
-use std::{collections::BTreeMap, slice};
+use std::{collections::BTreeMap, ffi::OsStr, slice};
 
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,16 @@ pub enum Request {
     },
     /// Stop all applications and the supervisor. Answered by the end of the connection.
     Kill,
+}
+
+/// Variables as a message has them, without those that are not UTF-8.
+pub fn sendable_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+    variables: impl IntoIterator<Item = (N, V)>,
+) -> BTreeMap<String, String> {
+    let sendable = variables.into_iter().filter_map(|(name, value)| {
+        Some((name.as_ref().to_str()?.to_owned(), value.as_ref().to_str()?.to_owned()))
+    });
+    sendable.collect()
 }
 
 /// Applications to add.

@@ -39,7 +39,7 @@ pub use event::EncodedEvent;
 pub use framing::{Hello, PROTOCOL};
 pub use instance_json::jlist;
 pub use log_line::{Edge, LogLine};
-pub use message::{AddRequest, Answer, NameConflict, Request, RequestError, SavedApp};
+pub use message::{AddRequest, Answer, NameConflict, Request, RequestError, SavedApp, sendable_environment};
 pub use pattern::is_pattern;
 pub use plan::{KeyChange, PlannedAction, PlannedChange};
 pub use server::{ClientId, Server};

@@ -1,97 +1,91 @@
-//! The applications that commands have added, beside those of the supervisor's ecosystem file: what is kept of them.
+//! The applications that commands have added, beside those of the supervisor's ecosystem file.
 //!
 //! Reading the ecosystem file again does not remove them.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
-
-use super::{actor::Supervisor, snapshots};
-use crate::{
-    control::SavedApp,
-    machine::Status,
-    spec::{AppSpec, Instances, Plan, validate::MAX_INSTANCES},
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
-impl Supervisor<'_> {
-    /// The environment with which an ecosystem file was read: by a command, or as the supervisor's own. So
-    /// a file that has not changed reads the same for every command.
-    pub(super) fn environment_of_file(
-        &self,
-        file: &Path,
-        is_own_file: bool,
-    ) -> Option<BTreeMap<String, String>> {
-        match self.files.get(file) {
-            Some(environment) => Some(BTreeMap::clone(environment)),
-            None => is_own_file.then(|| self.own_environment()),
+use crate::spec::{AppSpec, Plan};
+
+/// The added applications, and the ecosystem files that they are from.
+#[derive(Debug, Default)]
+pub(super) struct AddedApps {
+    apps: Vec<Arc<AppSpec>>,
+    /// The ecosystem files that commands have named, each with the environment with which it was read.
+    files: BTreeMap<PathBuf, Arc<BTreeMap<String, String>>>,
+}
+
+impl AddedApps {
+    /// Adds an application, or replaces the one of the same name.
+    pub(super) fn add(&mut self, app: Arc<AppSpec>) {
+        put(&mut self.apps, app);
+    }
+
+    /// Replaces the application of the same name, if it is one of these.
+    pub(super) fn update(&mut self, app: Arc<AppSpec>) {
+        if let Some(added) = self.apps.iter_mut().find(|added| added.name == app.name) {
+            *added = app;
         }
     }
 
-    /// What of the supervisor's own environment can be sent.
-    fn own_environment(&self) -> BTreeMap<String, String> {
-        let own = self.source.environment().iter();
-        own.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-            .collect()
+    /// An application has got another name.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        for app in &mut self.apps {
+            *app = app.with_renamed(from, to);
+        }
     }
 
-    /// The applications that commands have added and that stay beside those of a file that was read again.
-    pub(super) fn still_added(&self, of_file: &Plan) -> Vec<Arc<AppSpec>> {
+    /// Keeps only these.
+    pub(super) fn replace_all(&mut self, apps: Vec<Arc<AppSpec>>) {
+        self.apps = apps;
+    }
+
+    /// A command has named this ecosystem file, which was read with this environment.
+    pub(super) fn add_file(&mut self, file: PathBuf, environment: Arc<BTreeMap<String, String>>) {
+        self.files.insert(file, environment);
+    }
+
+    /// The environment with which an ecosystem file was read by a command.
+    pub(super) fn environment_of_file(&self, file: &Path) -> Option<BTreeMap<String, String>> {
+        self.files.get(file).map(|environment| BTreeMap::clone(environment))
+    }
+
+    /// The applications of the current plan that stay beside those of a file that was read again.
+    pub(super) fn still_added(&self, current: &Plan, of_file: &Plan) -> Vec<Arc<AppSpec>> {
         let has = |plan: &Plan, app: &AppSpec| plan.apps.iter().any(|other| other.name == app.name);
-        let stays = |app: &&Arc<AppSpec>| has(self.machine.plan(), app) && !has(of_file, app);
-        self.added.iter().filter(stays).cloned().collect()
+        let stays = |app: &&Arc<AppSpec>| has(current, app) && !has(of_file, app);
+        self.apps.iter().filter(stays).cloned().collect()
     }
+}
 
-    /// A plan that was read again, with the applications that commands have added.
-    pub(super) fn with_added(&self, mut plan: Plan, added: &[Arc<AppSpec>]) -> Plan {
-        // Who was given another environment keeps it.
-        let coming = self.machine.pending_plan().apps;
-        for app in &mut plan.apps {
-            let known = coming.iter().find(|other| other.name == app.name);
-            if let Some(caller) = known.and_then(|known| known.env.caller.clone()) {
-                Arc::make_mut(app).env.caller = Some(caller);
-            }
+/// A plan that was read again, with the applications that commands have added. `coming` are the applications of the
+/// plan that it replaces.
+pub(super) fn with_added(mut plan: Plan, added: &[Arc<AppSpec>], coming: &[Arc<AppSpec>]) -> Plan {
+    // An app that a command has given another environment keeps it.
+    for app in &mut plan.apps {
+        let known = coming.iter().find(|other| other.name == app.name);
+        if let Some(caller) = known.and_then(|known| known.env.caller.clone()) {
+            Arc::make_mut(app).env.caller = Some(caller);
         }
-        plan.apps.extend(added.iter().cloned());
-        plan
     }
+    plan.apps.extend(added.iter().cloned());
+    plan
+}
 
-    /// Who was added and needs what leaves with this plan, and what that is.
-    pub(super) fn left_behind<'a>(
-        &self,
-        added: &'a [Arc<AppSpec>],
-        plan: &Plan,
-    ) -> Option<(&'a AppSpec, &'a str)> {
-        let has = |plan: &Plan, name: &str| plan.apps.iter().any(|app| app.name == name);
-        let before = self.machine.plan();
-        added.iter().find_map(|app| {
-            let mut needs = app.order.depends_on.iter().map(|other| other.app.as_str());
-            Some((app.as_ref(), needs.find(|name| has(before, name) && !has(plan, name))?))
-        })
-    }
-
-    /// The list as it is to be kept.
-    pub(super) fn saved(&self) -> Vec<SavedApp> {
-        // As it is when what is under way has come to its end.
-        let apps = self.machine.pending_plan().apps;
-        let saved = apps.iter().map(|app| {
-            let places: Vec<Status> = snapshots::settled(self)
-                .filter(|view| view.spec.name == app.name)
-                .map(|view| view.status)
-                .collect();
-            let mut spec = AppSpec::clone(app);
-            // What was deleted is not waited for when the list comes back: it would never come.
-            spec.order.depends_on.retain(|other| apps.iter().any(|app| app.name == other.app));
-            let (count, is_scaled) = (places.len(), self.machine.is_scaled(&app.name));
-            if count > 0 && (is_scaled || matches!(spec.instances, Instances::Count(_))) {
-                spec.instances = Instances::Count(u32::try_from(count).unwrap_or(MAX_INSTANCES));
-            }
-            let environment = match spec.env.caller.take() {
-                Some(caller) => BTreeMap::clone(&caller),
-                None => self.own_environment(),
-            };
-            let stopped = places.iter().all(|status| *status == Status::Stopped);
-            SavedApp { app: spec, environment, stopped, empty: count == 0 }
-        });
-        saved.collect()
-    }
+/// The first added application that depends on an application which leaves with a new plan, and that application.
+pub(super) fn left_behind<'a>(
+    added: &'a [Arc<AppSpec>],
+    before: &Plan,
+    plan: &Plan,
+) -> Option<(&'a AppSpec, &'a str)> {
+    let has = |plan: &Plan, name: &str| plan.apps.iter().any(|app| app.name == name);
+    added.iter().find_map(|app| {
+        let mut needs = app.order.depends_on.iter().map(|other| other.app.as_str());
+        Some((app.as_ref(), needs.find(|name| has(before, name) && !has(plan, name))?))
+    })
 }
 
 /// Replaces the application of the same name, or appends.

@@ -20,10 +20,10 @@ use crate::{
     sys::spawn,
 };
 
-/// What is special about it.
+/// The settings of a background supervisor.
 #[derive(Debug)]
 pub struct Background {
-    /// Where it keeps its files.
+    /// The directory for its files.
     pub home: PathBuf,
     /// The path of its pid file.
     pub pid_file: PathBuf,
@@ -53,7 +53,7 @@ impl Background {
             owner: None,
         };
         let null: File = spawn::dev_null()?.into();
-        // Until here the caller was told about errors; it must not have to wait for the end.
+        // Until here the caller got errors; it must not wait for the end of this process.
         nix::unistd::dup2_stdout(null.as_fd())?;
         nix::unistd::dup2_stderr(null.as_fd())?;
         Logs::start_in_background(log, file)
@@ -69,7 +69,7 @@ impl Background {
         fs::rename(beside, &self.pid_file)
     }
 
-    /// The end of it. Another supervisor of the same home (`--socket`) may have written its own meanwhile.
+    /// Removes it. Another supervisor of the same home (`--socket`) may have written its own meanwhile.
     pub(super) fn remove_pid_file(&self) {
         let own = std::process::id().to_string();
         if fs::read_to_string(&self.pid_file).is_ok_and(|pid| pid.trim() == own) {

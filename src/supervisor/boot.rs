@@ -1,14 +1,17 @@
-//! The boot: a helper thread reads the configuration and checks what the applications need, while the
-//! supervisor sets itself up.
+//! The boot: a helper thread reads the configuration and begins the preflight, while the supervisor sets itself up.
 
 use std::io;
 
 use tokio::sync::oneshot;
 
 use super::{
-    helper_threads::{HelperThreads, Job, Purpose},
+    early_stop::unless_stopped,
+    helper_threads::{HelperThreads, panicked},
+    job_queues::{Job, Purpose},
     listen_sockets::ListenSockets,
     preflight::{Candidate, PendingResults, Preflight},
+    read_config::finish_reading,
+    set_up::failed_set_up,
     workers,
 };
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
     sys::{process::OpenFiles, run_cgroups::RunCgroups, signals::Signals, spawn},
 };
 
-/// What the helper thread finds out.
+/// The results of the helper thread.
 pub(super) struct Found {
     pub(super) read: Result<Read, Problems>,
     pub(super) preflight: Preflight,
@@ -51,7 +54,7 @@ impl Boot {
             };
             let wanted = plan.map(|plan| plan.runtime.cgroup);
             let results = plan.map(|plan| preflight.begin(candidates(plan), &their_source, &open, &theirs));
-            // The receiver is gone if a signal has asked to stop.
+            // There is no receiver if a signal has asked to stop.
             let _ = sender.send(Found { read, preflight, results });
             if let Some(wanted) = wanted {
                 // After the checks, and before the first start needs it.
@@ -72,7 +75,7 @@ fn candidates(plan: &Plan) -> Vec<Candidate> {
     plan.apps.iter().cloned().map(Candidate::complete).collect()
 }
 
-/// What is known before anything is started.
+/// Everything that is known before the first start.
 pub(super) struct Prepared {
     pub(super) loaded: Loaded,
     pub(super) preflight: Preflight,
@@ -90,17 +93,17 @@ pub(super) async fn finish(
 ) -> Result<Result<Prepared, Problems>, Signal> {
     let found = match found {
         Ok(found) => {
-            let found = super::unless_stopped(signals, found).await?;
-            found.and_then(|found| found.map_err(|_| io::Error::other("a thread of procrun has panicked")))
+            let found = unless_stopped(signals, found).await?;
+            found.and_then(|found| found.map_err(|_| panicked()))
         }
         // Without a thread, better here than not at all.
         Err(_) => Ok(Found { read: source.read(), preflight: Preflight::default(), results: None }),
     };
     let Found { read, mut preflight, results } = match found {
         Ok(found) => found,
-        Err(error) => return Ok(Err(super::failed_set_up(&error))),
+        Err(error) => return Ok(Err(failed_set_up(&error))),
     };
-    let loaded = super::finish_reading(source, read, signals, open_files, helpers).await?;
+    let loaded = finish_reading(source, read, signals, open_files, helpers).await?;
     Ok(loaded.map(|loaded| {
         let results = results.unwrap_or_else(|| {
             preflight.begin(candidates(&loaded.plan), source, listen_sockets.open(), helpers)

@@ -1,4 +1,4 @@
-//! The clients of the control socket: what they wait for, and the way of answers and events to them.
+//! The clients of the control socket: the operations that they wait for, and the answers and events that they get.
 //!
 //! A client that waits for an operation is kept with its ticket only: an answer is computed when it is sent.
 
@@ -14,17 +14,19 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::debug;
 
 use super::{
-    Background, Role, actor,
-    event_log::{EventFollowers, EventLog},
-    helper_threads::{HelperThreads, Purpose},
+    background::Background,
+    clock,
+    event_log::{EventFilter, EventFollowers, EventLog, Recent},
+    helper_threads::HelperThreads,
+    job_queues::Purpose,
     log_followers::Followers,
-    lookup::SingleLookup,
     pid_file::PidFiles,
     report,
+    role::Role,
 };
 use crate::{
-    control::{Answer, ClientId, Name, Server, SocketError, SocketFile, SocketPaths},
-    logs,
+    control::{Answer, ClientId, Name, Request, Server, SocketError, SocketFile, SocketPaths},
+    logs::{self, Follower},
     machine::{
         Machine, Reply, Tallies, Ticket,
         events::{Notice, RuntimePart},
@@ -37,18 +39,16 @@ pub(super) struct Clients<'a> {
     role: &'a Role,
     helpers: HelperThreads,
     opening: Option<Opening>,
-    pub(super) server: Option<Server>,
+    server: Option<Server>,
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
-    pub(super) followers: Followers,
-    pub(super) events: EventLog,
-    pub(super) event_followers: EventFollowers,
+    followers: Followers,
+    events: EventLog,
+    event_followers: EventFollowers,
     /// New connections of the HTTP server, if there is one.
     links: Option<Links>,
     /// Counts of events, if there is an HTTP server.
     tallies: Option<Box<Tallies>>,
-    /// Reads files for answers.
-    pub(super) lookup: SingleLookup,
 }
 
 struct Waiting {
@@ -111,7 +111,6 @@ impl<'a> Clients<'a> {
             event_followers: EventFollowers::default(),
             links: None,
             tallies: None,
-            lookup: SingleLookup::default(),
         }
     }
 
@@ -140,10 +139,10 @@ impl<'a> Clients<'a> {
         }
         let (paths, name) = (self.role.places.clone(), self.role.name);
         let is_background = self.role.background.is_some();
-        let result = self.helpers.ask_for(Purpose::File, move || open(&paths, name, is_background));
+        let result = self.helpers.request_for(Purpose::File, move || open(&paths, name, is_background));
         // The first starts take longer, and their programs may need the socket.
         self.helpers.grow_at_once();
-        self.opening = Some(Opening { result, until: actor::now() + OPEN_TIMEOUT });
+        self.opening = Some(Opening { result, until: clock::now() + OPEN_TIMEOUT });
     }
 
     /// Waits until the control socket is open, and serves it. Cancel-safe. Pending if it is not being opened.
@@ -177,17 +176,43 @@ impl<'a> Clients<'a> {
         }
         let Some(server) = &mut self.server else { return pending().await };
         self.event_followers.send(&self.events, server);
-        self.followers.see_to(server);
-        let heard = tokio::select! {
+        self.followers.send_recent(server);
+        let completed = tokio::select! {
             result = server.turn() => return result,
-            heard = self.followers.hear() => heard,
+            completed = self.followers.next() => completed,
             link = next(&mut self.links) => return server.adopt_link(link),
         };
-        self.followers.pass_on(heard, server);
+        self.followers.send(completed, server);
         Ok(())
     }
 
-    /// Accepts no more clients. A client that waits for the end learns it from the end of its connection.
+    /// The requests that have arrived.
+    pub(super) fn requests(&mut self) -> Vec<(ClientId, Request)> {
+        self.server.as_mut().map(Server::requests).unwrap_or_default()
+    }
+
+    /// Sends a client the lines of a follower.
+    pub(super) fn follow_lines(&mut self, client: ClientId, follower: Follower, stream: bool) {
+        self.followers.add(client, follower, stream);
+    }
+
+    /// Sends a client the events that this filter takes.
+    pub(super) fn follow_events(
+        &mut self,
+        client: ClientId,
+        filter: EventFilter,
+        recent: Recent,
+        stream: bool,
+    ) {
+        self.event_followers.add(client, filter, recent, stream, &self.events);
+    }
+
+    /// Whether an event of an application of this name is kept.
+    pub(super) fn knows_app(&self, name: &str) -> bool {
+        self.events.knows_app(name)
+    }
+
+    /// Accepts no more clients. The end of its connection informs a client that waits for the end of procrun.
     /// Returns the files of the socket, which may be on a file system that does not answer.
     pub(super) async fn close(&mut self, until: Instant) -> Option<SocketFile> {
         if let Some(mut opening) = self.opening.take() {

@@ -4,22 +4,22 @@ use std::{future::Future, time::Duration};
 
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::{
-    actor::{Supervisor, now},
-    helper_threads::HelperThreads,
-};
+use super::{clock, helper_threads::HelperThreads};
 use crate::sys::clock::after;
 
-/// How a request continues, in the supervisor's own turn.
-pub(super) type Continuation = Box<dyn FnOnce(&mut Supervisor<'_>) + Send>;
+/// The requests that wait for helper threads, each with its continuation `C`. A request has a time limit, and comes
+/// from a client or a signal.
+pub(super) struct Deferred<C>(JoinSet<C>);
 
-/// The requests that wait for helper threads. Each has a time limit, and comes from a client or a signal.
-#[derive(Default)]
-pub(super) struct Deferred(JoinSet<Continuation>);
+impl<C> Default for Deferred<C> {
+    fn default() -> Self {
+        Self(JoinSet::new())
+    }
+}
 
-impl Deferred {
-    /// Continues with what this brings.
-    pub(super) fn add(&mut self, request: impl Future<Output = Continuation> + Send + 'static) {
+impl<C: Send + 'static> Deferred<C> {
+    /// Continues with the result of this future.
+    pub(super) fn add(&mut self, request: impl Future<Output = C> + Send + 'static) {
         self.0.spawn(request);
     }
 
@@ -29,17 +29,14 @@ impl Deferred {
         helpers: &HelperThreads,
         mut answer: oneshot::Receiver<T>,
         limit: Duration,
-        then: impl FnOnce(&mut Supervisor<'_>, Option<T>) + Send + 'static,
+        then: impl FnOnce(Option<T>) -> C + Send + 'static,
     ) {
-        let (helpers, until) = (helpers.clone(), after(now().into(), limit).into());
-        self.add(async move {
-            let answer = helpers.receive(&mut answer, until).await;
-            Box::new(move |supervisor: &mut Supervisor<'_>| then(supervisor, answer)) as Continuation
-        });
+        let (helpers, until) = (helpers.clone(), after(clock::now().into(), limit).into());
+        self.add(async move { then(helpers.receive(&mut answer, until).await) });
     }
 
     /// Waits until a request can continue. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Continuation {
+    pub(super) async fn next(&mut self) -> C {
         loop {
             match self.0.join_next().await {
                 Some(Ok(continuation)) => return continuation,

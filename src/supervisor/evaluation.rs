@@ -1,4 +1,4 @@
-//! A JavaScript ecosystem file on its way: node runs it in a child, like every other child.
+//! The evaluation of a JavaScript ecosystem file: node runs it in a child, which is started and reaped as others.
 
 use std::{
     ffi::CString,
@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    helper_threads::{HelperThreads, Job, Purpose},
-    launch::Environment,
+    environment::Environment,
+    helper_threads::HelperThreads,
+    job_queues::{Job, Purpose},
 };
 use crate::{
     config::{Evaluation, EvaluationEnd, Loaded, Problems},
@@ -29,7 +30,7 @@ use crate::{
     },
 };
 
-/// A running evaluation.
+/// An evaluation that is under way.
 pub(super) struct Running {
     evaluation: Evaluation,
     child: Arc<ChildId>,
@@ -53,7 +54,7 @@ struct Stream {
 const MAX_STDERR: usize = 64 * 1024;
 
 impl Running {
-    /// Has a helper thread start node. When that fails at once, so does the evaluation.
+    /// Has a helper thread start node. An error: that has failed at once.
     pub(super) fn start(
         evaluation: Evaluation,
         env: &Environment,
@@ -129,7 +130,7 @@ impl Running {
                 return;
             }
             if let Err(error) = spawn::spawn(&launch, &child) {
-                // The receiver is gone if the evaluation has been given up.
+                // There is no receiver if the evaluation has been aborted.
                 let _ = sender.send(error);
             }
         };
@@ -137,7 +138,7 @@ impl Running {
         Ok((failed, stdout, stderr))
     }
 
-    /// Waits until something has happened to it. Cancel-safe.
+    /// Waits until it has made progress. Cancel-safe.
     pub(super) async fn advance(&mut self) {
         tokio::select! {
             () = self.stdout.read(), if self.stdout.open => {
@@ -170,7 +171,7 @@ impl Running {
         true
     }
 
-    /// Ends it before its time.
+    /// Aborts it.
     pub(super) fn abort(&mut self, end: EvaluationEnd) {
         self.end.get_or_insert(end);
         self.child.cancel();
@@ -187,7 +188,7 @@ impl Running {
             || self.child.is_cancelled() && (self.end.is_some() || self.failed.is_none())
     }
 
-    /// What came of it.
+    /// Its result.
     pub(super) fn finish(mut self) -> Result<Loaded, Problems> {
         self.stdout.read_rest(self.evaluation.max_output);
         self.stderr.read_rest(MAX_STDERR);
@@ -202,7 +203,7 @@ impl Running {
     }
 }
 
-/// Why node could not be executed; an error: it is executed, or never will be.
+/// Waits for the reason why node could not be executed; an error: it is executed, or never will be.
 async fn failure(failed: &mut Option<oneshot::Receiver<spawn::Error>>) -> Result<spawn::Error, RecvError> {
     match failed {
         Some(failed) => failed.await,
@@ -226,7 +227,7 @@ impl Stream {
         }
     }
 
-    /// What is in the pipe after the process has ended, without waiting.
+    /// Reads the rest of the pipe after the process has ended, without waiting.
     fn read_rest(&mut self, most: usize) {
         let mut buffer = [0; 4096];
         while self.bytes.len() <= most {

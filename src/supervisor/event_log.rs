@@ -43,7 +43,7 @@ impl Kept {
     }
 }
 
-/// Which events. With both lists empty: all.
+/// Selects events. With both lists empty: all.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EventFilter {
     /// Instances by `pm_id`.
@@ -61,7 +61,7 @@ impl EventFilter {
     }
 }
 
-/// Which of the events that are kept a client gets.
+/// The part of the kept events that a client gets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recent {
     /// Only those from this time on, in milliseconds since 1970.
@@ -151,9 +151,9 @@ struct EventFollower {
     filter: EventFilter,
     /// The number of the next event that it has not got.
     next: u64,
-    /// It wants those that come, too.
+    /// It gets new events, too.
     stream: bool,
-    /// It has all that were there when it began.
+    /// It has got all recent events.
     is_live: bool,
 }
 
@@ -171,7 +171,7 @@ impl EventFollowers {
         self.0.push(EventFollower { client, filter, next, stream, is_live: false });
     }
 
-    /// Forgets clients that are gone and sends the events that are there to those that have read the last ones.
+    /// Forgets disconnected clients and sends the next events to clients that have read the last ones.
     pub(super) fn send(&mut self, log: &EventLog, server: &mut Server) {
         self.0.retain_mut(|one| {
             while server.is_drained(one.client) {

@@ -1,4 +1,4 @@
-//! Why a start failed, as the machine has to know it.
+//! Errors of starts, with what the machine needs to decide about the next attempt.
 
 use std::{io, path::Path};
 
@@ -20,12 +20,12 @@ const NOT_FOUND: ExitCode = 127;
 /// A shell's code for a command that cannot be executed.
 const NOT_EXECUTABLE: ExitCode = 126;
 
-/// What an error means for the next try: a shortage of the system, or `otherwise`.
+/// The kind of an error: a shortage of the system, or `otherwise`.
 pub(super) fn kind_of(error: &io::Error, otherwise: FailureKind) -> FailureKind {
     if is_file_shortage(error) { FailureKind::Shortage } else { otherwise }
 }
 
-/// The kernel has refused something that a run needs beside its program. `what` completes "cannot …".
+/// The kernel has refused a resource of a run. `what` completes "cannot …".
 pub(super) fn refused(what: &str, error: &io::Error) -> SpawnFailure {
     SpawnFailure {
         code: NOT_EXECUTABLE,
@@ -38,7 +38,7 @@ fn permanent(code: ExitCode, message: String) -> SpawnFailure {
     SpawnFailure { code, message, kind: FailureKind::Permanent }
 }
 
-/// There is nothing to execute.
+/// The program was not found.
 pub(super) fn not_found(failure: program::Failure) -> SpawnFailure {
     let kind = if failure.is_shortage { FailureKind::Shortage } else { FailureKind::Permanent };
     SpawnFailure { code: failure.code, message: failure.message, kind }
@@ -60,7 +60,7 @@ pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
     permanent(NOT_EXECUTABLE, refusal.to_string())
 }
 
-/// The start was given up before its program was executed.
+/// The start was abandoned before its program was executed.
 pub(super) fn abandoned() -> SpawnFailure {
     refused("execute its program", &io::Error::other("it was stopped before"))
 }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_that_fails_and_a_lack_of_descriptors_say_nothing_of_the_app() {
+    fn a_file_system_that_fails_and_a_lack_of_descriptors_are_no_error_of_the_app() {
         let kind = |errno| kind_of(&io::Error::from_raw_os_error(errno), FailureKind::Permanent);
         for errno in [libc::EIO, libc::EMFILE, libc::ENFILE, libc::ENOTCONN, libc::ECONNABORTED, libc::ESTALE]
         {

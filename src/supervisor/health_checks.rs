@@ -1,17 +1,17 @@
-//! From "ask it how it is" to a question: where its port is, and what runs in its place.
+//! Health probes of runs: from the effect of the machine to the request that a probe sends.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::actor::{Supervisor, now};
+use super::{clock, workers::Workers};
 use crate::{
     health::{Answer, ProbeRequest, ProbeTransport, Prober},
-    machine::{Input, InstanceId, ProbeKind, Run},
-    node::Route,
+    machine::{Input, InstanceId, Machine, ProbeKind, Run},
+    node::{Hub, Route},
     spec::{ProbeAddress, ProbeTarget},
     sys::reap::{Pid, Status},
 };
 
-/// The questions under transport.
+/// The probes under transport.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     prober: Prober,
@@ -33,25 +33,29 @@ impl Checks {
     pub(super) fn ended(&mut self, instance: InstanceId) {
         self.prober.ended(instance);
     }
-}
 
-impl Supervisor<'_> {
     /// Starts a probe of a run. Never waits for it.
-    pub(super) fn ask_how_it_is(&mut self, run: Run, kind: ProbeKind) {
-        let Some(view) = self.machine.instance(run.instance) else { return };
+    pub(super) fn start(
+        &mut self,
+        run: Run,
+        kind: ProbeKind,
+        machine: &Machine,
+        workers: &mut Workers,
+        node: &mut Hub,
+    ) {
+        let Some(view) = machine.instance(run.instance) else { return };
         let health = &view.spec.health;
         let probe = match kind {
             ProbeKind::Liveness => health.liveness.as_deref(),
             ProbeKind::Readiness => health.readiness.as_deref(),
         };
         let Some(probe) = probe else { return };
-        let (checks, workers) = (&mut self.checks, &mut self.workers);
         let port = |at: &ProbeAddress| at.port.map_or_else(|| workers.port(run), Ok);
-        let question = match &probe.target {
+        let request = match &probe.target {
             ProbeTarget::Http { at, path } => port(at).and_then(|port| {
                 let (addresses, host, path) = (addresses(at, port), host(at, port), path.clone());
                 // Workers of a cluster share the port: any of them would answer.
-                let transport = match self.node.route(run, &addresses) {
+                let transport = match node.route(run, &addresses) {
                     Route::Network => ProbeTransport::Addresses(addresses),
                     Route::Connection(stream) => ProbeTransport::Connection(stream),
                     Route::Closed(why) => return Err(format!("GET http://{host}{path}: {why}")),
@@ -59,14 +63,14 @@ impl Supervisor<'_> {
                 Ok(ProbeRequest::Http { transport, host, path })
             }),
             ProbeTarget::Tcp(at) => match port(at).map(|port| addresses(at, port)) {
-                Ok(addresses) => match self.node.listens_at(run, &addresses) {
-                    Some(true) => return checks.prober.answer(run, kind, Ok(())),
+                Ok(addresses) => match node.listens_at(run, &addresses) {
+                    Some(true) => return self.prober.answer(run, kind, Ok(())),
                     Some(false) => Err("it does not listen yet".to_owned()),
                     None => Ok(ProbeRequest::Tcp(addresses)),
                 },
                 Err(why) => Err(why),
             },
-            ProbeTarget::Exec(_) | ProbeTarget::Shell(_) if checks.prober.is_stuck(run.instance, kind) => {
+            ProbeTarget::Exec(_) | ProbeTarget::Shell(_) if self.prober.is_stuck(run.instance, kind) => {
                 Err("its last check has not ended: its start hangs, or not even SIGKILL ends it".to_owned())
             }
             ProbeTarget::Exec(words) => workers.start_check(&view, words).map(ProbeRequest::Program),
@@ -75,9 +79,9 @@ impl Supervisor<'_> {
                 workers.start_check(&view, &words).map(ProbeRequest::Program)
             }
         };
-        match question {
-            Ok(question) => checks.prober.start(run, kind, question, now(), probe.timeout),
-            Err(why) => checks.prober.answer(run, kind, Err(why)),
+        match request {
+            Ok(request) => self.prober.start(run, kind, request, clock::now(), probe.timeout),
+            Err(why) => self.prober.answer(run, kind, Err(why)),
         }
     }
 }

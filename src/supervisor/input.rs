@@ -1,7 +1,7 @@
 //! The standard input of workers: text that clients send, written as the worker reads it.
 //!
 //! A worker may read late or never. So an input that is used has a task and a queue with a bound, and a
-//! text that finds no room in time is an error for the client that sent it. Only the client waits.
+//! text that is not written in time is an error for the client that sent it. Only the client waits.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
@@ -10,24 +10,23 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{actor::Supervisor, workers::NoInput};
 use crate::{
-    control::{Answer, ClientId, RequestError},
+    control::{Answer, RequestError},
     spec::HumanDuration,
 };
 
 /// Maximum bytes of one text.
-const MAX_TEXT: usize = 64 * 1024;
-/// Texts that wait while the one before is written.
-const QUEUE: usize = 16;
-/// How long a worker may take to read before a text is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const MAX_TEXT: usize = 64 * 1024;
+/// Maximum number of texts that wait while one is written.
+const MAX_QUEUED: usize = 16;
+/// How long a worker may take to read a text.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The write end of a worker's standard input. It is open as long as the process runs, so that the
 /// process finds no end of input.
 pub(super) struct StdinWriter {
     pipe: OwnedFd,
-    /// To the task that writes; there is none before the first text.
+    /// The queue of the task that writes; there is none before the first text.
     queue: Option<mpsc::Sender<Text>>,
 }
 
@@ -36,9 +35,17 @@ struct Text {
     written: oneshot::Sender<Result<(), Undelivered>>,
 }
 
-/// Why a text has not reached a worker, or only a part of it.
+/// Why there is no standard input to write to.
+pub(super) enum NoInput {
+    /// The instance has no process.
+    NoProcess,
+    /// The process reads `/dev/null`.
+    Null,
+}
+
+/// Why a text was not written, or only a part of it.
 #[derive(Debug)]
-enum Undelivered {
+pub(super) enum Undelivered {
     /// Too many others wait.
     QueueFull,
     /// The worker has not read in time; this number of bytes was written.
@@ -55,12 +62,15 @@ impl StdinWriter {
     }
 
     /// Queues a text; the receiver gets the outcome.
-    fn send(&mut self, bytes: Vec<u8>) -> Result<oneshot::Receiver<Result<(), Undelivered>>, Undelivered> {
+    pub(super) fn send(
+        &mut self,
+        bytes: Vec<u8>,
+    ) -> Result<oneshot::Receiver<Result<(), Undelivered>>, Undelivered> {
         let queue = if let Some(queue) = &self.queue {
             queue
         } else {
             let pipe = self.pipe.try_clone().and_then(pipe::Sender::from_owned_fd);
-            let (queue, texts) = mpsc::channel(QUEUE);
+            let (queue, texts) = mpsc::channel(MAX_QUEUED);
             tokio::spawn(write_all(pipe.map_err(Undelivered::Refused)?, texts));
             self.queue.insert(queue)
         };
@@ -73,7 +83,7 @@ impl StdinWriter {
     }
 }
 
-/// Writes one text after the other until the process of the pipe is gone.
+/// Writes one text after the other until the process has closed its end.
 async fn write_all(pipe: pipe::Sender, mut texts: mpsc::Receiver<Text>) {
     while let Some(Text { bytes, written }) = texts.recv().await {
         let mut done = 0;
@@ -88,7 +98,7 @@ async fn write_all(pipe: pipe::Sender, mut texts: mpsc::Receiver<Text>) {
             }
             Ok(())
         };
-        let outcome = match tokio::time::timeout(PATIENCE, writing).await {
+        let outcome = match tokio::time::timeout(READ_TIMEOUT, writing).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Undelivered::Closed),
             Ok(Err(error)) => Err(Undelivered::Refused(error)),
@@ -99,90 +109,28 @@ async fn write_all(pipe: pipe::Sender, mut texts: mpsc::Receiver<Text>) {
     }
 }
 
-impl Supervisor<'_> {
-    /// Writes a text to the standard input of one worker. The answer comes when the text is in the pipe.
-    pub(super) fn send_input(
-        &mut self,
-        client: ClientId,
-        target: &str,
-        text: String,
-    ) -> Result<Option<Answer>, RequestError> {
-        let id = match self.select(&[target])?[..] {
-            [id] => id,
-            ref several => {
-                let ids: Vec<String> = self.pm_ids(several).iter().map(u32::to_string).collect();
-                return Err(RequestError {
-                    message: format!(
-                        "`{target}` selects {} processes, but input goes to one process",
-                        several.len()
-                    ),
-                    hint: Some(format!("name it by its id: {}", ids.join(", "))),
-                });
-            }
-        };
-        let view = self.machine.instance(id).expect("it was selected");
-        let (who, pm_id) = (view.subject().to_string(), view.pm_id);
-        let input = match self.workers.input(id) {
-            Ok(input) => input,
-            Err(NoInput::NoProcess) => {
-                return Err(RequestError {
-                    message: format!("{who} has no process that could read its standard input"),
-                    hint: Some(format!(
-                        "`procrun start {pm_id}` starts it, `procrun describe {pm_id}` says why it ended"
-                    )),
-                });
-            }
-            Err(NoInput::Null) => {
-                return Err(RequestError {
-                    message: format!(
-                        "the standard input of {who} is /dev/null: its configuration says `stdin = \"null\"`"
-                    ),
-                    hint: Some("set `stdin = \"open\"` for the app and restart it".to_owned()),
-                });
-            }
-        };
-        if text.len() > MAX_TEXT {
-            return Err(RequestError {
-                message: format!("{} bytes of input are too long: the limit is {MAX_TEXT} bytes", text.len()),
-                hint: Some("send it in several lines, or let the app read a file".to_owned()),
-            });
-        }
-        if text.is_empty() {
-            return Ok(Some(Answer::Done { ids: vec![pm_id] }));
-        }
-        let length = text.len();
-        let outcome = input.send(text.into_bytes());
-        self.clients.answer_later(client, async move {
-            let outcome = match outcome {
-                Ok(outcome) => outcome.await.unwrap_or(Err(Undelivered::Closed)),
-                Err(refused) => Err(refused),
-            };
-            match outcome {
-                Ok(()) => Answer::Done { ids: vec![pm_id] },
-                Err(undelivered) => undelivered.answer(&who, length),
-            }
-        });
-        Ok(None)
-    }
-}
-
 impl Undelivered {
-    fn answer(&self, who: &str, length: usize) -> Answer {
+    /// The answer to a client that has sent `length` bytes.
+    pub(super) fn answer(&self, instance: &str, length: usize) -> Answer {
         let reads = "the app must read its standard input; a restart empties it";
         let (message, hint) = match self {
             Self::QueueFull => (
-                format!("{who} does not read its standard input: {QUEUE} inputs are queued already"),
+                format!(
+                    "{instance} does not read its standard input: {MAX_QUEUED} inputs are queued already"
+                ),
                 Some(reads),
             ),
             Self::NotRead(written) => (
                 format!(
-                    "{who} has not read its standard input for {}: {written} of {length} bytes were written",
-                    HumanDuration(PATIENCE)
+                    "{instance} has not read its standard input for {}: {written} of {length} bytes were written",
+                    HumanDuration(READ_TIMEOUT)
                 ),
                 Some(reads),
             ),
-            Self::Closed => (format!("{who} has closed its standard input or has ended"), None),
-            Self::Refused(error) => (format!("cannot write to the standard input of {who}: {error}"), None),
+            Self::Closed => (format!("{instance} has closed its standard input or has ended"), None),
+            Self::Refused(error) => {
+                (format!("cannot write to the standard input of {instance}: {error}"), None)
+            }
         };
         Answer::Failed(RequestError { message, hint: hint.map(str::to_owned) })
     }

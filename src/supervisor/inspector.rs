@@ -3,12 +3,12 @@
 /// The options of Node that name a port of its inspector.
 const OPTIONS: [&str; 5] = ["--inspect", "--inspect-brk", "--inspect-wait", "--inspect-port", "--debug-port"];
 
-/// Those of them whose value may be the next word.
+/// The options whose value may be the next word.
 const WITH_VALUE: [&str; 2] = ["--inspect-port", "--debug-port"];
 
 const DEFAULT_PORT: u16 = 9229;
 
-/// The lowest port that a number beyond the highest becomes, as in Node.
+/// Port numbers continue here after the highest one, as in Node.
 const MIN_PORT: u16 = 1024;
 
 /// The inspector's port of a worker, as an option for Node. `None`: these options of Node enable no inspector,

@@ -1,9 +1,8 @@
-//! From a spec to what the kernel needs: program, arguments, environment, identity.
+//! From a spec to the arguments of the kernel: program, arguments, environment, identity.
 //!
 //! It is computed at each start, independently of earlier ones.
 
 use std::{
-    collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::{Path, PathBuf},
@@ -12,21 +11,23 @@ use std::{
 };
 
 use super::{
-    failed_start::{kind_of, no_variables, not_allowed, not_found},
+    environment::{Environment, FORWARDED_CHANNEL, c_string, entries, environment, port_in},
+    failed_start::not_found,
     helper_threads::HelperThreads,
+    identity::credentials,
     inspector,
     listen_sockets::{OpenSockets, Socket},
     package::Packages,
     start_progress::{StartProgress, Step},
+    start_target::Target,
 };
 use crate::{
-    config::{EX_CONFIG, WEB_TOKEN, env_file_variables},
-    machine::{FailureKind, InstanceView, SpawnFailure},
+    machine::SpawnFailure,
     node::Scripts,
     program::{self, Command, LookupContext},
-    spec::{AppSpec, Exec, ExecMode, InheritEnv, PrincipalRef, Probe, ProbeTarget, ProgramKind},
+    spec::{AppSpec, Exec, ProgramKind},
     sys::{
-        accounts::{self, Credentials, Key},
+        accounts::Credentials,
         limits::{Limits, Rlimit},
         pipes::Budget,
         process::OpenFiles,
@@ -36,75 +37,10 @@ use crate::{
     },
 };
 
-/// What a worker gets from procrun's own environment, by name.
-pub(super) type Environment = BTreeMap<OsString, OsString>;
-
-/// The variable by which every process of a worker's tree can be told.
-pub(super) const MARKER: &str = "PROCRUN_RUN";
-
-/// The variable in which Node's channel is kept for the children of npm and its like (`node/forward.cjs`).
-const FORWARDED_CHANNEL: &str = "PROCRUN_CHANNEL_FD";
-
-/// Variables by which another program communicates with procrun itself; a worker must not answer them.
-const NOT_INHERITED: [&str; 11] = [
-    FORWARDED_CHANNEL,
-    "NODE_CHANNEL_FD",
-    "NODE_CHANNEL_SERIALIZATION_MODE",
-    "NODE_UNIQUE_ID",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_PIDFDID",
-    "LISTEN_FDNAMES",
-];
-
-/// An instance, as far as its start depends on it.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    spec: Arc<AppSpec>,
-    number: u32,
-    pm_id: u32,
-    siblings: u32,
-}
-
-impl Target {
-    pub(super) fn spec(&self) -> &AppSpec {
-        &self.spec
-    }
-
-    /// The number of the instance in its application.
-    pub(super) fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// The same with the variables of the files that could not be read with the configuration.
-    fn with_env_files(&self) -> Result<Self, SpawnFailure> {
-        if self.spec.env.unread_files.is_empty() {
-            return Ok(self.clone());
-        }
-        let mut spec = AppSpec::clone(&self.spec);
-        for file in &self.spec.env.unread_files {
-            let variables = env_file_variables(file).map_err(no_variables)?;
-            let variables = variables.into_iter().filter(|(name, _)| !file.keeps.contains(name));
-            spec.env.vars.extend(variables);
-        }
-        Ok(Self { spec: Arc::new(spec), ..*self })
-    }
-}
-
-impl From<&InstanceView<'_>> for Target {
-    fn from(view: &InstanceView<'_>) -> Self {
-        let InstanceView { spec, number, pm_id, siblings, .. } = *view;
-        Self { spec: Arc::clone(spec), number, pm_id, siblings }
-    }
-}
-
-/// All of a start that is known before the process is made.
+/// Everything that a start needs before the process is made.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// What the instance executes, without placeholders.
+    /// The program of the instance, without placeholders.
     exec: Exec,
     pub(super) command: Command,
     pub(super) program: CString,
@@ -120,13 +56,13 @@ pub(super) struct Prepared {
     pub(super) may_start_runner: bool,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
-    /// Of the application, as it starts.
+    /// The version of the application.
     pub(super) version: Option<Arc<str>>,
     /// The script as a file, if it is one.
     pub(super) script: Option<Arc<Path>>,
     /// Its `PORT`: that of probes that name none.
     pub(super) port: Result<u16, String>,
-    /// What it listens on.
+    /// The sockets of its `listen`.
     pub(super) sockets: Vec<Arc<Socket>>,
 }
 
@@ -171,7 +107,7 @@ impl Prepared {
         self.preload(script)
     }
 
-    /// The same where a program that is not for Node starts them: the first Node below it runs `script`.
+    /// The same where a program that is not Node starts them: the first Node below it runs `script`.
     pub(super) fn forward_channel_below(
         &mut self,
         script: &Path,
@@ -179,7 +115,7 @@ impl Prepared {
     ) -> Result<(), SpawnFailure> {
         const OPTIONS: &[u8] = b"NODE_OPTIONS=";
         let Some(script) = script.to_str().filter(|path| !path.contains([' ', '\t', '\n', '"', '\\'])) else {
-            // It would be several words there.
+            // NODE_OPTIONS would split it.
             return Ok(());
         };
         self.hide_channel(sockets)?;
@@ -193,7 +129,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// Gives the channel a name that no Node takes by itself.
+    /// Gives the channel a name that Node does not use by itself.
     fn hide_channel(&mut self, sockets: usize) -> Result<(), SpawnFailure> {
         const OF_NODE: [&[u8]; 2] = [b"NODE_CHANNEL_FD=", b"NODE_CHANNEL_SERIALIZATION_MODE="];
         self.env.retain(|entry| !OF_NODE.iter().any(|name| entry.to_bytes().starts_with(name)));
@@ -212,7 +148,7 @@ impl Prepared {
 }
 
 impl Prepared {
-    /// Tells the program where it can say how it is, and how often it has to.
+    /// Gives the program its notification socket, and the interval of its heartbeat.
     pub(super) fn notifies(&mut self, socket: &str, heartbeat: Option<Duration>) -> Result<(), SpawnFailure> {
         const OURS: [&[u8]; 3] = [b"NOTIFY_SOCKET=", b"WATCHDOG_PID=", b"WATCHDOG_USEC="];
         self.env.retain(|entry| !OURS.iter().any(|name| entry.to_bytes().starts_with(name)));
@@ -225,58 +161,7 @@ impl Prepared {
     }
 }
 
-/// A program that asks a worker how it is, ready to be started where and as whom that runs.
-pub(super) struct Check {
-    pub(super) program: CString,
-    pub(super) argv: Vec<CString>,
-    pub(super) env: Vec<CString>,
-    pub(super) cwd: CString,
-    pub(super) credentials: Option<Credentials>,
-    pub(super) limits: Limits,
-}
-
-/// What is between procrun and the worker itself.
-const OF_THE_WORKER: [&str; 5] =
-    ["LISTEN_FDNAMES", "LISTEN_FDS", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"];
-
-/// Prepares a program that asks an instance; `marker` is `NAME=value` of [`MARKER`].
-pub(super) fn check(
-    instance: &Target,
-    words: &[String],
-    marker: &str,
-    inherited: &Environment,
-) -> Result<Check, SpawnFailure> {
-    let instance = &instance.with_env_files()?;
-    let spec = &*instance.spec;
-    let credentials = credentials(spec)?;
-    let mut env = environment(instance, inherited, credentials.as_ref());
-    for name in OF_THE_WORKER {
-        env.remove(OsStr::new(name));
-    }
-    let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
-    let program = program::command(&words[0], &spec.exec.cwd, path).map_err(not_found)?;
-    let mut env = entries(env)?;
-    env.push(c_string(OsStr::new(marker))?);
-    Ok(Check {
-        program: c_string(program.as_os_str())?,
-        argv: words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<_, _>>()?,
-        env,
-        cwd: c_string(spec.exec.cwd.as_os_str())?,
-        credentials,
-        limits: limits(spec),
-    })
-}
-
-fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
-    let Some(value) = value else { return Err("its environment has no PORT".to_owned()) };
-    let text = value.to_string_lossy();
-    match text.trim().parse() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(format!("its PORT is `{text}`, which is no port")),
-    }
-}
-
-/// What procrun has that starts of all applications need.
+/// Resources of procrun for the starts of all applications.
 #[derive(Debug)]
 pub(super) struct Resources {
     pub(super) inherited: Arc<Environment>,
@@ -289,7 +174,7 @@ pub(super) struct Resources {
     pub(super) open_files: OpenFiles,
 }
 
-/// Prepares a run of an instance, whose processes inherit the mark. Looks at files, so it may never end.
+/// Prepares a run of an instance, whose processes inherit the mark. Reads files, so it may never end.
 pub(super) fn prepare(
     instance: &Target,
     mark: RunMark,
@@ -299,19 +184,19 @@ pub(super) fn prepare(
     let Resources { inherited, packages, sockets, helpers, .. } = resources;
     progress.enter(Step::EnvFile);
     let instance = &instance.with_env_files()?;
-    let spec = &*instance.spec;
+    let spec = instance.spec();
     progress.enter(Step::Accounts);
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
-    let around = LookupContext::new(|name| env.get(OsStr::new(name)).cloned());
+    let context = LookupContext::new(|name| env.get(OsStr::new(name)).cloned());
     let port = port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str));
     progress.enter(Step::WorkingDirectory);
     program::check_cwd(&spec.exec.cwd).map_err(not_found)?;
     progress.enter(Step::Program);
-    let exec = spec.exec.of_instance(instance.number);
-    let command = program::resolve(&exec, spec.exec_mode, &around).map_err(not_found)?;
+    let exec = spec.exec.of_instance(instance.number());
+    let command = program::resolve(&exec, spec.exec_mode, &context).map_err(not_found)?;
     if command.kind == ProgramKind::Python {
-        // It keeps its output back unless told otherwise.
+        // Without it Python buffers its output.
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     }
     env.extend(command.vars.iter().cloned());
@@ -344,45 +229,13 @@ pub(super) fn prepare(
     })
 }
 
-fn entries(env: Environment) -> Result<Vec<CString>, SpawnFailure> {
-    let entry = |(mut name, value): (OsString, OsString)| {
-        name.push("=");
-        name.push(value);
-        c_string(&name)
-    };
-    env.into_iter().map(entry).collect()
-}
-
 /// The script as a file, if it is one: PM2's `pm_exec_path`.
 pub(super) fn script_file(exec: &Exec) -> Option<PathBuf> {
     Some(exec.cwd.join(&exec.script)).filter(|file| file.is_file())
 }
 
-/// Looks whether the program, the working directory and the user of an application are there, and
-/// whether it may have its limits. Returns whom it runs as.
-pub(super) fn preflight(
-    spec: &AppSpec,
-    mode: ExecMode,
-    inherited: &Environment,
-) -> Result<Option<Credentials>, SpawnFailure> {
-    let credentials = credentials(spec)?;
-    program::resolve(&spec.exec, mode, &around(spec, inherited)).map_err(not_found)?;
-    find_port(spec, inherited)?;
-    limits(spec).check().map_err(|refusal| not_allowed(&refusal))?;
-    Ok(credentials)
-}
-
-/// The variables of an application that have a say in what it executes, before it has an instance.
-pub(super) fn around(spec: &AppSpec, inherited: &Environment) -> LookupContext {
-    LookupContext::new(|name| {
-        let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get(name));
-        let said = spec.env.vars.get(name).or(of_caller).map(OsString::from);
-        said.or_else(|| inherited.get(OsStr::new(name)).cloned())
-    })
-}
-
-/// What the kernel is to be asked for.
-fn limits(spec: &AppSpec) -> Limits {
+/// The limits of the processes of an application.
+pub(super) fn limits(spec: &AppSpec) -> Limits {
     let of = &spec.limits;
     let resources = of.resources.iter();
     Limits {
@@ -394,153 +247,4 @@ fn limits(spec: &AppSpec) -> Limits {
         umask: of.umask,
         no_new_privileges: of.no_new_privileges,
     }
-}
-
-/// The value that a variable has in the processes of an application, unless procrun sets it.
-pub(super) fn variable(spec: &AppSpec, inherited: &Environment, name: &str) -> Option<OsString> {
-    let inherits = spec.env.inherit.takes(name);
-    let said = spec.env.of_instance(0).find(|(said, _)| *said == name);
-    let said = said.map(|(_, value)| OsString::from(value.into_owned()));
-    said.or_else(|| match &spec.env.caller {
-        Some(caller) => caller.get(name).filter(|_| inherits).map(OsString::from),
-        None => inherited.get(OsStr::new(name)).filter(|_| inherits).cloned(),
-    })
-}
-
-/// Looks whether there is a port to ask at, if one is needed.
-fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
-    let health = [("health", &spec.health.liveness), ("readiness", &spec.health.readiness)];
-    let asks = |probe: &Probe| matches!(&probe.target, ProbeTarget::Http { at, .. } if at.port.is_none());
-    let Some((key, _)) = health.into_iter().find(|(_, probe)| probe.as_deref().is_some_and(asks)) else {
-        return Ok(());
-    };
-    if !spec.env.unread_files.is_empty() {
-        // It may be in one of them.
-        return Ok(());
-    }
-    port_in(variable(spec, inherited, "PORT").as_deref()).map(drop).map_err(|why| SpawnFailure {
-        code: EX_CONFIG,
-        message: format!(
-            "`{key}` asks for a path at the app's own port, but {why}\n  hint: set `port`, or write the whole URL"
-        ),
-        kind: FailureKind::Permanent,
-    })
-}
-
-/// Which account is missing, and what to do about it.
-fn missing_account(error: &accounts::Error) -> String {
-    let hint = match error {
-        accounts::Error::NoUser(_) => {
-            "add the user to the image (`useradd`), or give its number: `user = 1000`"
-        }
-        accounts::Error::NoGroup(_) => {
-            "add the group to the image (`groupadd`), or give its number: `gid = 1000`"
-        }
-        accounts::Error::Unreadable { .. } => return error.to_string(),
-    };
-    format!("{error}\n  hint: {hint}")
-}
-
-/// The variables of an instance with all that files tell. Reads files, so it may never end.
-pub(super) fn full_environment(
-    instance: &Target,
-    inherited: &Environment,
-) -> Result<Environment, SpawnFailure> {
-    let instance = instance.with_env_files()?;
-    let credentials = credentials(&instance.spec)?;
-    Ok(environment(&instance, inherited, credentials.as_ref()))
-}
-
-fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
-    let identity = &spec.identity;
-    let (user, group) = (identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key));
-    accounts::resolve(user, group).map_err(|error| SpawnFailure {
-        code: 126,
-        message: missing_account(&error),
-        kind: match &error {
-            accounts::Error::NoUser(_) | accounts::Error::NoGroup(_) => FailureKind::Permanent,
-            accounts::Error::Unreadable { source, .. } => kind_of(source, FailureKind::Permanent),
-        },
-    })
-}
-
-fn as_key(principal: &PrincipalRef) -> Key<'_> {
-    match principal {
-        PrincipalRef::Id(id) => Key::Id(*id),
-        PrincipalRef::Name(name) => Key::Name(name),
-    }
-}
-
-/// PM2's order: the caller's environment, what PM2 itself adds, then the application's own.
-/// Without the run's marker.
-fn environment(instance: &Target, inherited: &Environment, credentials: Option<&Credentials>) -> Environment {
-    let spec = &*instance.spec;
-    let mut env: Environment = match &spec.env.caller {
-        None => inherited
-            .iter()
-            .filter(|(name, _)| inherits(&spec.env.inherit, name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        Some(caller) => caller
-            .iter()
-            .filter(|(name, _)| inherits(&spec.env.inherit, OsStr::new(name)))
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-    };
-    // It lets a client control procrun.
-    env.remove(OsStr::new(WEB_TOKEN));
-    let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
-    if let Some(account) = credentials.and_then(|credentials| credentials.account.as_ref()) {
-        set("HOME", account.home.to_string_lossy().into_owned());
-        set("USER", account.name.clone());
-        set("LOGNAME", account.name.clone());
-        if !account.shell.is_empty() {
-            set("SHELL", account.shell.clone());
-        }
-    }
-    // What a shell would say after `cd`; the caller's would be wrong.
-    set("PWD", spec.exec.cwd.to_string_lossy().into_owned());
-    set("name", spec.name.clone());
-    set("namespace", spec.namespace.clone());
-    set("exec_mode", spec.exec_mode.as_str().to_owned());
-    set("instances", instance.siblings.to_string());
-    set("pm_id", instance.pm_id.to_string());
-    set(&spec.env.instance_var, instance.number.to_string());
-    for (name, value) in spec.env.of_instance(instance.number) {
-        set(name, value.into_owned());
-    }
-    if !spec.listen.is_empty() {
-        // `LISTEN_PID` is written when the process is there.
-        let names: Vec<&str> = spec.listen.iter().map(|socket| socket.name.as_str()).collect();
-        set("LISTEN_FDS", spec.listen.len().to_string());
-        set("LISTEN_FDNAMES", names.join(":"));
-    }
-    if spec.has_channel() {
-        set("NODE_CHANNEL_FD", channel_number(spec.listen.len()).to_string());
-        set("NODE_CHANNEL_SERIALIZATION_MODE", "json".to_owned());
-    }
-    if spec.is_cluster() {
-        // What `cluster.worker.id` says: the same after a restart.
-        set("NODE_UNIQUE_ID", (instance.number + 1).to_string());
-    }
-    if !spec.listen.is_empty() {
-        env.remove(OsStr::new("LISTEN_PID"));
-        env.remove(OsStr::new("LISTEN_PIDFDID"));
-    }
-    env
-}
-
-fn inherits(inherit: &InheritEnv, name: &OsStr) -> bool {
-    if NOT_INHERITED.iter().any(|not| name == *not) || name == MARKER {
-        return false;
-    }
-    inherit.takes(&name.to_string_lossy())
-}
-
-fn c_string(text: &OsStr) -> Result<CString, SpawnFailure> {
-    CString::new(text.to_owned().into_vec()).map_err(|_| SpawnFailure {
-        code: 126,
-        kind: FailureKind::Permanent,
-        message: format!("`{}` holds a NUL byte, which no program can be given", text.display()),
-    })
 }

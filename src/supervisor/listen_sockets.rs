@@ -20,9 +20,9 @@ use std::{
 use tracing::debug;
 
 use super::{
-    actor::Supervisor,
     failed_start::kind_of,
-    helper_threads::{HelperThreads, Job, Purpose},
+    helper_threads::HelperThreads,
+    job_queues::{Job, Purpose},
 };
 use crate::{
     machine::{
@@ -41,7 +41,7 @@ pub(super) struct ListenSockets {
     open: OpenSockets,
 }
 
-/// What an application gets, in the order of its descriptors.
+/// The sockets of an application, in the order of its descriptors.
 #[derive(Debug)]
 struct Set {
     app: String,
@@ -54,7 +54,7 @@ struct Set {
 #[derive(Debug, Clone, Default)]
 pub(super) struct OpenSockets(Arc<Mutex<BTreeMap<Key, Slot>>>);
 
-/// An address; any free port is one's own, so there it goes with the application.
+/// An address; for any free port also the application, which has a port of its own.
 type Key = (ListenAddress, Option<String>);
 
 /// The socket of an address, if it is open. The lock is held while it is opened.
@@ -70,12 +70,12 @@ pub(super) struct Socket {
     /// Keeps the address known as long as the socket is open.
     _slot: Slot,
     helpers: HelperThreads,
-    /// That it was opened for.
+    /// The application that it was opened for.
     app: Arc<str>,
 }
 
 impl OpenSockets {
-    /// Opens what this application is to get, unless it is open. Touches files, so it may never end.
+    /// Opens the sockets of this application that are not open. Touches files, so it may never end.
     ///
     /// # Errors
     /// The first address that cannot be had, and why.
@@ -102,7 +102,7 @@ impl OpenSockets {
 
     fn slot(&self, app: &str, address: &ListenAddress) -> Slot {
         let mut slots = lock(&self.0);
-        // What no thread and no socket has a use for any more.
+        // Addresses that no thread and no socket uses any more.
         slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         let app = address.is_any_port().then(|| app.to_owned());
         Arc::clone(slots.entry((address.clone(), app)).or_default())
@@ -147,12 +147,12 @@ impl Socket {
         })
     }
 
-    /// Whether a file goes with it.
+    /// Whether it has a file.
     pub(super) fn has_file(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Where, with the port that the kernel has chosen.
+    /// Its address, with the port that the kernel has chosen.
     fn shown(&self) -> String {
         match (&self.address, sockets::local_address(&self.descriptor)) {
             (ListenAddress::Tcp(_), Some(bound)) => ListenAddress::Tcp(bound).to_string(),
@@ -177,12 +177,12 @@ impl Drop for Socket {
 }
 
 impl ListenSockets {
-    /// For the threads that open sockets.
+    /// The handle for the threads that open sockets.
     pub(super) fn open(&self) -> &OpenSockets {
         &self.open
     }
 
-    /// Keeps what was opened for this application, unless that is held.
+    /// Keeps the sockets that were opened for this application, unless it has some.
     pub(super) fn keep(&mut self, spec: &AppSpec, sockets: Vec<Arc<Socket>>) {
         if !spec.listen.is_empty() && self.set(spec).is_none() {
             let (app, listen) = (spec.name.clone(), spec.listen.clone());
@@ -190,8 +190,7 @@ impl ListenSockets {
         }
     }
 
-    /// What there is to report of sockets that were opened since the last time: the first ones are opened before
-    /// there is a log.
+    /// Events for the sockets that were opened since the last time: the first ones are opened before there is a log.
     pub(super) fn reports(&mut self) -> Vec<Notice> {
         let mut reports = Vec::new();
         for set in self.sets.iter_mut().filter(|set| !set.announced) {
@@ -219,7 +218,8 @@ impl ListenSockets {
         self.of(spec).iter().map(lent).collect()
     }
 
-    /// Gives up what no application of this name and with this `listen` has a use for. [`close`] closes it.
+    /// Removes and returns the sockets that no application of this name and with this `listen` uses. [`close`] closes
+    /// them.
     pub(super) fn keep_only(&mut self, is_used: impl Fn(&str, &[Listen]) -> bool) -> Vec<Arc<Socket>> {
         let unused = self.sets.extract_if(.., |set| !is_used(&set.app, &set.listen));
         let close = |set: Set| {
@@ -227,15 +227,6 @@ impl ListenSockets {
             set.sockets
         };
         unused.flat_map(close).collect()
-    }
-}
-
-impl Supervisor<'_> {
-    /// Reports sockets that were opened since the last time.
-    pub(super) fn report_sockets(&mut self) {
-        for report in self.listen_sockets.reports() {
-            self.report(report);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     sys::{accounts::Credentials, file_rights::FileOwner},
 };
 
-/// The user for whom files of an instance are kept.
+/// The owner of the files of an instance.
 pub(super) fn owner(credentials: Option<&Credentials>) -> Option<FileOwner> {
     let Credentials { uid, gid, groups, .. } = credentials?;
     Some(FileOwner { uid: *uid, gid: *gid, groups: groups.clone() })

@@ -24,9 +24,9 @@ pub(super) struct Followers {
 struct Following {
     client: ClientId,
     follower: Follower,
-    /// Some of the lines that were there may not have been sent.
+    /// Some of the recent lines may not have been sent.
     recent: bool,
-    /// It wants those that come, too.
+    /// It gets new lines, too.
     stream: bool,
     /// It has read everything that was sent.
     ready: bool,
@@ -42,7 +42,7 @@ struct Later {
 type Wait<'a> = Pin<Box<dyn Future<Output = (usize, Batch)> + 'a>>;
 
 /// What has completed.
-pub(super) enum Heard {
+pub(super) enum Completed {
     /// Lines, for the follower at this place.
     Lines(usize, Batch),
     /// The answer at this place.
@@ -61,7 +61,7 @@ impl Followers {
     }
 
     /// Forgets disconnected clients and sends pending lines to the clients that are ready.
-    pub(super) fn see_to(&mut self, server: &mut Server) {
+    pub(super) fn send_recent(&mut self, server: &mut Server) {
         self.later.retain(|later| server.has(later.client));
         self.list.retain_mut(|one| {
             while one.recent && server.is_drained(one.client) {
@@ -78,8 +78,8 @@ impl Followers {
         });
     }
 
-    /// Waits for the next lines of a client that is ready. Cancel-safe.
-    pub(super) async fn hear(&mut self) -> Heard {
+    /// Waits for the next lines of a client that is ready, and for pending answers. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Completed {
         let Self { list, later } = self;
         let ready = list.iter_mut().enumerate().filter(|(_, one)| one.ready);
         let mut waits: Vec<Wait<'_>> = Vec::new();
@@ -92,12 +92,12 @@ impl Followers {
         poll_fn(|context| {
             for (at, later) in later.iter_mut().enumerate() {
                 if let Poll::Ready(answer) = later.answer.as_mut().poll(context) {
-                    return Poll::Ready(Heard::Answer(at, answer));
+                    return Poll::Ready(Completed::Answer(at, answer));
                 }
             }
             for wait in &mut waits {
                 if let Poll::Ready((at, batch)) = wait.as_mut().poll(context) {
-                    return Poll::Ready(Heard::Lines(at, batch));
+                    return Poll::Ready(Completed::Lines(at, batch));
                 }
             }
             Poll::Pending
@@ -105,7 +105,7 @@ impl Followers {
         .await
     }
 
-    /// Sends the pending answers that are there.
+    /// Sends the answers that are ready.
     pub(super) fn send_ready(&mut self, server: &mut Server) {
         let mut context = Context::from_waker(Waker::noop());
         self.later.retain_mut(|later| match later.answer.as_mut().poll(&mut context) {
@@ -117,11 +117,11 @@ impl Followers {
         });
     }
 
-    /// Sends a completed answer to its client.
-    pub(super) fn pass_on(&mut self, heard: Heard, server: &mut Server) {
-        match heard {
-            Heard::Lines(at, batch) => server.answer(self.list[at].client, &lines(&batch)),
-            Heard::Answer(at, answer) => server.answer(self.later.swap_remove(at).client, &answer),
+    /// Sends lines or an answer to their client.
+    pub(super) fn send(&mut self, completed: Completed, server: &mut Server) {
+        match completed {
+            Completed::Lines(at, batch) => server.answer(self.list[at].client, &lines(&batch)),
+            Completed::Answer(at, answer) => server.answer(self.later.swap_remove(at).client, &answer),
         }
     }
 }

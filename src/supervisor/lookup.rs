@@ -1,4 +1,4 @@
-//! A look-up of files for a client, on a helper thread.
+//! A look-up of files on a helper thread, one at a time.
 
 use std::sync::{
     Arc,
@@ -17,8 +17,8 @@ pub(super) struct SingleLookup {
 }
 
 impl SingleLookup {
-    /// As [`HelperThreads::ask`], and `None` if an earlier look-up has not returned or there is no thread.
-    pub(super) fn ask<T: Send + 'static>(
+    /// As [`HelperThreads::request`]; `None` if an earlier look-up has not returned or there is no thread.
+    pub(super) fn begin<T: Send + 'static>(
         &self,
         helpers: &HelperThreads,
         work: impl FnOnce() -> T + Send + 'static,
@@ -27,7 +27,7 @@ impl SingleLookup {
             return None;
         }
         let under_way = UnderWay(Arc::clone(&self.is_under_way));
-        let answer = helpers.ask(move || {
+        let answer = helpers.request(move || {
             let result = work();
             drop(under_way);
             result
@@ -55,11 +55,11 @@ mod tests {
     async fn behind_a_lookup_that_hangs_no_other_one_begins_until_it_returns() {
         let (helpers, lookup) = (HelperThreads::default(), SingleLookup::default());
         let (release, hang) = mpsc::channel::<()>();
-        let hung = lookup.ask(&helpers, move || hang.recv().is_ok()).unwrap();
-        assert!(lookup.ask(&helpers, || ()).is_none());
+        let hung = lookup.begin(&helpers, move || hang.recv().is_ok()).unwrap();
+        assert!(lookup.begin(&helpers, || ()).is_none());
         drop(release);
         assert_eq!(hung.await, Ok(false));
-        let next = lookup.ask(&helpers, || 1).expect("the last one has returned");
+        let next = lookup.begin(&helpers, || 1).expect("the last one has returned");
         assert_eq!(next.await, Ok(1));
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{actor, workers::Workers};
+use super::{clock, workers::Workers};
 use crate::{
     machine::{Ending, Input, Machine, MemoryShortage, Run},
     monitor::{Charge, ContainerMemory, TreeMemory, machine_memory},
@@ -18,15 +18,15 @@ use crate::{
 /// Samples of workers begin at multiples of this, so that workers share them.
 const SAMPLE_SLOT: Duration = Duration::from_millis(250);
 /// The maximum number of slots between two samples of a worker: a second.
-const MOST_SLOTS: u64 = 4;
+const MAX_SLOTS: u64 = 4;
 /// The highest expected growth in bytes a second; faster growth is seen later.
 const MAX_FILL_RATE: u64 = 256 << 20;
 /// The highest expected growth of a worker, as a multiple of its growth since the last sample.
 const MAX_GROWTH_FACTOR: u64 = 4;
 /// The shortest and the longest interval between two samples of the container.
 const ROOM_SAMPLE_INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
-/// How soon after something was done about it.
-const AFTER_NEWS: Duration = Duration::from_millis(250);
+/// The time of the next sample after the guard has acted.
+const AFTER_ACTION: Duration = Duration::from_millis(250);
 /// An earlier OOM kill does not explain an exit.
 const OOM_KILL_WINDOW: Duration = Duration::from_secs(3);
 /// The exit code of a shell whose command was ended by SIGKILL.
@@ -36,41 +36,41 @@ const KILLED: ExitCode = 128 + 9;
 pub(super) struct Memory {
     began: Instant,
     /// Some application has a limit.
-    limits: bool,
+    has_limits: bool,
     guard: Option<Share>,
     room: Option<ContainerMemory>,
     /// The total of which a share is computed, and the slot in which it was read.
     whole: Option<(u64, Option<u64>)>,
     trees: TreeMemory<Run>,
-    /// Those in them.
+    /// The runs of these trees.
     runs: Vec<Run>,
-    looks: HashMap<Run, SampleState>,
+    samples: HashMap<Run, SampleState>,
     /// The slot of the last search for new processes.
     searched: u64,
     /// The time of the next sample of the container.
-    around: Option<Instant>,
+    container_at: Option<Instant>,
     next: Option<Instant>,
     kills: Kills,
 }
 
-/// One worker.
+/// The samples of one worker.
 #[derive(Debug, Clone, Copy, Default)]
 struct SampleState {
-    /// The slot of the next one.
+    /// The slot of the next sample.
     slot: u64,
-    /// The slot of the last one, and the bytes that were seen.
+    /// The slot of the last sample, and the bytes that were used.
     last: Option<(u64, u64)>,
     /// How much its processes share, in bytes, and the slot in which that was read.
     shared: u64,
     read: u64,
 }
 
-/// What the kernel has killed.
+/// The OOM kills of the kernel.
 #[derive(Debug, Default)]
 struct Kills {
     /// The last value of the counter. `None`: there is no counter.
     seen: Option<u64>,
-    /// Those that no end was explained by, and when the last of them was seen.
+    /// OOM kills that explain no exit so far, and when the last of them was counted.
     open: u64,
     at: Option<Instant>,
 }
@@ -79,15 +79,15 @@ impl Memory {
     pub(super) fn new(began: Instant) -> Self {
         Self {
             began,
-            limits: false,
+            has_limits: false,
             guard: None,
             room: None,
             whole: None,
             trees: TreeMemory::new(),
             runs: Vec::new(),
-            looks: HashMap::new(),
+            samples: HashMap::new(),
             searched: 0,
-            around: None,
+            container_at: None,
             next: None,
             kills: Kills::default(),
         }
@@ -98,7 +98,7 @@ impl Memory {
         let room = self.room.get_or_insert_with(ContainerMemory::find);
         self.kills.seen = self.kills.seen.or_else(|| room.oom_kills());
         let limit = room.limit();
-        self.limits = plan.apps.iter().any(|app| app.max_memory.is_some());
+        self.has_limits = plan.apps.iter().any(|app| app.max_memory.is_some());
         self.guard = match plan.runtime.oom_guard {
             OomGuard::At(share) if limit.is_some() => Some(share),
             OomGuard::At(_) | OomGuard::Off => None,
@@ -115,14 +115,14 @@ impl Memory {
 
     /// A process has started or has become the settled one: there may be something to sample.
     pub(super) fn begin(&mut self) {
-        let now = actor::now();
+        let now = clock::now();
         if self.guard.is_some() {
-            self.around = Some(
-                self.around
+            self.container_at = Some(
+                self.container_at
                     .map_or(now + ROOM_SAMPLE_INTERVALS[0], |at| at.min(now + ROOM_SAMPLE_INTERVALS[0])),
             );
         }
-        if self.limits || self.guard.is_some() {
+        if self.has_limits || self.guard.is_some() {
             self.next = Some(
                 self.next.map_or(now + ROOM_SAMPLE_INTERVALS[0], |at| at.min(now + ROOM_SAMPLE_INTERVALS[0])),
             );
@@ -135,30 +135,30 @@ impl Memory {
     }
 
     /// Samples the workers that are due, and reports those that exceed their limit.
-    pub(super) fn look(&mut self, machine: &Machine, workers: &mut Workers) -> Vec<Input> {
-        let now = actor::now();
+    pub(super) fn sample(&mut self, machine: &Machine, workers: &mut Workers) -> Vec<Input> {
+        let now = clock::now();
         if self.next.is_none_or(|at| at > now) {
             return Vec::new();
         }
         let mut events = Vec::new();
         let slot = self.slot(now);
-        let at_workers = self.look_at_workers(slot, machine, workers, &mut events);
-        if self.around.is_some_and(|at| at <= now) {
-            self.around = self.look_around(now, machine, workers, &mut events);
+        let next_slot = self.sample_workers(slot, machine, workers, &mut events);
+        if self.container_at.is_some_and(|at| at <= now) {
+            self.container_at = self.sample_container(now, machine, workers, &mut events);
         }
-        let at_workers =
-            at_workers.map(|slot| self.began + SAMPLE_SLOT * u32::try_from(slot).unwrap_or(u32::MAX));
-        self.next = at_workers.into_iter().chain(self.around).min();
+        let of_workers =
+            next_slot.map(|slot| self.began + SAMPLE_SLOT * u32::try_from(slot).unwrap_or(u32::MAX));
+        self.next = of_workers.into_iter().chain(self.container_at).min();
         events
     }
 
-    /// Which slot it is.
+    /// The slot of a time.
     fn slot(&self, now: Instant) -> u64 {
         u64::try_from((now - self.began).as_millis() / SAMPLE_SLOT.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Samples the workers that are due. Returns the slot of the next one.
-    fn look_at_workers(
+    fn sample_workers(
         &mut self,
         slot: u64,
         machine: &Machine,
@@ -171,44 +171,44 @@ impl Memory {
         let mut is_new = false;
         if runs != self.runs {
             is_new = self.trees.keep(&runs);
-            self.looks.retain(|run, _| runs.binary_search(run).is_ok());
+            self.samples.retain(|run, _| runs.binary_search(run).is_ok());
             self.runs = runs;
         }
         if limited.is_empty() {
             return None;
         }
-        if is_new || slot >= self.searched + MOST_SLOTS {
+        if is_new || slot >= self.searched + MAX_SLOTS {
             self.searched = slot;
             if self.trees.is_search_due() {
                 for run in self.trees.search(workers.current_trees(machine)) {
-                    self.looks.entry(run).or_default().slot = slot;
+                    self.samples.entry(run).or_default().slot = slot;
                 }
             }
         }
         for (run, limit) in limited {
-            let mut look = *self.looks.entry(run).or_default();
-            if look.slot <= slot {
+            let mut state = *self.samples.entry(run).or_default();
+            if state.slot <= slot {
                 if let Some(limit) = self.bytes(slot, limit) {
-                    let used = self.used(slot, run, limit, &mut look);
+                    let used = self.used(slot, run, limit, &mut state);
                     if used > limit {
                         events.push(Input::MemoryExceeded { run, used, limit });
                     }
-                    look.plan(slot, used, limit);
+                    state.plan(slot, used, limit);
                 } else {
-                    look.slot = slot + MOST_SLOTS;
+                    state.slot = slot + MAX_SLOTS;
                 }
-                self.looks.insert(run, look);
+                self.samples.insert(run, state);
             }
         }
-        self.looks.values().map(|look| look.slot).min()
+        self.samples.values().map(|state| state.slot).min()
     }
 
-    /// How many bytes a limit is.
+    /// A limit in bytes.
     fn bytes(&mut self, slot: u64, limit: MemoryLimit) -> Option<u64> {
         match limit {
             MemoryLimit::Bytes(bytes) => Some(bytes),
             MemoryLimit::Share(share) => {
-                if self.whole.is_none_or(|(read, _)| slot >= read + MOST_SLOTS) {
+                if self.whole.is_none_or(|(read, _)| slot >= read + MAX_SLOTS) {
                     // A container's limit may change while it runs.
                     let own = self.room.as_ref().and_then(ContainerMemory::limit);
                     self.whole = Some((slot, own.into_iter().chain(machine_memory()).min()));
@@ -220,21 +220,21 @@ impl Memory {
     }
 
     /// The memory of a run in bytes. PSS, where shared pages count once in total, is read only where it matters.
-    fn used(&mut self, slot: u64, run: Run, limit: u64, look: &mut SampleState) -> u64 {
+    fn used(&mut self, slot: u64, run: Run, limit: u64, state: &mut SampleState) -> u64 {
         let (sum, processes) = self.trees.rss(run);
         if sum <= limit || processes < 2 {
             return sum;
         }
-        if sum.saturating_sub(look.shared) > limit || slot >= look.read + MOST_SLOTS {
+        if sum.saturating_sub(state.shared) > limit || slot >= state.read + MAX_SLOTS {
             // A figure that is not available in time stays as it was.
-            look.shared = self.trees.pss(run).map_or(look.shared, |pss| sum.saturating_sub(pss));
-            look.read = slot;
+            state.shared = self.trees.pss(run).map_or(state.shared, |pss| sum.saturating_sub(pss));
+            state.read = slot;
         }
-        sum.saturating_sub(look.shared)
+        sum.saturating_sub(state.shared)
     }
 
     /// Samples what the container has left. Returns the time of the next sample.
-    fn look_around(
+    fn sample_container(
         &mut self,
         now: Instant,
         machine: &Machine,
@@ -256,7 +256,7 @@ impl Memory {
             return Some(now + left.clamp(ROOM_SAMPLE_INTERVALS[0], ROOM_SAMPLE_INTERVALS[1]));
         }
         if machine.is_oom_guard_stopping() {
-            return Some(now + AFTER_NEWS);
+            return Some(now + AFTER_ACTION);
         }
         let mut trees = TreeMemory::new();
         trees.keep(&runs);
@@ -265,10 +265,10 @@ impl Memory {
         let mut sizes: Vec<(Run, u64)> = runs.iter().map(|run| (*run, size(*run))).collect();
         sizes.sort_unstable_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
         events.push(Input::MemoryShort { shortage: MemoryShortage { used, threshold, limit }, sizes });
-        Some(now + AFTER_NEWS)
+        Some(now + AFTER_ACTION)
     }
 
-    /// Names the ends that the kernel's out-of-memory killer explains.
+    /// Changes exits that the kernel's OOM killer explains.
     pub(super) fn explain(&mut self, events: &mut [Input], workers: &Workers) {
         for event in events {
             let Input::Exited { run, ending, .. } = event else { continue };
@@ -278,7 +278,7 @@ impl Memory {
                 _ => continue,
             };
             let Some(room) = &self.room else { continue };
-            self.kills.note(room.oom_kills(), actor::now());
+            self.kills.note(room.oom_kills(), clock::now());
             if self.kills.take() {
                 *ending = Ending::OutOfMemory { exited, limit: room.limit() };
             }
@@ -296,8 +296,8 @@ impl SampleState {
             }
             None => MAX_FILL_RATE / 1000 * u64::try_from(SAMPLE_SLOT.as_millis()).unwrap_or(u64::MAX),
         };
-        let slots = limit.saturating_sub(used).checked_div(growth).unwrap_or(MOST_SLOTS);
-        self.slot = slot + slots.clamp(1, MOST_SLOTS);
+        let slots = limit.saturating_sub(used).checked_div(growth).unwrap_or(MAX_SLOTS);
+        self.slot = slot + slots.clamp(1, MAX_SLOTS);
         self.last = Some((slot, used));
     }
 }
@@ -318,7 +318,7 @@ impl Kills {
         self.seen = Some(count);
     }
 
-    /// Whether one of them explains an end.
+    /// Whether one of them explains an exit.
     fn take(&mut self) -> bool {
         let explains = self.open > 0;
         self.open = self.open.saturating_sub(1);
@@ -328,18 +328,18 @@ impl Kills {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST_SLOTS, SampleState};
+    use super::{MAX_SLOTS, SampleState};
 
     const MIB: u64 = 1 << 20;
 
     /// The slots of samples of a worker with this use in each slot.
     fn slots(limit: u64, used: impl Fn(u64) -> u64) -> Vec<u64> {
-        let mut look = SampleState::default();
+        let mut state = SampleState::default();
         let mut slots = vec![0];
-        while look.slot < 40 {
-            let slot = look.slot;
-            look.plan(slot, used(slot), limit);
-            slots.push(look.slot);
+        while state.slot < 40 {
+            let slot = state.slot;
+            state.plan(slot, used(slot), limit);
+            slots.push(state.slot);
         }
         slots
     }
@@ -356,12 +356,12 @@ mod tests {
     #[test]
     fn a_worker_that_does_not_grow_is_sampled_each_second() {
         let slots = slots(200 * MIB, |_| 199 * MIB);
-        assert!(slots[1..].windows(2).all(|two| two[1] - two[0] == MOST_SLOTS), "{slots:?}");
+        assert!(slots[1..].windows(2).all(|two| two[1] - two[0] == MAX_SLOTS), "{slots:?}");
     }
 
     #[test]
     fn every_worker_is_sampled_each_second() {
         let slots = slots(1 << 50, |slot| slot % 3 * MIB);
-        assert!(slots.windows(2).all(|two| (1..=MOST_SLOTS).contains(&(two[1] - two[0]))), "{slots:?}");
+        assert!(slots.windows(2).all(|two| (1..=MAX_SLOTS).contains(&(two[1] - two[0]))), "{slots:?}");
     }
 }

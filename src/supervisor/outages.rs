@@ -1,6 +1,6 @@
 //! Parts of the supervisor whose system calls fail for a while.
 //!
-//! PID 1 must not end because a part of it cannot work: every process of the container would be killed
+//! PID 1 must not end because one of its parts fails: every process of the container would be killed
 //! without its stop signal. So an error of a part is reported once, the part rests for [`RETRY`] and is
 //! tried again. Meanwhile everything else goes on.
 
@@ -8,8 +8,8 @@ use std::{io, time::Duration};
 
 use tokio::time::Instant;
 
-use super::actor::{self, Supervisor};
-use crate::machine::events::{EventData, Notice, RuntimePart};
+use super::clock;
+use crate::machine::events::{EventData, RuntimePart};
 
 /// How long a part rests after an error.
 const RETRY: Duration = Duration::from_secs(1);
@@ -58,8 +58,8 @@ impl Outages {
         !matches!(self.0[part as usize], Some(Outage::RestingUntil(_)))
     }
 
-    /// Takes in how a wait of the part ended. Returns its value, and what there is to report.
-    fn check<T>(&mut self, part: Part, result: io::Result<T>) -> (Option<T>, Option<EventData>) {
+    /// Handles the result of a part that waited for the kernel. Returns its value, and the event to report.
+    pub(super) fn check<T>(&mut self, part: Part, result: io::Result<T>) -> (Option<T>, Option<EventData>) {
         let outage = &mut self.0[part as usize];
         match result {
             Ok(value) => {
@@ -67,7 +67,7 @@ impl Outages {
                 (Some(value), recovered)
             }
             Err(error) => {
-                let is_new = outage.replace(Outage::RestingUntil(actor::now() + RETRY)).is_none();
+                let is_new = outage.replace(Outage::RestingUntil(clock::now() + RETRY)).is_none();
                 let error =
                     || EventData::Outage { part: part.into(), error: error.to_string(), retry: Some(RETRY) };
                 (None, is_new.then(error))
@@ -96,17 +96,6 @@ impl Outages {
                 *outage = Outage::Retrying;
             }
         }
-    }
-}
-
-impl Supervisor<'_> {
-    /// Takes in how a wait of a part ended, and reports an outage and its end.
-    pub(super) fn check<T>(&mut self, part: Part, result: io::Result<T>) -> Option<T> {
-        let (value, report) = self.outages.check(part, result);
-        if let Some(data) = report {
-            self.report(Notice::of_runtime(data));
-        }
-        value
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether a file that a client names is the supervisor's own ecosystem file.
 //!
 //! That file may be reached by symbolic links that change, as those of a ConfigMap do, so they are followed
-//! for each request. Requests that come while links are followed wait for the next look-up: the links may
+//! for each request. Requests that arrive while links are followed wait for the next look-up: the links may
 //! have changed since this one began.
 
 use std::{
@@ -10,92 +10,80 @@ use std::{
     time::Duration,
 };
 
-use super::{actor::Supervisor, lookup::SingleLookup};
+use tokio::sync::oneshot;
+
+use super::{helper_threads::HelperThreads, lookup::SingleLookup};
 use crate::{
-    config::UNANSWERED_HINT,
-    control::{Answer, ClientId, RequestError},
+    control::{AddRequest, ClientId},
     sys::shortage::is_shortage,
 };
 
 /// Time for a look-up of the links.
-const TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a request continues once it is known whether it names the supervisor's own file.
-type Continuation = Box<dyn FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, RequestError> + Send>;
+/// A request whose answer depends on whether it names the supervisor's own file.
+#[derive(Debug)]
+pub(super) enum FileRequest {
+    /// Adds the applications of a file.
+    Add(Box<AddRequest>),
+    /// Applies a file. `None`: the supervisor's own.
+    Apply { file: Option<PathBuf>, dry_run: bool },
+    /// Requests the environment with which a file is read.
+    Environment { file: PathBuf },
+}
+
+impl FileRequest {
+    /// The file that it names, if it names one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Add(request) => request.file.as_deref().map(Path::new),
+            Self::Apply { file, .. } => file.as_deref(),
+            Self::Environment { file } => Some(file),
+        }
+    }
+}
 
 /// The look-ups of the links of the supervisor's own file.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct OwnFile {
     lookup: SingleLookup,
     is_under_way: bool,
     /// Requests for the next look-up.
-    waiting: Vec<Waiting>,
+    waiting: Vec<(ClientId, FileRequest)>,
 }
 
-/// A request that waits for a look-up.
-struct Waiting {
-    client: ClientId,
-    file: PathBuf,
-    then: Continuation,
-}
+impl OwnFile {
+    /// Adds a request to those that wait for the next look-up.
+    pub(super) fn add(&mut self, client: ClientId, request: FileRequest) {
+        self.waiting.push((client, request));
+    }
 
-impl Supervisor<'_> {
-    /// Continues with whether this is the supervisor's own ecosystem file. Without an answer of the file system
-    /// the request fails: any other file would be read with the environment of the client.
-    pub(super) fn with_own_file(
+    /// The requests for a look-up that can begin now.
+    pub(super) fn take_waiting(&mut self) -> Vec<(ClientId, FileRequest)> {
+        if self.is_under_way { Vec::new() } else { std::mem::take(&mut self.waiting) }
+    }
+
+    /// Begins to follow the links of the supervisor's own file. `None`: the last look-up hangs, or there is no
+    /// thread.
+    pub(super) fn follow_links(
         &mut self,
-        client: ClientId,
-        file: Option<&Path>,
-        then: impl FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, RequestError> + Send + 'static,
-    ) -> Result<Option<Answer>, RequestError> {
-        let (Some(own), Some(file)) = (self.source.file(), file) else { return then(self, false) };
-        if own == file {
-            return then(self, true);
-        }
-        let waiting = Waiting { client, file: file.to_owned(), then: Box::new(then) };
-        self.own_file.waiting.push(waiting);
-        if !self.own_file.is_under_way {
-            self.follow_links();
-        }
-        Ok(None)
+        own: &Path,
+        helpers: &HelperThreads,
+    ) -> Option<oneshot::Receiver<io::Result<PathBuf>>> {
+        let own = own.to_owned();
+        let followed = self.lookup.begin(helpers, move || own.canonicalize())?;
+        self.is_under_way = true;
+        Some(followed)
     }
 
-    /// Follows the links for the requests that wait.
-    fn follow_links(&mut self) {
-        let requests = std::mem::take(&mut self.own_file.waiting);
-        let Some(own) = self.source.file().filter(|_| !requests.is_empty()).map(Path::to_owned) else {
-            return;
-        };
-        let helpers = self.workers.helpers();
-        let Some(followed) = self.own_file.lookup.ask(helpers, move || own.canonicalize()) else {
-            return self.continue_with(requests, None);
-        };
-        self.own_file.is_under_way = true;
-        self.deferred.add_answer(helpers, followed, TIMEOUT, move |supervisor, own| {
-            supervisor.own_file.is_under_way = false;
-            supervisor.continue_with(requests, own);
-            supervisor.follow_links();
-        });
-    }
-
-    /// Continues requests with the path of the file; `None`: the file system has not answered.
-    fn continue_with(&mut self, requests: Vec<Waiting>, own: Option<io::Result<PathBuf>>) {
-        let own = resolved(own);
-        for Waiting { client, file, then } in requests {
-            let answer = match &own {
-                Ok(own) => then(self, own.as_ref() == Some(&file)),
-                Err(why) => Err(RequestError {
-                    message: format!("following the links of {} {why}", self.source.name()),
-                    hint: Some(UNANSWERED_HINT.to_owned()),
-                }),
-            };
-            self.answer(client, answer);
-        }
+    /// The look-up has ended.
+    pub(super) fn end(&mut self) {
+        self.is_under_way = false;
     }
 }
 
 /// The path without links; `None` if the file is gone. An error: it is not known.
-fn resolved(own: Option<io::Result<PathBuf>>) -> Result<Option<PathBuf>, String> {
+pub(super) fn resolved(own: Option<io::Result<PathBuf>>) -> Result<Option<PathBuf>, String> {
     match own {
         Some(Ok(own)) => Ok(Some(own)),
         Some(Err(error)) if is_shortage(&error) => Err(format!("failed: {error}")),

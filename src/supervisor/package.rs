@@ -17,9 +17,9 @@ use crate::{spec::Exec, sys::regular_file};
 
 /// The largest `package.json` that is read, in bytes.
 const MAX_PACKAGE: u64 = 1024 * 1024;
-/// The most files that are remembered.
+/// The maximum number of files that are remembered.
 const MAX_KNOWN: usize = 1024;
-/// The most characters of a version that are kept.
+/// The maximum number of characters of a version that are kept.
 const MAX_VERSION: usize = 128;
 
 /// The versions that were read so far. Several threads may use it; none reads a file under the lock.

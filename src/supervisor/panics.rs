@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{not_started, print_early};
+use super::{early_output::print_early, termination::not_started};
 use crate::{
     logs::Logs,
     spec::{ExitCode, Signal, TerminationLog},
@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(20);
 static LOGS: OnceLock<Logs> = OnceLock::new();
 /// Where the reason of the end is written.
 static TERMINATION_LOG: Mutex<TerminationLog> = Mutex::new(TerminationLog::IfThere);
-/// The last panic, as text.
+/// The message of the last panic.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Reports every panic from now on: on stderr, and in the log once [`report_to`] has named it.

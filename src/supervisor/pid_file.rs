@@ -1,7 +1,7 @@
 //! The files that hold the process ids of instances while they run (`pid_file`).
 //!
-//! A helper thread writes and removes them: their file system may not answer. What is done to one file is
-//! done in its order; of several things that wait for a file only the last one is done.
+//! A helper thread writes and removes them: their file system may not answer. Changes of one file are made in their
+//! order; of several changes that wait for a file only the last one is made.
 //!
 //! A script may read the file right after a command. So the last answer to a command comes after the changes of
 //! pid files that it has led to, unless a file system takes longer than [`WAIT_LIMIT`].
@@ -23,8 +23,9 @@ use tokio::{
 };
 
 use super::{
-    actor,
-    helper_threads::{HelperThreads, Job, Purpose},
+    clock,
+    helper_threads::HelperThreads,
+    job_queues::{Job, Purpose},
     report::Reporter,
 };
 use crate::{
@@ -70,7 +71,7 @@ impl PidFile {
         writeln!(file, "{pid}")
     }
 
-    /// Removes the file, if it is there.
+    /// Removes the file, if it exists.
     fn remove(&self) {
         let _rights = self.rights();
         let _ = fs::remove_file(&self.path);
@@ -81,18 +82,18 @@ impl PidFile {
     }
 }
 
-/// What is being done to pid files.
+/// The pid files that are being written and removed.
 #[derive(Debug, Clone)]
 pub(super) struct PidFiles(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     reporter: Reporter,
-    /// The files that a thread is at, or is to be.
+    /// The files that a thread changes or will change.
     busy: Mutex<HashMap<PathBuf, Busy>>,
-    /// For the end of procrun, which waits for all files.
+    /// Wakes the end of procrun, which waits for all files.
     is_done: Condvar,
-    /// For answers that wait.
+    /// Wakes answers that wait.
     file_done: Notify,
 }
 
@@ -100,7 +101,7 @@ struct Shared {
 #[derive(Debug)]
 struct Busy {
     since: Instant,
-    /// What is to be done next.
+    /// The next change.
     next: Option<Change>,
 }
 
@@ -127,11 +128,11 @@ impl PidFiles {
     }
 
     /// Has the id of a process written.
-    pub(super) fn write(&self, helpers: &HelperThreads, file: &PidFile, who: &Subject, pid: Pid) {
+    pub(super) fn write(&self, helpers: &HelperThreads, file: &PidFile, subject: &Subject, pid: Pid) {
         self.submit(
             helpers,
-            &who.spec.name,
-            Change { file: file.clone(), content: Content::Pid(who.clone(), pid) },
+            &subject.spec.name,
+            Change { file: file.clone(), content: Content::Pid(subject.clone(), pid) },
         );
     }
 
@@ -146,7 +147,7 @@ impl PidFiles {
             busy.next = Some(change);
             return;
         }
-        self.0.lock().insert(path.clone(), Busy { since: actor::now(), next: Some(change) });
+        self.0.lock().insert(path.clone(), Busy { since: clock::now(), next: Some(change) });
         let (shared, file) = (Arc::clone(&self.0), path.clone());
         let job = Job::new(Purpose::File, move || shared.work(&file)).of_app(app);
         if let Err(error) = helpers.submit(job) {
@@ -158,18 +159,18 @@ impl PidFiles {
         }
     }
 
-    /// Waits until what is being done at the moment is done, for each file at most [`WAIT_LIMIT`] from its
-    /// beginning. `None`: there is nothing to wait for.
+    /// Waits until the present changes are made, for each file at most [`WAIT_LIMIT`] from its beginning. `None`:
+    /// there is no change.
     pub(super) fn settled(&self) -> Option<impl Future<Output = ()> + use<>> {
-        let asked = actor::now();
-        self.0.deadline(asked)?;
+        let requested = clock::now();
+        self.0.deadline(requested)?;
         let shared = Arc::clone(&self.0);
         Some(async move {
             loop {
-                // Before the look, so that no end is missed.
+                // Before the check, so that no end is missed.
                 let done = shared.file_done.notified();
-                let Some(deadline) = shared.deadline(asked) else { return };
-                // What has come late is not waited for.
+                let Some(deadline) = shared.deadline(requested) else { return };
+                // The end of a late change is not waited for.
                 let _ = timeout_at(deadline, done).await;
             }
         })
@@ -177,9 +178,9 @@ impl PidFiles {
 
     /// Waits until all files are written or removed, up to a time limit.
     pub(super) fn finish(&self, helpers: &HelperThreads) {
-        let deadline = actor::now() + WAIT_LIMIT;
+        let deadline = clock::now() + WAIT_LIMIT;
         let mut busy = self.0.lock();
-        while !busy.is_empty() && actor::now() < deadline {
+        while !busy.is_empty() && clock::now() < deadline {
             if let Some(at) = helpers.next() {
                 // Not only when the others have been busy for long: there is little time.
                 helpers.grow(at);
@@ -196,14 +197,15 @@ impl Shared {
     }
 
     /// Until when the files are waited for that were busy at this time.
-    fn deadline(&self, asked: Instant) -> Option<Instant> {
-        let now = actor::now();
+    fn deadline(&self, requested: Instant) -> Option<Instant> {
+        let now = clock::now();
         let busy = self.lock();
-        let deadlines = busy.values().filter(|busy| busy.since <= asked).map(|busy| busy.since + WAIT_LIMIT);
+        let deadlines =
+            busy.values().filter(|busy| busy.since <= requested).map(|busy| busy.since + WAIT_LIMIT);
         deadlines.filter(|deadline| *deadline > now).max()
     }
 
-    /// Does all that is to be done to a file.
+    /// Makes all changes of a file.
     fn work(&self, path: &PathBuf) {
         while let Some(change) = self.next(path) {
             let written = match &change.content {
@@ -233,9 +235,9 @@ impl Shared {
 
 impl Reporter {
     fn report_failure(&self, change: &Change, error: &io::Error) {
-        if let Content::Pid(who, _) = &change.content {
+        if let Content::Pid(subject, _) = &change.content {
             let (path, error) = (change.file.path.display().to_string(), error.to_string());
-            self.report(Notice::of(who.clone(), EventData::PidFileFailed { path, error }));
+            self.report(Notice::of(subject.clone(), EventData::PidFileFailed { path, error }));
         }
     }
 }

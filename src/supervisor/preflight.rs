@@ -1,4 +1,4 @@
-//! The preflight: what applications need is checked before anything is touched.
+//! The preflight: checks what applications need before anything starts.
 //!
 //! The program, the working directory, the account, the limits and the time zone are looked up, and the sockets
 //! are opened, each application on a helper thread: a file system may not answer. The supervisor goes on
@@ -18,19 +18,21 @@ use jiff::tz::TimeZone;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    actor::{self, Supervisor, now},
-    deferred::Continuation,
-    failed_start,
-    helper_threads::{HelperThreads, Job, Purpose},
-    launch,
+    clock,
+    environment::{Environment, lookup_context, port_in, variable},
+    failed_start::{self, not_allowed, not_found},
+    helper_threads::HelperThreads,
+    identity::credentials,
+    job_queues::{Job, Purpose},
+    launch::limits,
     listen_sockets::{ListenSockets, OpenSockets, Socket},
 };
 use crate::{
-    config::{Source, UNANSWERED_HINT, Unanswered},
+    config::{EX_CONFIG, Source, UNANSWERED_HINT, Unanswered},
     machine::{FailureKind, SpawnFailure},
     program,
-    spec::{AppSpec, ExecMode, ExitCode},
-    sys::{clock::after, zone},
+    spec::{AppSpec, ExecMode, ExitCode, Probe, ProbeTarget},
+    sys::{accounts::Credentials, clock::after, zone},
 };
 
 /// How long the preflight of all applications of a request may take.
@@ -38,9 +40,9 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// A preflight that has not returned this time after a thread has begun it counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
-/// What to do about a shortage.
+/// The hint for a shortage.
 const SHORTAGE_HINT: &str = "the kernel or a device lacked something at that moment; try again";
-/// What to do about a lack of threads.
+/// The hint for a lack of threads.
 const BUSY_HINT: &str = "other apps hang in their checks; try again, or stop these apps";
 
 /// An application that is to be checked.
@@ -65,7 +67,7 @@ impl Candidate {
     }
 }
 
-/// What was found for an application.
+/// The result of a check that has passed.
 #[derive(Debug)]
 pub(super) struct Found {
     exec_mode: ExecMode,
@@ -89,13 +91,13 @@ enum Outcome {
 pub(super) struct Results(Vec<(Candidate, Outcome)>);
 
 impl Results {
-    /// Whether they are about these.
+    /// Whether they are the results of these candidates.
     pub(super) fn are_of(&self, candidates: &[Candidate]) -> bool {
         self.0.iter().map(|(candidate, _)| candidate).eq(candidates)
     }
 
-    /// What makes it impossible to run the applications, a line each, and the exit code of the first. A
-    /// shortage is no reason, because it says nothing about the application.
+    /// Why applications cannot run, a line each, and the exit code of the first. A shortage is no reason, because it
+    /// is not the fault of the application.
     pub(super) fn refusals(&self) -> Option<(Vec<String>, ExitCode)> {
         let refused = self.0.iter().filter_map(|(candidate, outcome)| match outcome {
             Outcome::Failed(failure) if failure.kind != FailureKind::Shortage => {
@@ -131,7 +133,7 @@ impl Results {
         })
     }
 
-    /// What is logged about the applications without a result when procrun starts.
+    /// The warnings about applications without a result when procrun starts.
     pub(super) fn notices(&self) -> Vec<String> {
         self.unanswered().map(|Unanswered { app, what, .. }| format!("app `{app}`: {what}")).collect()
     }
@@ -167,7 +169,7 @@ pub(super) fn without_result(unanswered: impl Iterator<Item = Unanswered>) -> Op
 /// The results of a preflight that has begun.
 pub(super) type PendingResults = Pin<Box<dyn Future<Output = Results> + Send>>;
 
-/// The answer of a helper thread that is to come.
+/// The pending answer of a helper thread.
 struct Pending {
     answer: oneshot::Receiver<Result<Found, SpawnFailure>>,
     check: Weak<Begun>,
@@ -197,8 +199,8 @@ pub(super) struct Preflight {
 }
 
 impl Preflight {
-    /// Begins to check these; [`OpenSockets`] are those that are open. An application whose last preflight hangs has no result, and takes no other
-    /// thread.
+    /// Begins to check these; `open` are the sockets that are open. An application whose last preflight hangs has no
+    /// result, and takes no other thread.
     pub(super) fn begin(
         &mut self,
         candidates: Vec<Candidate>,
@@ -206,7 +208,7 @@ impl Preflight {
         open: &OpenSockets,
         helpers: &HelperThreads,
     ) -> PendingResults {
-        let now = now();
+        let now = clock::now();
         self.under_way.retain(|_, check| check.strong_count() > 0);
         let begin = |candidate: Candidate| {
             let pending = self.submit(&candidate, source, open, helpers, now);
@@ -246,7 +248,7 @@ impl Preflight {
         let (threads, (sender, answer)) = (helpers.clone(), oneshot::channel());
         let app = name.clone();
         let work = move || {
-            begun.get_or_init(actor::now);
+            begun.get_or_init(clock::now);
             let result = find(&candidate, &source, &open, &threads);
             drop(begun);
             // The sockets of a result that comes too late are closed here.
@@ -271,20 +273,53 @@ fn find(
     let Candidate { spec, may_cluster, needs_zone } = candidate;
     let environment = source.environment();
     let becomes_cluster =
-        *may_cluster && program::clusters_by_default(&spec.exec, &launch::around(spec, environment));
+        *may_cluster && program::clusters_by_default(&spec.exec, &lookup_context(spec, environment));
     let exec_mode = if becomes_cluster { ExecMode::Cluster } else { spec.exec_mode };
     let zone = if *needs_zone { find_zone(spec, environment)? } else { None };
-    let credentials = launch::preflight(spec, exec_mode, environment)?;
+    let credentials = check_start(spec, exec_mode, environment)?;
     let owner = credentials.map(|credentials| (credentials.uid, credentials.gid));
     let sockets = if spec.autostart { open.open(spec, owner, helpers)? } else { Vec::new() };
     Ok(Found { exec_mode, zone, sockets })
 }
 
-/// The time zone of the schedule of an application. Reads files, so it may never end.
-pub(super) fn find_zone(
+/// Checks that the program, the working directory and the user of an application exist, and that it may have its
+/// limits. Returns the user.
+fn check_start(
     spec: &AppSpec,
-    environment: &launch::Environment,
-) -> Result<Option<TimeZone>, SpawnFailure> {
+    mode: ExecMode,
+    inherited: &Environment,
+) -> Result<Option<Credentials>, SpawnFailure> {
+    let credentials = credentials(spec)?;
+    program::resolve(&spec.exec, mode, &lookup_context(spec, inherited)).map_err(not_found)?;
+    find_port(spec, inherited)?;
+    limits(spec).check().map_err(|refusal| not_allowed(&refusal))?;
+    Ok(credentials)
+}
+
+/// Checks that a probe of the app's own port has a port.
+fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
+    let health = [("health", &spec.health.liveness), ("readiness", &spec.health.readiness)];
+    let needs_port =
+        |probe: &Probe| matches!(&probe.target, ProbeTarget::Http { at, .. } if at.port.is_none());
+    let Some((key, _)) = health.into_iter().find(|(_, probe)| probe.as_deref().is_some_and(needs_port))
+    else {
+        return Ok(());
+    };
+    if !spec.env.unread_files.is_empty() {
+        // It may be in one of them.
+        return Ok(());
+    }
+    port_in(variable(spec, inherited, "PORT").as_deref()).map(drop).map_err(|why| SpawnFailure {
+        code: EX_CONFIG,
+        message: format!(
+            "`{key}` asks for a path at the app's own port, but {why}\n  hint: set `port`, or write the whole URL"
+        ),
+        kind: FailureKind::Permanent,
+    })
+}
+
+/// The time zone of the schedule of an application. Reads files, so it may never end.
+pub(super) fn find_zone(spec: &AppSpec, environment: &Environment) -> Result<Option<TimeZone>, SpawnFailure> {
     let Some(schedule) = &spec.schedule else { return Ok(None) };
     let found = if let Some(name) = &schedule.zone_name {
         zone::named(name)
@@ -299,21 +334,5 @@ pub(super) fn find_zone(
         Ok(Some(zone)) => Ok(Some(zone)),
         Ok(None) => Err(failed_start::wrong(format!("there is no time zone `{name}`"))),
         Err(error) => Err(failed_start::refused(&format!("read the time zone `{name}`"), &error)),
-    }
-}
-
-impl Supervisor<'_> {
-    /// Checks these applications, then continues with the results.
-    pub(super) fn check_first(
-        &mut self,
-        candidates: Vec<Candidate>,
-        then: impl FnOnce(&mut Supervisor<'_>, Results) + Send + 'static,
-    ) {
-        let helpers = self.workers.helpers();
-        let results = self.preflight.begin(candidates, self.source, self.listen_sockets.open(), helpers);
-        self.deferred.add(async move {
-            let results = results.await;
-            Box::new(move |supervisor: &mut Supervisor<'_>| then(supervisor, results)) as Continuation
-        });
     }
 }

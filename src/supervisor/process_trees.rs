@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::actor::Supervisor;
+use super::workers::Workers;
 use crate::{
     control::trees::{InstanceTree, ProcessInfo, ProcessTrees},
-    machine::{InstanceId, InstanceView},
+    machine::{InstanceId, InstanceView, Machine},
     sys::{
         proc_stat::Stat,
         tree::{self, Member, Witness},
@@ -16,25 +16,25 @@ use crate::{
 /// A tree is shown up to this many processes: an answer has a bound, a fork bomb has none.
 const MAX_SHOWN: usize = 1000;
 
-/// The trees of these instances, or of all, and then also what belongs to none.
-pub(super) fn of(supervisor: &mut Supervisor<'_>, ids: Option<&[InstanceId]>) -> ProcessTrees {
-    supervisor.workers.current_trees(&supervisor.machine).refresh();
-    let mut views: Vec<InstanceView<'_>> = supervisor.machine.instances().collect();
+/// The trees of these instances, or of all; with all also the processes that belong to none.
+pub(super) fn of(workers: &mut Workers, machine: &Machine, ids: Option<&[InstanceId]>) -> ProcessTrees {
+    workers.current_trees(machine).refresh();
+    let mut views: Vec<InstanceView<'_>> = machine.instances().collect();
     views.sort_by_key(|view| (view.pm_id, view.id));
-    let asked: Option<HashSet<u32>> =
+    let requested: Option<HashSet<u32>> =
         ids.map(|ids| views.iter().filter(|view| ids.contains(&view.id)).map(|view| view.pm_id).collect());
     let instances = views
         .iter()
-        .filter(|view| asked.as_ref().is_none_or(|asked| asked.contains(&view.pm_id)))
+        .filter(|view| requested.as_ref().is_none_or(|requested| requested.contains(&view.pm_id)))
         .map(|view| InstanceTree {
             id: view.pm_id,
             name: view.spec.name.clone(),
             status: view.status,
             treekill: view.spec.stop.treekill,
-            processes: of_instance(supervisor, view.id),
+            processes: of_instance(workers, view.id),
         })
         .collect();
-    let unowned = if ids.is_none() { supervisor.workers.strays() } else { Vec::new() };
+    let unowned = if ids.is_none() { workers.strays() } else { Vec::new() };
     let unowned = unowned.into_iter().take(MAX_SHOWN).filter_map(|stray| {
         let stat = tree::stat_of(stray)?;
         Some(info(stray.pid, &stat, None, units::ticks_since_boot()))
@@ -42,10 +42,10 @@ pub(super) fn of(supervisor: &mut Supervisor<'_>, ids: Option<&[InstanceId]>) ->
     ProcessTrees { instances, unowned: unowned.collect() }
 }
 
-/// The tree of one instance as it was found last, parents before their children.
-pub(super) fn of_instance(supervisor: &Supervisor<'_>, id: InstanceId) -> Vec<ProcessInfo> {
+/// The tree of one instance as it was last read, parents before their children.
+pub(super) fn of_instance(workers: &Workers, id: InstanceId) -> Vec<ProcessInfo> {
     let now = units::ticks_since_boot();
-    let members = in_order(supervisor.workers.members(id).copied().collect());
+    let members = in_order(workers.members(id).copied().collect());
     members.iter().take(MAX_SHOWN).map(|it| info(it.pid, &it.stat, Some(it.witness), now)).collect()
 }
 

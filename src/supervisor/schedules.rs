@@ -1,19 +1,16 @@
 //! Which applications are due by the wall clock, and when to check again.
 //!
-//! The machine decides what happens to those that are due. Without a schedule in the plan there is no alarm and
-//! no cost.
+//! The machine decides what happens to a due application. Without a schedule in the plan there is no alarm and no
+//! cost.
 
 use std::{io, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tokio::time::Instant;
 
-use super::actor::{self, Supervisor};
+use super::clock;
 use crate::{
-    machine::{
-        Input,
-        events::{EventData, Notice, RuntimePart},
-    },
+    machine::events::{EventData, RuntimePart},
     spec::{AppSpec, Plan, Schedule},
     sys::clock::{Alarm, Moment},
 };
@@ -36,7 +33,7 @@ pub(super) struct Schedules {
     planned: Vec<Planned>,
     /// The last time that was read from the clock.
     seen: Moment,
-    /// What there is to report.
+    /// Events to report.
     reports: Vec<EventData>,
 }
 
@@ -44,7 +41,7 @@ pub(super) struct Schedules {
 struct Planned {
     app: String,
     schedule: Schedule,
-    /// For which time it was due last.
+    /// The time for which it was due last.
     last: Option<Timestamp>,
     next: Option<Timestamp>,
 }
@@ -104,8 +101,13 @@ impl Schedules {
         }
     }
 
-    /// Waits until it is worth asking which applications are due. Cancel-safe.
-    pub(super) async fn ring(&mut self) {
+    /// What has happened to the schedules since the last time.
+    pub(super) fn take_reports(&mut self) -> Vec<EventData> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Waits until applications may be due. Cancel-safe.
+    pub(super) async fn wait(&mut self) {
         let Some(alarm) = &self.alarm else {
             return match self.retry_at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -121,7 +123,7 @@ impl Schedules {
     pub(super) fn due(&mut self) -> Vec<String> {
         let mut due = Vec::new();
         loop {
-            due.extend(self.look(Moment::now()));
+            due.extend(self.check_at(Moment::now()));
             if self.arm() {
                 return due;
             }
@@ -153,7 +155,7 @@ impl Schedules {
 
     fn lose_alarm(&mut self, error: &io::Error) {
         self.alarm = None;
-        if self.retry_at.replace(actor::now() + ALARM_RETRY).is_none() {
+        if self.retry_at.replace(clock::now() + ALARM_RETRY).is_none() {
             let (part, error) = (RuntimePart::Schedules, error.to_string());
             self.reports.push(EventData::Outage { part, error, retry: Some(ALARM_RETRY) });
         }
@@ -171,7 +173,7 @@ impl Schedules {
     /// The applications that are due. A run that was missed, because the machine slept or the clock was set
     /// forward by up to an hour, is made up for once. A clock that is set back by up to an hour does not repeat
     /// one.
-    fn look(&mut self, now: Moment) -> Vec<String> {
+    fn check_at(&mut self, now: Moment) -> Vec<String> {
         let set_by = now.wall.duration_since(self.seen.wall)
             - signed(now.since_boot.saturating_sub(self.seen.since_boot));
         let was_wrong = set_by.unsigned_abs() > WAS_WRONG;
@@ -192,29 +194,6 @@ impl Schedules {
             planned.next = planned.schedule.next_after(after);
         }
         due
-    }
-}
-
-impl Supervisor<'_> {
-    /// Follows the schedules of this plan from now on.
-    pub(super) fn follow_schedules(&mut self, plan: &Plan) {
-        self.schedules.follow(plan);
-        self.zones.follow(self.schedules.know_zones(), actor::now());
-        self.report_schedules();
-    }
-
-    /// Handles the applications that are due.
-    pub(super) fn take_due(&mut self) {
-        let due = self.schedules.due();
-        self.report_schedules();
-        self.feed(due.into_iter().map(|app| Input::ScheduleDue { app }).collect());
-    }
-
-    /// Reports what happened to the schedules.
-    pub(super) fn report_schedules(&mut self) {
-        for data in std::mem::take(&mut self.schedules.reports) {
-            self.report(Notice::of_runtime(data));
-        }
     }
 }
 
@@ -288,7 +267,7 @@ mod tests {
         let unknown = Schedule { zone: None, ..known.clone() };
         schedules.planned = vec![Planned::new("minutely", &unknown, schedules.seen.wall)];
         assert_eq!(schedules.next(), None);
-        assert!(schedules.look(at(5 * DAY + 60, 1060)).is_empty());
+        assert!(schedules.check_at(at(5 * DAY + 60, 1060)).is_empty());
         assert!(schedules.lacks_zone("minutely") && !schedules.know_zones());
         schedules.planned[0].schedule.zone = Some(TimeZone::UTC);
         assert!(schedules.know_zones());
@@ -305,20 +284,20 @@ mod tests {
     fn everybody_is_due_once_at_his_time() {
         let mut schedules = schedules();
         assert_eq!(next(&schedules), 60);
-        assert!(schedules.look(at(5 * DAY + 59, 1059)).is_empty());
-        assert_eq!(schedules.look(at(5 * DAY + 60, 1060)), ["minutely"]);
-        assert!(schedules.look(at(5 * DAY + 60, 1060)).is_empty());
+        assert!(schedules.check_at(at(5 * DAY + 59, 1059)).is_empty());
+        assert_eq!(schedules.check_at(at(5 * DAY + 60, 1060)), ["minutely"]);
+        assert!(schedules.check_at(at(5 * DAY + 60, 1060)).is_empty());
         assert_eq!(next(&schedules), 120);
         // Late, for whatever reason: once.
-        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
+        assert_eq!(schedules.check_at(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
         assert_eq!(next(&schedules), 3 * HOUR + 60);
     }
 
     #[test]
     fn a_machine_that_slept_makes_up_for_one_run() {
         let mut schedules = schedules();
-        assert_eq!(schedules.look(at(9 * DAY, 1000 + 4 * DAY)), ["daily", "minutely"]);
-        assert!(schedules.look(at(9 * DAY, 1000 + 4 * DAY)).is_empty());
+        assert_eq!(schedules.check_at(at(9 * DAY, 1000 + 4 * DAY)), ["daily", "minutely"]);
+        assert!(schedules.check_at(at(9 * DAY, 1000 + 4 * DAY)).is_empty());
         assert_eq!(schedules.planned[0].next, Timestamp::from_second(9 * DAY + 3 * HOUR).ok());
     }
 
@@ -326,33 +305,36 @@ mod tests {
     fn a_clock_that_is_set_a_little_neither_loses_nor_doubles_a_run() {
         let mut schedules = schedules();
         // Forward over the time of a run.
-        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR - 10, 1000 + 3 * HOUR - 10)), ["minutely"]);
-        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR + 30, 1000 + 3 * HOUR - 9)), ["daily", "minutely"]);
+        assert_eq!(schedules.check_at(at(5 * DAY + 3 * HOUR - 10, 1000 + 3 * HOUR - 10)), ["minutely"]);
+        assert_eq!(
+            schedules.check_at(at(5 * DAY + 3 * HOUR + 30, 1000 + 3 * HOUR - 9)),
+            ["daily", "minutely"]
+        );
         // Back to before it: it has run.
-        assert!(schedules.look(at(5 * DAY + 3 * HOUR - 20, 1000 + 3 * HOUR - 8)).is_empty());
-        assert!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR + 12)).is_empty());
+        assert!(schedules.check_at(at(5 * DAY + 3 * HOUR - 20, 1000 + 3 * HOUR - 8)).is_empty());
+        assert!(schedules.check_at(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR + 12)).is_empty());
         assert_eq!(next(&schedules), 3 * HOUR + 60);
-        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR + 60, 1000 + 3 * HOUR + 72)), ["minutely"]);
+        assert_eq!(schedules.check_at(at(5 * DAY + 3 * HOUR + 60, 1000 + 3 * HOUR + 72)), ["minutely"]);
         // Back over a time at which nothing has run: it still comes.
         let mut schedules = Schedules { seen: at(5 * DAY + 3 * HOUR + 600, 0), ..schedules };
         schedules.planned.truncate(1);
         schedules.planned[0].last = None;
-        assert!(schedules.look(at(5 * DAY + 3 * HOUR - 60, 1)).is_empty());
-        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 61)), ["daily"]);
+        assert!(schedules.check_at(at(5 * DAY + 3 * HOUR - 60, 1)).is_empty());
+        assert_eq!(schedules.check_at(at(5 * DAY + 3 * HOUR, 61)), ["daily"]);
     }
 
     #[test]
     fn a_corrected_clock_starts_over() {
         let mut schedules = schedules();
-        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
+        assert_eq!(schedules.check_at(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
         // From the days after 1970 to a real date: nothing was missed.
-        assert!(schedules.look(at(20_000 * DAY + 2 * HOUR + 30, 1001 + 3 * HOUR)).is_empty());
+        assert!(schedules.check_at(at(20_000 * DAY + 2 * HOUR + 30, 1001 + 3 * HOUR)).is_empty());
         let by = (20_000 * DAY + 2 * HOUR + 30 - (5 * DAY + 3 * HOUR + 1)) * 1000;
         assert_eq!(std::mem::take(&mut schedules.reports), [EventData::ClockSet { by }]);
         assert_eq!(schedules.next(), Timestamp::from_second(20_000 * DAY + 2 * HOUR + 60).ok());
-        assert_eq!(schedules.look(at(20_000 * DAY + 3 * HOUR, 1000 + 4 * HOUR)), ["daily", "minutely"]);
+        assert_eq!(schedules.check_at(at(20_000 * DAY + 3 * HOUR, 1000 + 4 * HOUR)), ["daily", "minutely"]);
         // And back: what has run in the wrong future does not count.
-        assert!(schedules.look(at(10_000 * DAY, 1001 + 4 * HOUR)).is_empty());
-        assert_eq!(schedules.look(at(10_000 * DAY + 3 * HOUR, 1001 + 7 * HOUR)), ["daily", "minutely"]);
+        assert!(schedules.check_at(at(10_000 * DAY, 1001 + 4 * HOUR)).is_empty());
+        assert_eq!(schedules.check_at(at(10_000 * DAY + 3 * HOUR, 1001 + 7 * HOUR)), ["daily", "minutely"]);
     }
 }

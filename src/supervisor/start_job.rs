@@ -1,4 +1,4 @@
-//! The start of an instance on a helper thread: everything from the look at its files to its program.
+//! The start of an instance on a helper thread: from the look-up of its files to the execution of its program.
 //!
 //! The process and its connections (output, input, channel, notification socket) are made here, so that a start
 //! costs one hand-over to a thread. The supervisor takes them over when the program is executed; if the start
@@ -12,9 +12,10 @@ use std::{
 
 use super::{
     failed_start::{abandoned, refused, spawn_failure},
-    launch::{self, Prepared, Resources, Target},
+    launch::{self, Prepared, Resources},
     listen_sockets::Socket,
     start_progress::{StartProgress, Step},
+    start_target::Target,
 };
 use crate::{
     health,
@@ -34,11 +35,11 @@ use crate::{
 /// User and group of a file, unless they are procrun's.
 type Owner = Option<(u32, u32)>;
 
-/// What the start of an instance needs.
+/// The start of an instance.
 pub(super) struct StartJob {
     pub(super) run: Run,
     pub(super) target: Target,
-    /// What the processes of the run inherit.
+    /// The mark that the processes of the run inherit.
     pub(super) mark: RunMark,
     pub(super) resources: Arc<Resources>,
     /// The write ends of the pipes of an earlier run, if this run is to have them.
@@ -55,7 +56,7 @@ pub(super) struct Started {
     pub(super) connections: Connections,
 }
 
-/// The supervisor's ends of what connects it with a process.
+/// The supervisor's ends of the connections with a process.
 #[derive(Debug)]
 pub(super) struct Connections {
     /// The pipes for stdout and stderr, unless those of an earlier run are used.
@@ -185,7 +186,7 @@ fn add_scripts(prepared: &mut Prepared, target: &Target, resources: &Resources) 
         _ if prepared.may_start_runner => Some(Script::Forward),
         _ if !takes_preload => None,
         (_, true, Some(_)) => Some(Script::Drain),
-        // Nothing is loaded into it then.
+        // No script is loaded into a cluster worker without draining.
         (_, true, None) => None,
         (_, false, _) => Some(Script::Report),
     };
@@ -207,7 +208,7 @@ fn add_scripts(prepared: &mut Prepared, target: &Target, resources: &Resources) 
     Ok(())
 }
 
-/// What an instance reads as its standard input, and the end to write to, if it has one.
+/// The standard input of an instance, and its write end if it is a pipe.
 fn input(
     spec: &AppSpec,
     resources: &Resources,

@@ -1,4 +1,4 @@
-//! How far a start has come: what its helper thread writes and the supervisor reads.
+//! The progress of a start: its helper thread writes it, the supervisor reads it.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::actor;
+use super::clock;
 use crate::sys::spawn::ChildId;
 
 /// A part of a start that may meet a file system that does not answer.
@@ -39,12 +39,12 @@ impl Step {
         Self::Execution,
     ];
 
-    /// Back from the number that `as u8` gives.
+    /// The inverse of `as u8`.
     pub(super) fn from_number(number: u8) -> Self {
         Self::ALL[usize::from(number).min(Self::ALL.len() - 1)]
     }
 
-    /// What does not end.
+    /// The error for a step that does not end.
     pub(super) fn shown(self) -> &'static str {
         match self {
             Self::Accounts => "reading /etc/passwd and /etc/group timed out",
@@ -59,13 +59,13 @@ impl Step {
     }
 }
 
-/// What a helper thread and the supervisor both know of a start.
+/// The progress of a start, which its helper thread and the supervisor share.
 #[derive(Debug, Default)]
 pub(super) struct StartProgress {
     state: AtomicU8,
     step: AtomicU8,
     pub(super) begun: OnceLock<Instant>,
-    /// The program that its process is to execute, and since when.
+    /// When the execution of its program began, and the program.
     pub(super) executes: OnceLock<(Instant, PathBuf)>,
     pub(super) child: ChildId,
 }
@@ -75,9 +75,9 @@ impl StartProgress {
     const BEGUN: u8 = 1;
     const CANCELLED: u8 = 2;
 
-    /// The thread begins with it; false if it is not to be done any more.
+    /// The thread begins with it; false if it has been cancelled.
     pub(super) fn begin(&self) -> bool {
-        let _ = self.begun.set(actor::now());
+        let _ = self.begun.set(clock::now());
         self.state.compare_exchange(Self::WAITS, Self::BEGUN, SeqCst, SeqCst).is_ok()
     }
 
@@ -94,7 +94,7 @@ impl StartProgress {
         self.state.load(SeqCst) == Self::BEGUN
     }
 
-    /// What the thread does now.
+    /// The thread begins with this step.
     pub(super) fn enter(&self, step: Step) {
         self.step.store(step as u8, SeqCst);
     }
@@ -105,10 +105,10 @@ impl StartProgress {
 
     /// Its process is about to be made and to execute this program.
     pub(super) fn executes(&self, program: &Path) {
-        let _ = self.executes.set((actor::now(), program.to_owned()));
+        let _ = self.executes.set((clock::now(), program.to_owned()));
     }
 
-    /// Since when its thread has done what it does now.
+    /// When its thread began with the current step.
     pub(super) fn since(&self) -> Option<Instant> {
         let executes = self.executes.get().map(|(at, _)| *at);
         executes.or_else(|| self.begun.get().copied().filter(|_| self.has_begun()))

@@ -1,4 +1,4 @@
-//! Starts under way, from the look at the program's files to the execution of the program.
+//! Starts under way, from the look-up of the program to its execution.
 //!
 //! A start is one job for the [`HelperThreads`] ([`super::start_job`]). It may hang: on a file system that does
 //! not answer, or because another process has stopped the child (SIGSTOP). After [`START_TIMEOUT`] the child is
@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,13 +14,14 @@ use std::{
 use nix::libc;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use super::{
-    actor,
+    clock::{self, sleep_until},
     failed_start::{abandoned, hangs, refused},
-    helper_threads::{self, HelperThreads, Purpose},
+    helper_threads::{HelperThreads, panicked},
+    job_queues::{self, Purpose},
     start_job::{Failed, Started},
     start_progress::{StartProgress, Step},
 };
@@ -38,14 +38,14 @@ use crate::{
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SIGKILL may take to end a child that is to be abandoned.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
-/// When it is tried again to kill a child that is about to be made.
+/// Delay before the next attempt to kill a child that is about to be made.
 const KILL_RETRY: Duration = Duration::from_millis(5);
 /// How long a log line may wait until a thread begins with a start.
 const MAX_HOLD: Duration = Duration::from_millis(2);
 /// After this time an abandoned job counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
-/// What a helper thread has done.
+/// The result of a job of a helper thread.
 #[derive(Debug)]
 struct JobResult {
     run: Run,
@@ -78,8 +78,8 @@ pub(super) struct Starting {
     /// By the number of the run.
     pending: HashMap<u64, Pending>,
     /// Abandoned jobs whose thread has not returned, by the number of the run.
-    left: HashMap<u64, AbandonedJob>,
-    /// What is held back until a thread begins, and until when at most.
+    abandoned: HashMap<u64, AbandonedJob>,
+    /// Log output that is held back until a thread begins, each with its time limit.
     holds: Vec<(Instant, SharedHold)>,
 }
 
@@ -96,7 +96,7 @@ impl AbandonedJob {
         Self { instance: run.instance, job, status: None }
     }
 
-    /// Kills its process, unless that has been reaped. The process may have come after its start was given up.
+    /// Kills its process, unless that has been reaped. The process may have been made after its start was abandoned.
     fn kill(&self) {
         if let Some(pid) = self.job.child.get().filter(|_| self.status.is_none()) {
             process::kill_with_group(pid);
@@ -109,15 +109,14 @@ struct Pending {
     app: Arc<str>,
     job: Arc<StartProgress>,
     submitted: Instant,
-    /// Since when its process is to be killed.
+    /// When it was abandoned: its process is to be killed.
     abandoned: Option<Instant>,
     is_killed: bool,
     status: Option<Status>,
 }
 
 impl Pending {
-    /// When something is to be done about it. A job that waits for a thread has no end in time as long as
-    /// threads take jobs.
+    /// When it has timed out. A job that waits for a thread does not time out as long as threads take jobs.
     fn deadline(&self, helpers: &HelperThreads) -> Instant {
         let since = self.job.since().unwrap_or_else(|| {
             let last_taken = helpers.last_taken(Purpose::Start, &self.app);
@@ -144,7 +143,14 @@ impl Pending {
 impl Starting {
     pub(super) fn new(helpers: HelperThreads) -> Self {
         let (sender, receiver) = unbounded_channel();
-        Self { helpers, sender, receiver, pending: HashMap::new(), left: HashMap::new(), holds: Vec::new() }
+        Self {
+            helpers,
+            sender,
+            receiver,
+            pending: HashMap::new(),
+            abandoned: HashMap::new(),
+            holds: Vec::new(),
+        }
     }
 
     /// The threads that do the work.
@@ -170,8 +176,8 @@ impl Starting {
         after: impl FnOnce() + Send + 'static,
         held: Option<Hold>,
     ) -> Result<(), SpawnFailure> {
-        let now = actor::now();
-        let hanging = self.left.values().find(|AbandonedJob { instance, job, .. }| {
+        let now = clock::now();
+        let hanging = self.abandoned.values().find(|AbandonedJob { instance, job, .. }| {
             *instance == run.instance && job.begun.get().is_some_and(|begun| *begun + HANGS_AFTER <= now)
         });
         if let Some(AbandonedJob { job, .. }) = hanging {
@@ -197,7 +203,7 @@ impl Starting {
             }
         };
         let cancelled = Arc::clone(&job);
-        let work = helper_threads::Job::new(Purpose::Start, work).of_app(&app);
+        let work = job_queues::Job::new(Purpose::Start, work).of_app(&app);
         let submitted = self.helpers.submit(work.unless(move || cancelled.is_cancelled()));
         submitted.map_err(|error| refused("create a thread for its start", &error))?;
         if is_held(&hold) {
@@ -211,31 +217,31 @@ impl Starting {
 
     /// Waits until a start has ended. Cancel-safe.
     pub(super) async fn turn(&mut self) -> Vec<StartResult> {
-        if self.pending.is_empty() && self.left.is_empty() && self.holds.is_empty() {
+        if self.pending.is_empty() && self.abandoned.is_empty() && self.holds.is_empty() {
             return std::future::pending().await;
         }
         let next = self.next();
         tokio::select! {
             Some(done) = self.receiver.recv() => self.take(done).into_iter().collect(),
-            () = async { match next { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
-                self.look(actor::now())
+            () = sleep_until(next) => {
+                self.handle_deadlines(clock::now())
             }
         }
     }
 
-    /// When [`Self::look`] has something to do.
+    /// When [`Self::handle_deadlines`] has something to do.
     fn next(&self) -> Option<Instant> {
         let wakes = self.pending.values().map(|pending| {
             let deadline = pending.deadline(&self.helpers);
             match pending.abandoned {
-                Some(_) if pending.job.child.get().is_none() => deadline.min(actor::now() + KILL_RETRY),
+                Some(_) if pending.job.child.get().is_none() => deadline.min(clock::now() + KILL_RETRY),
                 Some(_) | None => deadline,
             }
         });
         wakes.chain(self.holds.first().map(|(until, _)| *until)).min()
     }
 
-    /// Ends what is held back until threads begin.
+    /// Writes the log output that is held back until threads begin.
     pub(super) fn release(&mut self) {
         for (_, hold) in self.holds.drain(..) {
             drop(take(&hold));
@@ -243,13 +249,13 @@ impl Starting {
     }
 
     fn take(&mut self, done: JobResult) -> Option<StartResult> {
-        // Those of threads that have begun hold nothing.
+        // A thread that has begun has released its hold.
         self.holds.retain(|(_, hold)| is_held(hold));
         let JobResult { run, outcome } = done;
         let Some(pending) = self.pending.remove(&run.number) else {
             // It took too long, or was abandoned.
-            if let Some(left) = self.left.remove(&run.number) {
-                left.kill();
+            if let Some(abandoned) = self.abandoned.remove(&run.number) {
+                abandoned.kill();
             }
             return None;
         };
@@ -259,8 +265,7 @@ impl Starting {
             Outcome::Failed(failure) => StartResult::Failed(run, failure),
             Outcome::Panicked => {
                 AbandonedJob { status: pending.status, ..AbandonedJob::new(run, pending.job) }.kill();
-                let panicked = io::Error::other("a thread of procrun has panicked");
-                StartResult::Failed(run, refused("start it", &panicked).into())
+                StartResult::Failed(run, refused("start it", &panicked()).into())
             }
         })
     }
@@ -272,7 +277,7 @@ impl Starting {
     }
 
     /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
-    fn look(&mut self, now: Instant) -> Vec<StartResult> {
+    fn handle_deadlines(&mut self, now: Instant) -> Vec<StartResult> {
         self.end_holds(now);
         for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
             pending.kill_unexecuted();
@@ -280,10 +285,10 @@ impl Starting {
         let helpers = &self.helpers;
         let late = self.pending.extract_if(|_, pending| pending.deadline(helpers) <= now);
         let late: Vec<Pending> = late.map(|(_, pending)| pending).collect();
-        late.into_iter().map(|pending| self.give_up(pending)).collect()
+        late.into_iter().map(|pending| self.time_out(pending)).collect()
     }
 
-    fn give_up(&mut self, pending: Pending) -> StartResult {
+    fn time_out(&mut self, pending: Pending) -> StartResult {
         let failure = match pending.job.executes.get() {
             _ if pending.abandoned.is_some() => abandoned(),
             Some((_, program)) => hangs(&program.display().to_string(), Step::Execution),
@@ -292,25 +297,25 @@ impl Starting {
         self.leave(pending, failure)
     }
 
-    /// Does not wait for a start any more.
+    /// Waits no longer for a start.
     fn leave(&mut self, pending: Pending, failure: SpawnFailure) -> StartResult {
         let Pending { run, job, status, .. } = pending;
         job.child.cancel();
-        // It is stopped, or waits for a file system. One that comes later is killed when its thread comes back.
-        let left = AbandonedJob { status, ..AbandonedJob::new(run, job) };
-        left.kill();
-        if !left.job.cancel() {
-            self.left.insert(run.number, left);
+        // It is suspended, or waits for a file system. A process that is made later is killed when its thread returns.
+        let abandoned = AbandonedJob { status, ..AbandonedJob::new(run, job) };
+        abandoned.kill();
+        if !abandoned.job.cancel() {
+            self.abandoned.insert(run.number, abandoned);
         }
         StartResult::Failed(run, failure.into())
     }
 
-    /// Nothing is needed of this start any more: kills its process if that has not executed its program.
-    /// Returns what is known at once.
+    /// Abandons a start: kills its process if that has not executed its program. Returns the result if it is known
+    /// at once.
     pub(super) fn abandon(&mut self, run: Run) -> Option<StartResult> {
         let pending = self.pending.get_mut(&run.number)?;
         if pending.job.executes.get().is_some() {
-            pending.abandoned = Some(actor::now());
+            pending.abandoned = Some(clock::now());
             pending.kill_unexecuted();
             return None;
         }
@@ -318,11 +323,11 @@ impl Starting {
         Some(self.leave(pending, abandoned()))
     }
 
-    /// Takes in a reaped child; false if it is none of a start.
+    /// Handles a reaped child. Returns whether it was the process of a start.
     pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
         let pending = self.pending.values_mut().map(|pending| (&pending.job, &mut pending.status));
-        let left = self.left.values_mut().map(|left| (&left.job, &mut left.status));
-        let mut unreaped = pending.chain(left).filter(|(_, status)| status.is_none());
+        let abandoned = self.abandoned.values_mut().map(|abandoned| (&abandoned.job, &mut abandoned.status));
+        let mut unreaped = pending.chain(abandoned).filter(|(_, status)| status.is_none());
         match unreaped.find(|(job, _)| job.child.is(pid)) {
             // A child that has ended may have executed its program before: the thread knows.
             Some((_, place)) => {
@@ -335,12 +340,12 @@ impl Starting {
 
     /// Whether this is a process of a start.
     pub(super) fn has(&self, pid: Pid) -> bool {
-        let left = self.left.values().map(|left| &left.job);
-        self.pending.values().map(|pending| &pending.job).chain(left).any(|job| job.child.is(pid))
+        let abandoned = self.abandoned.values().map(|abandoned| &abandoned.job);
+        self.pending.values().map(|pending| &pending.job).chain(abandoned).any(|job| job.child.is(pid))
     }
 }
 
-/// For the thread that begins with the job and for the supervisor: who is first ends it.
+/// The thread that begins with the job ends it, or the supervisor, whichever is first.
 type SharedHold = Arc<Mutex<Option<Hold>>>;
 
 fn take(hold: &Mutex<Option<Hold>>) -> Option<Hold> {
@@ -370,7 +375,7 @@ mod tests {
             starting.submit(run, "app", |_| panic!("on purpose"), || (), None).unwrap();
             let results = starting.turn().await;
             assert!(matches!(&*results, [StartResult::Failed(failed, _)] if *failed == run), "{results:?}");
-            assert!(starting.is_empty() && starting.left.is_empty());
+            assert!(starting.is_empty() && starting.abandoned.is_empty());
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// How deep wrappers are followed.
+/// Maximum depth of wrappers that are followed.
 const MAX_DEPTH: usize = 100;
 
 /// The command with which a main process was started. Its command line is in its own memory, where it can make
@@ -37,7 +37,7 @@ impl StartedAs {
     }
 }
 
-/// These and no other.
+/// These processes, without a rule about forwarding.
 pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> StopTargets<Identity> {
     let mut direct: Vec<&tree::Member> = members.into_iter().collect();
     // The main process is mostly the oldest, and a shell is older than its children.
@@ -74,7 +74,7 @@ struct Family<'a> {
 }
 
 impl Family<'_> {
-    /// `whole`: with all below it, whatever it is.
+    /// `whole`: with all descendants, also those of an application.
     fn member(&self, seen: &tree::Member, whole: bool, depth: usize) -> Member<Identity> {
         let pid = seen.pid;
         let role = if depth < MAX_DEPTH { self.role(pid) } else { Role::Application };

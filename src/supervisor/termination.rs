@@ -19,37 +19,34 @@ use std::{
 use nix::fcntl::OFlag;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    actor::{Supervisor, now},
-    helper_threads::HelperThreads,
-};
+use super::{clock, helper_threads::HelperThreads};
 use crate::{
     logs::{Filter, Logs, frame::Edge},
-    machine::{InstanceId, InstanceView, events::EndText},
+    machine::{InstanceId, InstanceView, Machine, events::EndText},
     shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
     sys::{file_rights::FileRights, signals},
 };
 
 /// The path of Kubernetes, unless the pod has another `terminationMessagePath`.
-const OF_KUBERNETES: &str = "/dev/termination-log";
-/// Kubernetes shows no more of a container, in bytes.
+const KUBERNETES_PATH: &str = "/dev/termination-log";
+/// The maximum size that Kubernetes shows of a container, in bytes.
 const MAX_BYTES: usize = 4096;
 /// The maximum size of the part before the application's own lines.
-const MOST_OF_HEAD: usize = 2048;
-/// More lines than that do not fit.
-const LINES: usize = 256;
+const MAX_HEAD_BYTES: usize = 2048;
+/// Maximum number of lines that fit.
+const MAX_LINES: usize = 256;
 /// The maximum number of other applications that are named.
-const NAMES: usize = 20;
+const MAX_NAMES: usize = 20;
 
 /// How long it may take to write it.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why procrun ends, as far as its state does not say it.
+/// Why procrun ends, as far as the state of the machine does not show it.
 #[derive(Debug, Default)]
 pub(super) struct Cause {
-    /// The origin of the stop, as text: `stopped by SIGTERM`.
-    pub(super) asked: Option<String>,
+    /// Why procrun was stopped: `stopped by SIGTERM`.
+    pub(super) stop_reason: Option<String>,
     /// The instance whose failure ended the container (`on_errored = "exit"`).
     pub(super) culprit: Option<InstanceId>,
 }
@@ -57,7 +54,8 @@ pub(super) struct Cause {
 /// Writes the message to the configured file. Called again when more is known.
 pub(super) struct TerminationMessage {
     to: TerminationLog,
-    said: String,
+    /// The text that the file has.
+    written: String,
 }
 
 /// The message that is being written.
@@ -70,18 +68,24 @@ pub(super) struct Writing {
 
 impl TerminationMessage {
     pub(super) fn new(to: TerminationLog) -> Self {
-        Self { to, said: String::new() }
+        Self { to, written: String::new() }
     }
 
-    /// What it is to say, unless it says that already or there is none.
-    pub(super) fn text(&self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) -> Option<String> {
+    /// Its text. `None`: the file has this text already, or there is no file.
+    pub(super) fn text(
+        &self,
+        cause: &Cause,
+        machine: &Machine,
+        code: ExitCode,
+        logs: &Logs,
+    ) -> Option<String> {
         if self.to == TerminationLog::Off {
             return None;
         }
-        Some(of.termination_message(code, logs)).filter(|text| *text != self.said)
+        Some(cause.message(machine, code, logs)).filter(|text| *text != self.written)
     }
 
-    /// Begins to write it, in the place of what it said before, then does something else. A helper thread does
+    /// Begins to replace the text of the file, then does something else. A helper thread does
     /// it: its file system may not answer.
     pub(super) fn write(
         &self,
@@ -90,12 +94,12 @@ impl TerminationMessage {
         then: impl FnOnce() + Send + 'static,
     ) -> Writing {
         let (to, theirs) = (self.to.clone(), text.clone());
-        let written = helpers.ask(move || {
+        let written = helpers.request(move || {
             let written = theirs.map_or(Ok(false), |text| record(&to, &text));
             then();
             written
         });
-        Writing { text, written, until: now() + TIMEOUT }
+        Writing { text, written, until: clock::now() + TIMEOUT }
     }
 
     /// Waits until all that is done.
@@ -110,7 +114,7 @@ impl TerminationMessage {
         };
         let Some(text) = text else { return Ok(()) };
         match written {
-            Some(Ok(true)) => self.said = text,
+            Some(Ok(true)) => self.written = text,
             Some(Ok(false)) => self.to = TerminationLog::Off,
             Some(Err(why)) => {
                 self.to = TerminationLog::Off;
@@ -125,7 +129,7 @@ impl TerminationMessage {
     }
 }
 
-/// Writes the text, and says whether there is a file for it.
+/// Writes the text. Returns whether there is a file for it.
 fn record(to: &TerminationLog, text: &str) -> Result<bool, String> {
     let file = open(to).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
     let Some(file) = file else { return Ok(false) };
@@ -161,70 +165,73 @@ fn write_beginning(to: &TerminationLog, text: &str) {
     }
 }
 
-impl Supervisor<'_> {
-    fn termination_message(&self, code: ExitCode, logs: &Logs) -> String {
-        let mut failed = self.machine.failures();
+impl Cause {
+    /// The text of the message.
+    fn message(&self, machine: &Machine, code: ExitCode, logs: &Logs) -> String {
+        let mut failed = machine.failures();
         // The app that ended procrun comes before apps that failed earlier without ending it.
-        failed.sort_by_key(|view| Some(view.id) != self.cause.culprit);
+        failed.sort_by_key(|view| Some(view.id) != self.culprit);
         let lines = failed.first().map(|view| last_lines(logs, view.pm_id)).unwrap_or_default();
-        let asked = self.cause.asked.as_deref().filter(|_| self.cause.culprit.is_none());
+        let stop_reason = self.stop_reason.as_deref().filter(|_| self.culprit.is_none());
         let failed: Vec<Failed> = failed.iter().map(Failed::of).collect();
-        compose(asked, &failed, code, &lines)
+        compose(stop_reason, &failed, code, &lines)
     }
 }
 
 /// An application that has failed for good.
 struct Failed {
     /// `api (0)`.
-    who: String,
+    instance: String,
     /// `errored: exit 1, up 1.2 s`.
-    how: String,
+    end: String,
 }
 
 impl Failed {
     fn of(view: &InstanceView<'_>) -> Self {
-        let mut how = String::from(match (view.has_errored, view.past_runs.last()) {
+        let mut end = String::from(match (view.has_errored, view.past_runs.last()) {
             (true, _) => "errored",
             (false, Some(_)) => "ended",
             // Its dependency has failed.
             (false, None) => "was not started",
         });
         if let Some(past) = view.past_runs.last() {
-            let end = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
-            write!(how, ": {end}").expect("writing to a String cannot fail");
+            let text = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
+            write!(end, ": {text}").expect("writing to a String cannot fail");
         }
         if view.has_errored && view.unstable_runs > 1 {
-            write!(how, ", {} unstable starts in a row", view.unstable_runs)
+            write!(end, ", {} unstable starts in a row", view.unstable_runs)
                 .expect("writing to a String cannot fail");
         }
-        Self { who: view.subject().to_string(), how }
+        Self { instance: view.subject().to_string(), end }
     }
 }
 
 /// The whole text, at most [`MAX_BYTES`] bytes. `lines` are those of the first that failed; of them the end is kept.
-fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) -> String {
+fn compose(stop_reason: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) -> String {
     let ends = format!("procrun ends with code {code}");
-    let mut head = match (asked, failed.first()) {
-        (Some(asked), None) => format!("{asked}; {ends}\n"),
-        (Some(asked), Some(Failed { who, how })) => format!("{asked}; {ends}\nbefore that {who} {how}\n"),
-        (None, Some(Failed { who, how })) => format!("{who} {how}; {ends}\n"),
+    let mut head = match (stop_reason, failed.first()) {
+        (Some(reason), None) => format!("{reason}; {ends}\n"),
+        (Some(reason), Some(Failed { instance, end })) => {
+            format!("{reason}; {ends}\nbefore that {instance} {end}\n")
+        }
+        (None, Some(Failed { instance, end })) => format!("{instance} {end}; {ends}\n"),
         (None, None) => format!("every application has ended with success; {ends}\n"),
     };
     if let [_, others @ ..] = failed
         && !others.is_empty()
     {
-        let mut names: Vec<&str> = others.iter().take(NAMES).map(|other| &*other.who).collect();
-        let more = format!("{} more", others.len().saturating_sub(NAMES));
-        if others.len() > NAMES {
+        let mut names: Vec<&str> = others.iter().take(MAX_NAMES).map(|other| &*other.instance).collect();
+        let more = format!("{} more", others.len().saturating_sub(MAX_NAMES));
+        if others.len() > MAX_NAMES {
             names.push(&more);
         }
         writeln!(head, "also failed: {}", names.join(", ")).expect("writing to a String cannot fail");
     }
-    let mut text = beginning(&printable_lines(&head), MOST_OF_HEAD);
-    if let Some(Failed { who, .. }) = failed.first()
+    let mut text = beginning(&printable_lines(&head), MAX_HEAD_BYTES);
+    if let Some(Failed { instance, .. }) = failed.first()
         && !lines.is_empty()
     {
-        let title = format!("last lines of {who}:\n");
+        let title = format!("last lines of {instance}:\n");
         let room = MAX_BYTES - text.len() - title.len();
         text.push_str(&title);
         text.push_str(&end(lines, room));
@@ -234,7 +241,7 @@ fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) 
 
 /// The last lines of an application, without control sequences.
 fn last_lines(logs: &Logs, pm_id: u32) -> String {
-    let mut recent = logs.follow(Filter { ids: vec![pm_id], ..Filter::default() }, LINES);
+    let mut recent = logs.follow(Filter { ids: vec![pm_id], ..Filter::default() }, MAX_LINES);
     let mut lines = String::new();
     while let Some(batch) = recent.recent() {
         for line in batch.lines() {
@@ -290,7 +297,7 @@ fn boundary_until(text: &str, at: usize) -> usize {
 fn open(to: &TerminationLog) -> Result<Option<File>, (&Path, io::Error)> {
     let (path, make) = match to {
         TerminationLog::Off => return Ok(None),
-        TerminationLog::IfThere => (Path::new(OF_KUBERNETES), false),
+        TerminationLog::IfThere => (Path::new(KUBERNETES_PATH), false),
         TerminationLog::File(path) => (path.as_path(), true),
     };
     let (_rights, is_trusted) = FileRights::on_own(path);
@@ -326,8 +333,8 @@ mod tests {
     use super::*;
 
     fn failed(names: &[&str]) -> Vec<Failed> {
-        let how = "errored: exit 1, up 1.2 s, 16 unstable starts in a row";
-        names.iter().map(|&who| Failed { who: who.to_owned(), how: how.to_owned() }).collect()
+        let end = "errored: exit 1, up 1.2 s, 16 unstable starts in a row";
+        names.iter().map(|&instance| Failed { instance: instance.to_owned(), end: end.to_owned() }).collect()
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! The machine's timers, in the order in which they run out.
+//! The machine's timers, in the order of their times.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::machine::{Time, Timer};
 
-/// Timers are never cancelled: a stale one does nothing when it comes, by its epoch.
+/// Timers are never cancelled: a stale timer has no effect, by its epoch.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<(Time, Timer)>>);
 
@@ -13,7 +13,7 @@ impl Timers {
         self.0.push(Reverse((at, timer)));
     }
 
-    /// When the next one runs out.
+    /// The time of the next one.
     pub(super) fn next(&self) -> Option<Time> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }

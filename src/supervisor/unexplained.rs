@@ -1,4 +1,4 @@
-//! Runs that failed and have not reported why: their last lines may tell.
+//! Runs that failed and have not reported why: their last lines may show it.
 //!
 //! The log pump reads what such a run has written to its end, and answers with the last lines. The machine takes
 //! the run to be online until then. The pump itself may wait for a reader of procrun's output, so the supervisor
@@ -32,7 +32,7 @@ struct Batch {
     deadline: Instant,
 }
 
-/// Runs that ended, and what the last lines of some of them report.
+/// Runs that ended, and the failures that the last lines of some of them report.
 #[derive(Debug)]
 pub(super) struct Explained {
     pub(super) ended: Vec<Ended>,
@@ -41,7 +41,7 @@ pub(super) struct Explained {
 
 impl Unexplained {
     /// Requests the last lines of these runs. The pump must have been told that they ended.
-    pub(super) fn ask(&mut self, ended: Vec<Ended>, logs: &Logs, now: Instant) {
+    pub(super) fn request_lines(&mut self, ended: Vec<Ended>, logs: &Logs, now: Instant) {
         if !ended.is_empty() {
             let last_lines = logs.last_lines(ended.iter().map(|ended| ended.run.instance.0).collect());
             self.0.push_back(Batch { ended, last_lines, deadline: now + MAX_WAIT });

@@ -7,7 +7,7 @@ use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{actor, workers::Workers};
+use super::{clock, workers::Workers};
 use crate::{
     control::snapshot::{Container, Machine, Surroundings},
     machine::{self, InstanceId, Run},
@@ -15,26 +15,27 @@ use crate::{
     sys::process,
 };
 
-/// How long what was seen is kept.
+/// How long a sample is kept after the last request.
 const KEPT: Duration = Duration::from_secs(15);
 /// Requests within this time get the same figures: many clients cost no more than one.
 const FRESH: Duration = Duration::from_millis(200);
 
 /// The sampler, if there was a request lately.
 #[derive(Default)]
-pub(super) struct UsageSamples(Option<Looking>);
+pub(super) struct UsageSamples(Option<ActiveSampler>);
 
-struct Looking {
+struct ActiveSampler {
     sampler: Sampler<Run>,
     cgroup: Option<Cgroup>,
-    asked: Instant,
+    /// The time of the last request.
+    requested: Instant,
     /// The last figures, their time, and the instances that they have in detail.
-    last: Option<(Rc<Seen>, Instant, Vec<InstanceId>)>,
+    last: Option<(Rc<UsageReport>, Instant, Vec<InstanceId>)>,
 }
 
-/// What was seen.
+/// The figures of one sample.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct UsageReport {
     /// By run: a new process has none of the figures of the one before.
     pub(super) workers: HashMap<Run, Usage>,
     pub(super) own: Usage,
@@ -43,39 +44,39 @@ pub(super) struct Seen {
 
 impl UsageSamples {
     /// Samples all workers; for those in `detailed` also the expensive figures.
-    pub(super) fn look(
+    pub(super) fn sample(
         &mut self,
         workers: &mut Workers,
         machine: &machine::Machine,
         detailed: &[InstanceId],
-    ) -> Rc<Seen> {
-        let now = actor::now();
-        let looking = self.looking(now);
+    ) -> Rc<UsageReport> {
+        let now = clock::now();
+        let active = self.active(now);
         // A run that has begun since then has no figures yet.
-        let has_run = |seen: &Seen, id: &InstanceId| {
-            workers.run_with_processes(*id).is_none_or(|run| seen.workers.contains_key(&run))
+        let has_run = |report: &UsageReport, id: &InstanceId| {
+            workers.run_with_processes(*id).is_none_or(|run| report.workers.contains_key(&run))
         };
-        if let Some((seen, at, of)) = &looking.last
+        if let Some((report, at, of)) = &active.last
             && now - *at < FRESH
-            && detailed.iter().all(|id| of.contains(id) && has_run(seen, id))
+            && detailed.iter().all(|id| of.contains(id) && has_run(report, id))
         {
-            return seen.clone();
+            return report.clone();
         }
         let trees = workers.current_trees(machine);
         let runs: Vec<Run> = trees.keys().collect();
         let is_detailed = |run: &Run| detailed.contains(&run.instance);
-        let Sample { workers, own, host } = looking.sampler.sample(now.into_std(), trees, &runs, is_detailed);
+        let Sample { workers, own, host } = active.sampler.sample(now.into_std(), trees, &runs, is_detailed);
         let workers = workers.into_iter().collect();
-        let seen = Rc::new(Seen { workers, own, host });
-        looking.last = Some((seen.clone(), actor::now(), detailed.to_owned()));
-        seen
+        let report = Rc::new(UsageReport { workers, own, host });
+        active.last = Some((report.clone(), clock::now(), detailed.to_owned()));
+        report
     }
 
     /// Samples the container, too.
-    pub(super) fn look_around(&mut self, seen: &Seen) -> Surroundings {
-        let now = actor::now();
-        let it = self.looking(now).cgroup.get_or_insert_with(Cgroup::find).sample(now.into_std());
-        let HostUsage { cpus, load, memory, available } = seen.host;
+    pub(super) fn sample_container(&mut self, report: &UsageReport) -> Surroundings {
+        let now = clock::now();
+        let it = self.active(now).cgroup.get_or_insert_with(Cgroup::find).sample(now.into_std());
+        let HostUsage { cpus, load, memory, available } = report.host;
         Surroundings {
             container: Container {
                 cpu: it.cpu.map(f64::from),
@@ -88,21 +89,21 @@ impl UsageSamples {
         }
     }
 
-    fn looking(&mut self, now: Instant) -> &mut Looking {
-        let looking = self.0.get_or_insert_with(|| Looking {
+    fn active(&mut self, now: Instant) -> &mut ActiveSampler {
+        let active = self.0.get_or_insert_with(|| ActiveSampler {
             sampler: Sampler::new(),
             cgroup: None,
-            asked: now,
+            requested: now,
             last: None,
         });
-        looking.asked = now;
-        looking
+        active.requested = now;
+        active
     }
 
-    /// Waits until there was no request for a while, and frees the sample. Cancel-safe.
-    pub(super) async fn rest(&mut self) {
+    /// Waits until there was no request for [`KEPT`], and frees the sample. Cancel-safe.
+    pub(super) async fn expire(&mut self) {
         match &self.0 {
-            Some(looking) => sleep_until(looking.asked + KEPT).await,
+            Some(active) => sleep_until(active.requested + KEPT).await,
             None => std::future::pending().await,
         }
         self.0 = None;

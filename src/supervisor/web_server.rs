@@ -5,7 +5,12 @@ use std::{ffi::OsStr, io};
 use tokio::sync::oneshot;
 
 use super::{
-    Role, SET_UP_FAILED, actor::stopped_early, clients::Clients, not_started, print_early, unless_stopped,
+    clients::Clients,
+    early_output::print_early,
+    early_stop::{stopped_early, unless_stopped},
+    role::Role,
+    set_up::SET_UP_FAILED,
+    termination::not_started,
 };
 use crate::{
     config::{Source, WEB_TOKEN},

@@ -21,14 +21,16 @@ use std::{
 pub(super) use self::{
     cgroups::prepare as prepare_cgroups,
     ending::Ended,
-    starts::{Parts, StartOutcomes},
+    starts::{StartContext, StartOutcomes},
 };
 use super::{
+    environment::{Environment, full_environment},
     helper_threads::HelperThreads,
-    input::StdinWriter,
-    launch::{self, Environment, Resources, Target},
+    input::{NoInput, StdinWriter},
+    launch::Resources,
     pid_file::{PidFile, PidFiles},
     report::Reporter,
+    start_target::Target,
     starting::Starting,
     stop_targets::StartedAs,
 };
@@ -52,9 +54,9 @@ pub(super) struct Workers {
     by_pid: HashMap<Pid, Run>,
     /// Distinguishes the workers of this procrun from those of another one below or above it.
     token: u64,
-    /// Counts the programs that have asked instances how they are.
+    /// The number of exec probes that have been started.
     checks: u64,
-    /// The children that procrun had before it was procrun (`sh -c "db & exec procrun …"`).
+    /// Children from before the `execve` of procrun (`sh -c "db & exec procrun …"`).
     preexisting_children: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
     sweeping: HashSet<Run>,
@@ -67,10 +69,10 @@ pub(super) struct Workers {
     reporter: Reporter,
 }
 
-/// What belongs to an instance as long as it is in the list.
+/// An instance as long as it is in the process list.
 struct InstanceSlot {
     /// The name and id of its instance.
-    who: Subject,
+    subject: Subject,
     /// The write ends. procrun keeps them, so the pipes outlive each single process and an
     /// orphan that still writes never gets SIGPIPE.
     out: Arc<OwnedFd>,
@@ -80,14 +82,6 @@ struct InstanceSlot {
     pid_file: Option<PidFile>,
 }
 
-/// Why there is no standard input to write to.
-pub(super) enum NoInput {
-    /// The instance has no process.
-    NoProcess,
-    /// The process reads `/dev/null`.
-    Null,
-}
-
 struct Process {
     run: Run,
     pid: Pid,
@@ -95,7 +89,7 @@ struct Process {
     /// `/dev/null`, or has ended.
     stdin: Option<StdinWriter>,
     started_as: StartedAs,
-    /// Of the application when this process started.
+    /// The version of the application when this process started.
     version: Option<Arc<str>>,
     /// The script as a file, if it was one then.
     script: Option<Arc<Path>>,
@@ -103,9 +97,9 @@ struct Process {
     port: Result<u16, String>,
     /// procrun has sent SIGKILL to it.
     killed: Cell<bool>,
-    /// The processes below it that have got the stop signal.
-    asked: RefCell<HashSet<Identity>>,
-    /// It has been reaped: its id may belong to another process by now.
+    /// The processes below it that have received the stop signal.
+    signalled: RefCell<HashSet<Identity>>,
+    /// It has been reaped: its id may belong to another process now.
     reaped: bool,
 }
 
@@ -136,17 +130,16 @@ impl Workers {
 
     /// A run has taken the place of its predecessor.
     pub(super) fn promote(&mut self, run: Run) {
-        let Some(place) = self.slots.get_mut(&run.instance) else { return };
-        place.who.generation = Generation::Current;
-        if let Some(process) = place.process.as_ref().filter(|process| process.run == run && !process.reaped)
-        {
-            place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
+        let Some(slot) = self.slots.get_mut(&run.instance) else { return };
+        slot.subject.generation = Generation::Current;
+        if let Some(process) = slot.process.as_ref().filter(|process| process.run == run && !process.reaped) {
+            slot.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
         }
-        let (file, pm_id) = (place.pid_file.clone(), place.who.pm_id);
+        let (file, pm_id) = (slot.pid_file.clone(), slot.subject.pm_id);
         for (id, other) in &mut self.slots {
-            if *id != run.instance && other.who.pm_id == pm_id {
-                other.who.generation = Generation::Predecessor;
-                // It is its successor's now.
+            if *id != run.instance && other.subject.pm_id == pm_id {
+                other.subject.generation = Generation::Predecessor;
+                // The file belongs to the successor now.
                 other.pid_file.take_if(|old| Some(&*old) == file.as_ref());
             }
         }
@@ -165,32 +158,32 @@ impl Workers {
 
     /// The standard input of the process of an instance.
     pub(super) fn input(&mut self, id: InstanceId) -> Result<&mut StdinWriter, NoInput> {
-        let process = self.slots.get_mut(&id).and_then(|place| place.process.as_mut());
+        let process = self.slots.get_mut(&id).and_then(|slot| slot.process.as_mut());
         match process.filter(|process| !process.reaped) {
             None => Err(NoInput::NoProcess),
             Some(process) => process.stdin.as_mut().ok_or(NoInput::Null),
         }
     }
 
-    /// The run of an instance that has a process: its main process, or what that has left behind.
+    /// The run of an instance that has a process: its main process or a leftover.
     pub(super) fn run_with_processes(&self, id: InstanceId) -> Option<Run> {
         let process = self.slots.get(&id)?.process.as_ref()?;
         (!process.reaped || self.sweeping.contains(&process.run)).then_some(process.run)
     }
 
-    /// The process tree of an instance, as it was found last.
+    /// The process tree of an instance, as it was read last.
     pub(super) fn members(&self, id: InstanceId) -> impl Iterator<Item = &Member> {
-        let process = self.slots.get(&id).and_then(|place| place.process.as_ref());
+        let process = self.slots.get(&id).and_then(|slot| slot.process.as_ref());
         process.into_iter().flat_map(|process| self.trees.members(process.run))
     }
 
-    /// The process trees, to be found by whatever measures them.
+    /// The process trees; the caller reads them.
     pub(super) fn current_trees(&mut self, machine: &Machine) -> &mut Trees<Run> {
         let runs: Vec<Run> = self.trees.keys().collect();
         self.trees_of(&runs, machine)
     }
 
-    /// The same for what concerns these runs alone. An app's `treekill` may have changed since its start.
+    /// The same for these runs. An app's `treekill` may have changed since its start.
     pub(super) fn trees_of(&mut self, runs: &[Run], machine: &Machine) -> &mut Trees<Run> {
         for run in runs {
             if let Some(spec) = machine.spec(run.instance) {
@@ -202,7 +195,7 @@ impl Workers {
 
     /// The runs that have a main process.
     pub(super) fn running(&self) -> Vec<Run> {
-        let processes = self.slots.values().filter_map(|place| place.process.as_ref());
+        let processes = self.slots.values().filter_map(|slot| slot.process.as_ref());
         processes.filter(|process| !process.reaped).map(|process| process.run).collect()
     }
 
@@ -211,7 +204,7 @@ impl Workers {
         self.process(run).is_some_and(|process| process.killed.get())
     }
 
-    /// What the instances say.
+    /// The output of the instances.
     pub(super) fn logs(&self) -> &Logs {
         &self.logs
     }
@@ -222,12 +215,12 @@ impl Workers {
         view: &InstanceView<'_>,
     ) -> impl FnOnce() -> Result<Environment, SpawnFailure> + Send + 'static {
         let (target, inherited) = (Target::from(view), Arc::clone(&self.resources.inherited));
-        move || launch::full_environment(&target, &inherited)
+        move || full_environment(&target, &inherited)
     }
 
     /// Whether an instance has ever had a process.
     pub(super) fn has_started(&self, id: InstanceId) -> bool {
-        self.slots.get(&id).is_some_and(|place| place.process.is_some())
+        self.slots.get(&id).is_some_and(|slot| slot.process.is_some())
     }
 
     /// The script of an instance as its last start has found it, if it was a file.
@@ -235,12 +228,12 @@ impl Workers {
         self.slots.get(&id)?.process.as_ref()?.script.as_deref()
     }
 
-    /// Lets the log pump write what waits for starts.
+    /// Lets the log pump write the lines that wait for starts.
     pub(super) fn release_logs(&mut self) {
         self.starting.release();
     }
 
-    /// The threads for what may hang.
+    /// The threads for calls that may hang.
     pub(super) fn helpers(&self) -> &HelperThreads {
         self.starting.helpers()
     }
@@ -250,7 +243,7 @@ impl Workers {
         self.pid_files.finish(self.helpers());
     }
 
-    /// What is being done to pid files.
+    /// The pid files that are being written and removed.
     pub(super) fn pid_files(&self) -> &PidFiles {
         &self.pid_files
     }
@@ -259,10 +252,10 @@ impl Workers {
         self.slots.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
     }
 
-    /// Releases what belongs to an instance.
+    /// Releases everything that belongs to an instance.
     pub(super) fn forget(&mut self, id: InstanceId) {
-        if let Some(place) = self.slots.remove(&id) {
-            if let Some(process) = &place.process {
+        if let Some(slot) = self.slots.remove(&id) {
+            if let Some(process) = &slot.process {
                 self.trees.remove(process.run);
             }
             self.sweeping.retain(|run| run.instance != id);
@@ -274,14 +267,16 @@ impl Workers {
 impl InstanceSlot {
     fn write_pid_file(&self, files: &PidFiles, helpers: &HelperThreads, pid: Pid) {
         if let Some(file) = &self.pid_file {
-            files.write(helpers, file, &self.who, pid);
+            files.write(helpers, file, &self.subject, pid);
         }
     }
 
-    /// That of a successor which has not got its place is its predecessor's.
+    /// The file of a successor that is not settled belongs to its predecessor.
     fn remove_pid_file(&self, files: &PidFiles, helpers: &HelperThreads) {
-        if let Some(file) = self.pid_file.as_ref().filter(|_| self.who.generation != Generation::Successor) {
-            files.remove(helpers, file, &self.who.spec.name);
+        if let Some(file) =
+            self.pid_file.as_ref().filter(|_| self.subject.generation != Generation::Successor)
+        {
+            files.remove(helpers, file, &self.subject.spec.name);
         }
     }
 }

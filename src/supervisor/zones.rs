@@ -4,17 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    actor::{self, Supervisor},
-    lookup::SingleLookup,
-    preflight::find_zone,
-};
-use crate::spec::AppSpec;
+use super::{helper_threads::HelperThreads, lookup::SingleLookup, preflight::find_zone};
+use crate::{config::Source, spec::AppSpec};
 
 /// How long the supervisor waits for one look-up.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// The first and the longest delay before the next look-up.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
@@ -26,8 +22,11 @@ pub(super) struct Zones {
     next: Option<(Instant, Duration)>,
 }
 
+/// Applications whose time zone was found.
+pub(super) type FoundZones = Vec<(Arc<AppSpec>, TimeZone)>;
+
 impl Zones {
-    /// When [`Supervisor::find_zones`] has something to do.
+    /// When the next look-up is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next.map(|(at, _)| at)
     }
@@ -37,32 +36,31 @@ impl Zones {
         let (first, _) = BACKOFF;
         self.next = if are_known { None } else { self.next.or(Some((now + first, first * 2))) };
     }
-}
 
-impl Supervisor<'_> {
-    /// Looks up the time zones that are not known, if it is time for that.
-    pub(super) fn find_zones(&mut self, now: Instant) {
-        let Some((_, delay)) = self.zones.next.filter(|(at, _)| *at <= now) else { return };
+    /// Whether a look-up is due. The delay before the next one grows.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let Some((_, delay)) = self.next.filter(|(at, _)| *at <= now) else { return false };
         let (_, longest) = BACKOFF;
-        self.zones.next = Some((now + delay, (delay * 2).min(longest)));
-        let apps = self.machine.pending_plan().apps.into_iter();
-        let unknown: Vec<Arc<AppSpec>> = apps.filter(|app| self.schedules.lacks_zone(&app.name)).collect();
-        let source = self.source.clone();
-        let find = move || -> Vec<(Arc<AppSpec>, TimeZone)> {
+        self.next = Some((now + delay, (delay * 2).min(longest)));
+        true
+    }
+
+    /// Begins to look up the time zones of these applications. `None`: the last look-up hangs, or there is no
+    /// thread.
+    pub(super) fn look_up(
+        &self,
+        unknown: Vec<Arc<AppSpec>>,
+        source: &Source,
+        helpers: &HelperThreads,
+    ) -> Option<oneshot::Receiver<FoundZones>> {
+        let source = source.clone();
+        let find = move || -> FoundZones {
             let found = unknown.into_iter().filter_map(|app| {
                 let zone = find_zone(&app, source.environment()).ok()??;
                 Some((app, zone))
             });
             found.collect()
         };
-        let helpers = self.workers.helpers();
-        let Some(answer) = self.zones.lookup.ask(helpers, find) else { return };
-        self.deferred.add_answer(helpers, answer, TIMEOUT, |supervisor, found| {
-            for (app, zone) in found.into_iter().flatten() {
-                supervisor.schedules.set_zone(&app, &zone);
-            }
-            supervisor.report_schedules();
-            supervisor.zones.follow(supervisor.schedules.know_zones(), actor::now());
-        });
+        self.lookup.begin(helpers, find)
     }
 }

@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::{
     super::{
-        helper_threads::{Job, Purpose},
+        job_queues::{Job, Purpose},
         report::{self, Reporter},
     },
     Run, Workers,
@@ -60,7 +60,7 @@ impl Workers {
         Some(self.trees.cgroup(run)?.path().to_string_lossy().into_owned())
     }
 
-    /// Has the cgroups of procruns removed that were killed.
+    /// Has the cgroups removed that a killed procrun has left.
     pub(in crate::supervisor) fn remove_stale_cgroups(&self) {
         let cgroups = self.cgroups.clone();
         // Without a thread for it, the next procrun removes them.

@@ -1,4 +1,4 @@
-//! What a probe of a worker needs: its port, the program of an exec probe, and its notification socket.
+//! Probes of a worker: its port, and the program of an exec probe.
 
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -9,8 +9,10 @@ use tokio::sync::oneshot;
 
 use super::{
     super::{
-        helper_threads::{Job, Purpose},
-        launch::{self, Environment, Target},
+        environment::{Environment, MARKER},
+        job_queues::{Job, Purpose},
+        probe_program,
+        start_target::Target,
     },
     Workers,
 };
@@ -26,7 +28,7 @@ use crate::{
 };
 
 impl Workers {
-    /// The port that a question to this run goes to if it names none.
+    /// The port of a probe of this run that names none.
     pub(in crate::supervisor) fn port(&self, run: Run) -> Result<u16, String> {
         match self.process(run) {
             Some(process) => process.port.clone(),
@@ -46,8 +48,8 @@ impl Workers {
     ) -> Result<Program, String> {
         self.checks += 1;
         // Its own marker: it is not a part of the worker's tree.
-        let mark = RunMark::of_health_probe(launch::MARKER, self.token, self.checks);
-        let order = CheckOrder {
+        let mark = RunMark::of_health_probe(MARKER, self.token, self.checks);
+        let start = ProbeStart {
             target: Target::from(view),
             words: words.to_vec(),
             mark: mark.clone(),
@@ -62,7 +64,7 @@ impl Workers {
             if theirs.is_cancelled() {
                 return;
             }
-            let result = order.start(&theirs);
+            let result = start.start(&theirs);
             if result.is_err() {
                 theirs.cancel();
             }
@@ -77,8 +79,8 @@ impl Workers {
     }
 }
 
-/// A check that a helper thread starts.
-struct CheckOrder {
+/// An exec probe that a helper thread starts.
+struct ProbeStart {
     target: Target,
     words: Vec<String>,
     mark: RunMark,
@@ -87,10 +89,10 @@ struct CheckOrder {
     open_files: OpenFiles,
 }
 
-impl CheckOrder {
+impl ProbeStart {
     /// Returns the read end of its output.
     fn start(&self, id: &ChildId) -> Result<OwnedFd, String> {
-        let check = launch::check(&self.target, &self.words, &self.mark.entry, &self.inherited)
+        let check = probe_program::prepare(&self.target, &self.words, &self.mark.entry, &self.inherited)
             .map_err(|failure| failure.message)?;
         let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its probe: {error}"))?;

@@ -1,4 +1,4 @@
-//! The end of workers: main processes that have been reaped, and what they have left behind.
+//! The end of workers: main processes that have been reaped, and their leftovers.
 
 use std::collections::HashSet;
 
@@ -29,12 +29,12 @@ impl Ended {
 }
 
 impl Workers {
-    /// Sends a signal to what an ended run has left behind and what has not got the stop signal yet, and
-    /// watches for its end. The trees must have been found in this turn.
+    /// Sends a signal to the leftovers of a run that have not received the stop signal yet, and watches for their
+    /// end. The trees must have been read in this turn.
     pub(in crate::supervisor) fn sweep(&mut self, run: Run, signal: Signal) {
         let Some(process) = self.process(run) else { return };
-        let asked = process.asked.take();
-        let is_new = |member: &Member| !asked.contains(&member.identity());
+        let signalled = process.signalled.take();
+        let is_new = |member: &Member| !signalled.contains(&member.identity());
         self.trees.signal(run, signal.number(), is_new);
         // A stopped process (SIGSTOP) would not see the signal before it goes on.
         self.trees.signal(run, Signal::CONT.number(), is_new);
@@ -48,7 +48,7 @@ impl Workers {
         for (pid, status) in dead {
             match self.by_pid.remove(pid) {
                 Some(run) => ended.push(Ended { run, status: *status }),
-                // What that means is known when the start has come back.
+                // The result of the start decides what this exit means.
                 None if self.starting.reaped(*pid, *status) => {}
                 None => orphans += 1,
             }
@@ -56,21 +56,21 @@ impl Workers {
         debug!("reaped {} workers and {orphans} orphans", ended.len());
         for Ended { run, .. } in &ended {
             self.trees.main_ended(*run);
-            // A start that was given up may end when its successor runs already.
-            if let Some(place) = self.slots.get_mut(&run.instance)
-                && let Some(process) = place.process.as_mut().filter(|process| process.run == *run)
+            // An abandoned start may end when its successor runs already.
+            if let Some(slot) = self.slots.get_mut(&run.instance)
+                && let Some(process) = slot.process.as_mut().filter(|process| process.run == *run)
             {
                 self.logs.run_ended(run.instance.0);
                 process.reaped = true;
-                // Nothing writes to it any more; a descendant that still reads finds the end.
+                // A descendant that still reads gets the end of input.
                 process.stdin = None;
-                place.remove_pid_file(&self.pid_files, self.starting.helpers());
+                slot.remove_pid_file(&self.pid_files, self.starting.helpers());
             }
         }
         ended
     }
 
-    /// What the end of these main processes means, and the end of trees whose main process ended before.
+    /// The events for the end of these main processes, and of trees whose main process ended before.
     pub(in crate::supervisor) fn ended(&mut self, ended: Vec<Ended>, machine: &Machine) -> Vec<Input> {
         if ended.is_empty() && self.sweeping.is_empty() {
             return Vec::new();
@@ -97,10 +97,10 @@ impl Workers {
         events
     }
 
-    /// Those of these children of procrun that it has not started as workers, and to which run each belongs.
-    /// Whatever was below a main process that has ended is below one that procrun has adopted.
+    /// The children of procrun among these that it has not started as workers, each with the run that it belongs to.
+    /// A descendant of a main process that has ended is below a process that procrun has adopted.
     pub(super) fn orphans(&self, children: fn() -> Vec<Pid>) -> Vec<(Identity, Option<Run>)> {
-        // The end of the last worker is what most of these questions are about.
+        // Most of these calls follow the end of the last worker.
         if !reap::has_children() {
             return Vec::new();
         }

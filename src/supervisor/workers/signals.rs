@@ -17,17 +17,17 @@ use crate::{
 };
 
 impl Workers {
-    /// Sends a signal to the main process of a run, if it is there.
+    /// Sends a signal to the main process of a run, if it has one.
     pub(in crate::supervisor) fn signal(&self, run: Run, signal: Signal) {
         if let Some(process) = self.process(run).filter(|process| !process.reaped) {
             process.killed.set(process.killed.get() || signal == Signal::KILL);
-            // It may have ended meanwhile; that news is on its way.
+            // It may have ended meanwhile: it will be reaped.
             let _ = process::signal(process.pid, signal.number());
         }
     }
 
     /// Sends the stop signal of a run to the processes of this scope. SIGCONT follows: a suspended process
-    /// (SIGSTOP) would not see the signal before it goes on. The trees must have been found in this turn.
+    /// (SIGSTOP) would not see the signal before it goes on. The trees must have been read in this turn.
     pub(in crate::supervisor) fn request_end(&self, run: Run, signal: Signal, scope: StopSignalScope) {
         let Some(process) = self.process(run).filter(|process| !process.reaped) else { return };
         let _room = descriptor_reserve::release();
@@ -68,12 +68,12 @@ impl Workers {
             self.signal(run, signal);
             self.signal(run, Signal::CONT);
         }
-        let mut asked = process.asked.borrow_mut();
+        let mut signalled = process.signalled.borrow_mut();
         for target in targets.direct.into_iter().chain(targets.forwarded) {
             let _ = send(&target, Signal::CONT);
             // A process that ignores the signal gets one later.
             if !is_main(&target) && !IgnoredSignals::of(target.pid).has(signal.number()) {
-                asked.insert(target);
+                signalled.insert(target);
             }
         }
     }
@@ -83,7 +83,7 @@ impl Workers {
         let processes = runs.iter().filter_map(|run| self.process(*run));
         for process in processes.filter(|process| !process.reaped) {
             process.killed.set(true);
-            // The kernel kills a group in one go, however fast it forks, and needs no `/proc`.
+            // The kernel kills a whole group at once, even one that forks fast, and needs no `/proc`.
             let _ = process::signal(process.pid, Signal::KILL.number());
             let _ = process::signal_group(process.pid, Signal::KILL.number());
         }

@@ -1,4 +1,4 @@
-//! Starts of workers: what they get from the supervisor, and the process table's entry for their processes.
+//! Starts of workers: the resources that they get, and the entries of their processes in the process table.
 
 use std::{
     cell::{Cell, RefCell},
@@ -9,12 +9,14 @@ use std::{
 
 use super::{
     super::{
+        environment::MARKER,
         failed_start::refused,
         input::StdinWriter,
-        launch::{self, Prepared, Target},
+        launch::Prepared,
         listen_sockets::ListenSockets,
         log_files,
         start_job::{Connections, Failed, Output, StartJob, Started},
+        start_target::Target,
         starting::StartResult,
         stop_targets::StartedAs,
     },
@@ -41,8 +43,8 @@ pub(in crate::supervisor) struct StartOutcomes {
     pub(in crate::supervisor) dead: Vec<(Pid, Status)>,
 }
 
-/// The parts of the supervisor that are connected with processes.
-pub(in crate::supervisor) struct Parts<'a> {
+/// The parts of the supervisor that a start needs, and connects with its process.
+pub(in crate::supervisor) struct StartContext<'a> {
     pub(in crate::supervisor) machine: &'a Machine,
     pub(in crate::supervisor) node: &'a mut Hub,
     pub(in crate::supervisor) listen_sockets: &'a mut ListenSockets,
@@ -52,11 +54,15 @@ pub(in crate::supervisor) struct Parts<'a> {
 impl Workers {
     /// Begins to start these runs. [`Self::turn`] reports the results. Returns events for starts that have
     /// already failed.
-    pub(in crate::supervisor) fn start_all(&mut self, runs: &[Run], parts: &mut Parts<'_>) -> Vec<Input> {
+    pub(in crate::supervisor) fn start_all(
+        &mut self,
+        runs: &[Run],
+        context: &mut StartContext<'_>,
+    ) -> Vec<Input> {
         let mut failed = Vec::new();
         for run in runs {
-            if let Some(view) = parts.machine.instance(run.instance)
-                && let Err(failure) = self.start(*run, &view, parts)
+            if let Some(view) = context.machine.instance(run.instance)
+                && let Err(failure) = self.start(*run, &view, context)
             {
                 failed.push(Input::SpawnFailed(*run, failure));
             }
@@ -68,23 +74,23 @@ impl Workers {
         &mut self,
         run: Run,
         view: &InstanceView<'_>,
-        parts: &mut Parts<'_>,
+        context: &mut StartContext<'_>,
     ) -> Result<(), SpawnFailure> {
         let spec = view.spec;
         if spec.has_channel() {
-            parts.node.set_up().map_err(|error| refused("make its IPC channel", &error))?;
+            context.node.set_up().map_err(|error| refused("make its IPC channel", &error))?;
         }
         if spec.health.notify {
-            parts.notify.set_up().map_err(|error| refused("make its notification socket", &error))?;
+            context.notify.set_up().map_err(|error| refused("make its notification socket", &error))?;
         }
-        let (cgroups, wanted) = (self.cgroups.clone(), parts.machine.plan().runtime.cgroup);
+        let (cgroups, wanted) = (self.cgroups.clone(), context.machine.plan().runtime.cgroup);
         let (for_next, reporter) = (cgroups.clone(), self.reporter.clone());
         let outputs = self.outputs(view);
         let is_labelled = outputs.is_none() && !spec.logs.disabled;
         let job = StartJob {
             run,
             target: Target::from(view),
-            mark: RunMark::of_run(launch::MARKER, self.token, run.number),
+            mark: RunMark::of_run(MARKER, self.token, run.number),
             resources: Arc::clone(&self.resources),
             outputs,
             cgroup: Box::new(move || cgroups::of_run(&cgroups, wanted, &reporter)),
@@ -101,10 +107,10 @@ impl Workers {
 
     /// The pipes that an earlier run has left for this instance, unless its settings for them have changed.
     fn outputs(&self, view: &InstanceView<'_>) -> Option<[Arc<OwnedFd>; 2]> {
-        let place = self.slots.get(&view.id)?;
-        let (old, new) = (&place.who.spec, view.spec);
+        let slot = self.slots.get(&view.id)?;
+        let (old, new) = (&slot.subject.spec, view.spec);
         let is_same = old.name == new.name && old.logs == new.logs && old.identity == new.identity;
-        is_same.then(|| [Arc::clone(&place.out), Arc::clone(&place.err)])
+        is_same.then(|| [Arc::clone(&slot.out), Arc::clone(&slot.err)])
     }
 
     /// Waits until starts have ended. Cancel-safe.
@@ -112,23 +118,23 @@ impl Workers {
         self.starting.turn().await
     }
 
-    /// Takes in how starts have ended.
+    /// Handles starts that have ended.
     pub(in crate::supervisor) fn advance(
         &mut self,
         results: Vec<StartResult>,
-        parts: &mut Parts<'_>,
+        context: &mut StartContext<'_>,
     ) -> StartOutcomes {
         let mut outcomes = StartOutcomes::default();
         for result in results {
             match result {
                 StartResult::Started(run, started, status) => {
-                    self.started(run, *started, status, parts, &mut outcomes);
+                    self.started(run, *started, status, context, &mut outcomes);
                 }
                 StartResult::Failed(run, Failed { failure, sockets }) => {
-                    if let Some(view) = parts.machine.instance(run.instance)
+                    if let Some(view) = context.machine.instance(run.instance)
                         && !sockets.is_empty()
                     {
-                        parts.listen_sockets.keep(view.spec, sockets);
+                        context.listen_sockets.keep(view.spec, sockets);
                     }
                     outcomes.events.push(Input::SpawnFailed(run, failure));
                 }
@@ -142,13 +148,13 @@ impl Workers {
         run: Run,
         started: Started,
         status: Option<Status>,
-        parts: &mut Parts<'_>,
+        context: &mut StartContext<'_>,
         outcomes: &mut StartOutcomes,
     ) {
         let Started { pid, mut prepared, connections } = started;
         let kind = prepared.command.kind;
-        let connected = match parts.machine.instance(run.instance) {
-            Some(view) => self.connect(&view, run, &mut prepared, connections, parts),
+        let connected = match context.machine.instance(run.instance) {
+            Some(view) => self.connect(&view, run, &mut prepared, connections, context),
             None => Err(refused("supervise it", &io::Error::other("its instance was removed"))),
         };
         let stdin = match connected {
@@ -168,7 +174,7 @@ impl Workers {
         outcomes.dead.extend(status.map(|status| (pid, status)));
     }
 
-    /// A start is not needed any more. Returns what is known of it at once.
+    /// Abandons a start. Returns its end if that is known at once.
     pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Input> {
         match self.starting.abandon(run)? {
             StartResult::Failed(run, Failed { failure, .. }) => Some(Input::SpawnFailed(run, failure)),
@@ -182,81 +188,82 @@ impl Workers {
     }
 
     fn write_pid_file(&self, run: Run) {
-        let Some(place) = self.slots.get(&run.instance) else { return };
-        let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
-        if place.who.generation == Generation::Current && !process.reaped {
-            place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
+        let Some(slot) = self.slots.get(&run.instance) else { return };
+        let Some(process) = slot.process.as_ref().filter(|process| process.run == run) else { return };
+        if slot.subject.generation == Generation::Current && !process.reaped {
+            slot.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
         }
     }
 
-    /// Takes over what connects procrun with a process. Returns the write end of its standard input.
+    /// Takes over the connections with a process. Returns the write end of its standard input.
     fn connect(
         &mut self,
         view: &InstanceView<'_>,
         run: Run,
         prepared: &mut Prepared,
         connections: Connections,
-        parts: &mut Parts<'_>,
+        context: &mut StartContext<'_>,
     ) -> Result<Option<OwnedFd>, SpawnFailure> {
         let (spec, owner) = (view.spec, prepared.owner());
         let Connections { outputs, stdin, channel, notify } = connections;
-        parts.listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
+        context.listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
         if let Some(channel) = channel {
-            let added = parts.node.add(run, spec, view.pm_id, owner, channel);
+            let added = context.node.add(run, spec, view.pm_id, owner, channel);
             added.map_err(|error| refused("make its IPC channel", &error))?;
             if !spec.listen.is_empty() && spec.is_cluster() {
-                parts.node.set_held_sockets(run, parts.listen_sockets.lent_to(spec));
+                context.node.set_held_sockets(run, context.listen_sockets.lent_to(spec));
             }
         }
         if let Some(socket) = notify {
-            let added = parts.notify.add(run, socket, owner.map(|(uid, _)| uid));
+            let added = context.notify.add(run, socket, owner.map(|(uid, _)| uid));
             added.map_err(|error| refused("make its notification socket", &error))?;
         }
         self.take_outputs(view, prepared, outputs);
         Ok(stdin)
     }
 
-    /// Has the output of an instance read, from new pipes or from those of an earlier run.
+    /// Has the log pump read the output of an instance, from new pipes or from the pipes of an earlier run.
     fn take_outputs(&mut self, view: &InstanceView<'_>, prepared: &Prepared, outputs: Option<[Output; 2]>) {
         let file_owner = log_files::owner(prepared.credentials.as_ref());
         let pid_file = log_files::pid_file(view, file_owner.as_ref());
         let Some([out, err]) = outputs else {
-            if let Some(place) = self.slots.get_mut(&view.id) {
-                place.who = view.subject();
-                place.pid_file = pid_file;
+            if let Some(slot) = self.slots.get_mut(&view.id) {
+                slot.subject = view.subject();
+                slot.pid_file = pid_file;
             }
             return;
         };
         self.forget(view.id);
         self.logs.add(label(view), log_files::sinks(view, file_owner.as_ref()), out.read, err.read);
-        let place = InstanceSlot {
-            who: view.subject(),
+        let slot = InstanceSlot {
+            subject: view.subject(),
             out: out.write,
             err: err.write,
             _memory: [out.memory, err.memory],
             process: None,
             pid_file,
         };
-        self.slots.insert(view.id, place);
+        self.slots.insert(view.id, slot);
     }
 
     /// Adds a process to the table. The id of a reaped process may belong to another process already, so
     /// nothing is sent to it.
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>, reaped: bool) {
-        let Some(place) = self.slots.get_mut(&run.instance) else { return };
+        let Some(slot) = self.slots.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
         let (stdin, version) = (stdin.map(StdinWriter::new), prepared.version);
         let (script, port) = (prepared.script, prepared.port);
-        let (killed, asked) = (Cell::new(false), RefCell::default());
+        let (killed, signalled) = (Cell::new(false), RefCell::default());
         let started_as = StartedAs::of(&prepared.program, &prepared.argv);
-        let process = Process { run, pid, stdin, started_as, version, script, port, killed, asked, reaped };
-        if let Some(earlier) = place.process.replace(process) {
+        let process =
+            Process { run, pid, stdin, started_as, version, script, port, killed, signalled, reaped };
+        if let Some(earlier) = slot.process.replace(process) {
             self.trees.remove(earlier.run);
         }
         let root = Root {
             user: prepared.credentials.map_or_else(process::user, |credentials| credentials.uid),
-            outputs: [tree::pipe_inode(&place.out), tree::pipe_inode(&place.err)],
-            keeps_orphans: place.who.spec.stop.treekill,
+            outputs: [tree::pipe_inode(&slot.out), tree::pipe_inode(&slot.err)],
+            keeps_orphans: slot.subject.spec.stop.treekill,
             cgroup: prepared.cgroup.and_then(NewCgroup::into_run).map(Arc::new),
             ..Root::marked(pid, prepared.mark)
         };

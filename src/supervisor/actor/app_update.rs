@@ -1,18 +1,20 @@
-//! What the requests to add and to change applications share.
+//! The last step of the requests to add and to change applications, which both share.
 
 use std::collections::BTreeMap;
 
 use super::{
-    actor::Supervisor,
-    added_apps::put,
-    command_text::command_text,
-    preflight::{Results, without_result},
+    super::{
+        added_apps::put,
+        command_text::command_text,
+        preflight::{Results, without_result},
+    },
+    Supervisor,
 };
 use crate::{
     control::{ClientId, RequestError},
     machine::{AppUpdate, Operation, RestartScope},
     spec::{
-        AppSpec,
+        AppSpec, Plan,
         validate::{validate, validate_environment},
     },
 };
@@ -26,14 +28,20 @@ impl Supervisor<'_> {
         updates: Vec<AppUpdate>,
         scope: RestartScope,
     ) {
-        let mut plan = self.machine.pending_plan();
-        for update in &updates {
-            put(&mut plan.apps, update.app.clone());
-        }
+        let plan = self.plan_with(&updates);
         let cpus = self.follow(&plan);
         let operation = Operation::UpdateApps { apps: updates, cpus, scope };
         self.report_command(command_text(&operation, names));
         self.operate_on_apps(client, names.to_vec(), operation);
+    }
+
+    /// The coming plan with these updates.
+    pub(super) fn plan_with(&self, updates: &[AppUpdate]) -> Plan {
+        let mut plan = self.machine.pending_plan();
+        for update in updates {
+            put(&mut plan.apps, update.app.clone());
+        }
+        plan
     }
 
     /// The applications, if all have passed the preflight. A running application is not replaced by one that may

@@ -1,8 +1,8 @@
-//! Finds the instances and applications that a request names.
+//! Finds the instances and applications that a request selects.
 
 use std::collections::BTreeSet;
 
-use super::{actor::Supervisor, snapshots};
+use super::{Supervisor, snapshots};
 use crate::{
     control::{
         ClientId, RequestError,

@@ -1,20 +1,19 @@
-//! What is shown of the supervisor and its instances, computed at the request of a client.
+//! The supervisor and its instances as clients get them, computed at each request.
 
-use std::{
-    cell::Cell,
-    collections::HashMap,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
 use super::{
-    actor::{Supervisor, now},
-    helper_threads::{Job, Purpose},
-    launch, log_files, process_trees,
-    usage::Seen,
+    super::{
+        clock::now,
+        environment::{lookup_context, variable},
+        job_queues::{Job, Purpose},
+        launch, log_files, process_trees,
+        usage::UsageReport,
+        wall_clock::{ClockReading, millis},
+    },
+    Supervisor,
 };
 use crate::{
     config::{Source, UNANSWERED_HINT},
@@ -23,7 +22,7 @@ use crate::{
         metrics::{InstanceFigures, Metrics},
         snapshot::{ExitInfo, InstanceDetails, InstanceSummary, Overview, Status, SupervisorSummary, masked},
     },
-    machine::{self, Ending, Generation, InstanceId, InstanceView, PastRun},
+    machine::{Ending, Generation, InstanceId, InstanceView, PastRun},
     program,
     spec::{AppSpec, EnvSpec, ExecMode, Interpreter, PrincipalRef, ProgramKind},
 };
@@ -32,8 +31,8 @@ use crate::{
 pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The supervisor, and with figures all instances in brief.
-pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
-    let clock = Clock::new(of);
+pub(super) fn overview(of: &Supervisor<'_>, report: Option<&UsageReport>) -> Overview {
+    let clock = of.wall_clock.at(of.now());
     let supervisor = SupervisorSummary {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -42,21 +41,21 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
         stopping: of.machine.is_stopping(),
         failing: of.failing(),
         instances: settled(of).count(),
-        cpu: seen.and_then(|seen| seen.own.cpu).map(f64::from),
-        memory: seen.map(|seen| seen.own.rss),
+        cpu: report.and_then(|report| report.own.cpu).map(f64::from),
+        memory: report.map(|report| report.own.rss),
     };
-    let instances = match seen {
-        Some(seen) => settled(of).map(|view| brief(of, &view, seen, &clock)).collect(),
+    let instances = match report {
+        Some(report) => settled(of).map(|view| brief(of, &view, report, &clock)).collect(),
         None => Vec::new(),
     };
     Overview { supervisor, instances, surroundings: None }
 }
 
 /// The figures for metrics.
-pub(super) fn metrics(of: &Supervisor<'_>, seen: &Seen) -> Metrics {
-    let Overview { supervisor, instances, .. } = overview(of, Some(seen));
+pub(super) fn metrics(of: &Supervisor<'_>, report: &UsageReport) -> Metrics {
+    let Overview { supervisor, instances, .. } = overview(of, Some(report));
     let figures = settled(of).zip(instances).map(|(view, brief)| {
-        let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
+        let usage = of.workers.run_with_processes(view.id).and_then(|run| report.workers.get(&run));
         InstanceFigures {
             brief,
             unstable: view.unstable_runs.into(),
@@ -78,23 +77,23 @@ pub(super) fn metrics(of: &Supervisor<'_>, seen: &Seen) -> Metrics {
 /// All details of some instances, or of all. `programs` are the results of [`look_up_programs`].
 pub(super) fn details(
     of: &Supervisor<'_>,
-    seen: &Seen,
+    report: &UsageReport,
     ids: Option<&[InstanceId]>,
     programs: &Programs,
 ) -> Vec<InstanceDetails> {
-    let clock = Clock::new(of);
+    let clock = of.wall_clock.at(of.now());
     let with_tree = |view: &InstanceView<'_>| match ids {
-        Some(_) => process_trees::of_instance(of, view.id),
+        Some(_) => process_trees::of_instance(&of.workers, view.id),
         None => Vec::new(),
     };
     let of_view = |view: InstanceView<'_>| {
         let program = ShownProgram::of(of, &view, programs);
-        InstanceDetails { tree: with_tree(&view), ..detail(of, &view, program, seen, &clock) }
+        InstanceDetails { tree: with_tree(&view), ..detail(of, &view, program, report, &clock) }
     };
     chosen(of, ids).map(of_view).collect()
 }
 
-/// Some of the instances as people know them, or all.
+/// These instances of the process list, or all.
 fn chosen<'a>(
     of: &'a Supervisor<'_>,
     ids: Option<&'a [InstanceId]>,
@@ -102,12 +101,12 @@ fn chosen<'a>(
     settled(of).filter(move |view| ids.is_none_or(|ids| ids.contains(&view.id)))
 }
 
-/// The variables of an instance by name. `None`: the answer comes later, since files have a part in them.
+/// The variables of an instance by name. `None`: the answer comes later, because some are read from files.
 pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: InstanceId) -> Option<Answer> {
     let Some(view) = of.machine.instance(id) else { return Some(Answer::failed("it is gone")) };
     let (helpers, until) = (of.workers.helpers().clone(), now() + LOOKUP_TIMEOUT);
     let (look_up, (sender, mut found)) = (of.workers.environment(&view), oneshot::channel());
-    // The client waits as long as this is there.
+    // Once it is dropped, the client does not wait any more.
     let waits = Arc::new(());
     let has_waited = Arc::downgrade(&waits);
     let job = Job::new(Purpose::Environment, move || drop(sender.send(look_up())));
@@ -136,9 +135,8 @@ pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: Instanc
     None
 }
 
-/// The instances as people know them: one in each place of the list. Those that come or leave in a
-/// reload are not shown.
-/// They stand in the order of their ids, also after a reload.
+/// The instances of the process list, one in each slot, in the order of their ids. In a reload the generation that
+/// is not current is not in the list.
 pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = InstanceView<'a>> {
     let is_settled = |view: &InstanceView<'_>| view.generation == Generation::Current;
     let mut settled: Vec<_> = of.machine.instances().filter(is_settled).collect();
@@ -146,48 +144,15 @@ pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = Instan
     settled.into_iter()
 }
 
-/// When the supervisor began, by the wall clock. It is computed from the time now, whose milliseconds are
-/// rounded: the result stays the same until the clock is set, or the times of a process would differ
-/// between two answers.
-#[derive(Default)]
-pub(super) struct WallClock(Cell<u64>);
-
-impl WallClock {
-    /// So much is rounding and the slow correction of a clock, in milliseconds.
-    const TOLERANCE: u64 = 1000;
-
-    fn steady(&self, began: u64) -> u64 {
-        if self.0.get().abs_diff(began) > Self::TOLERANCE {
-            self.0.set(began);
-        }
-        self.0.get()
-    }
-}
-
-/// The machine's time as people have it.
-struct Clock {
-    /// Milliseconds since 1970 when the supervisor began.
-    began: u64,
-    now: machine::Time,
-}
-
-impl Clock {
-    fn new(of: &Supervisor<'_>) -> Self {
-        let now = of.now();
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let began = of.wall_clock.steady(millis(wall).saturating_sub(millis(now.elapsed())));
-        Self { began, now }
-    }
-
-    fn wall(&self, at: machine::Time) -> u64 {
-        self.began + millis(at.elapsed())
-    }
-}
-
-fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> InstanceSummary {
+fn brief(
+    of: &Supervisor<'_>,
+    view: &InstanceView<'_>,
+    report: &UsageReport,
+    clock: &ClockReading,
+) -> InstanceSummary {
     let pid = of.workers.pid(view.id);
-    // What was seen a moment ago may have ended since.
-    let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
+    // The run of the sample may have ended since.
+    let usage = of.workers.run_with_processes(view.id).and_then(|run| report.workers.get(&run));
     InstanceSummary {
         id: view.pm_id,
         name: view.spec.name.clone(),
@@ -233,7 +198,7 @@ fn last_exit(past: &PastRun) -> String {
     }
 }
 
-/// Why it does not work, beyond its status.
+/// The problem of an instance, beyond its status.
 fn problem(view: &InstanceView<'_>) -> Option<String> {
     let of_last_exit = || {
         let is_down = matches!(view.status, Status::BackingOff | Status::Errored);
@@ -242,10 +207,10 @@ fn problem(view: &InstanceView<'_>) -> Option<String> {
     view.last_failure.clone().or_else(of_last_exit)
 }
 
-/// What files tell about the programs of instances that have not been started yet.
+/// The programs of instances that have not been started yet, from their files.
 pub(super) type Programs = HashMap<InstanceId, ShownProgram>;
 
-/// What the files of an application tell about its program.
+/// The program of an application, from its files.
 pub(super) struct ShownProgram {
     kind: ProgramKind,
     /// The script as a file, if it is one: PM2's `pm_exec_path`.
@@ -269,9 +234,9 @@ impl ShownProgram {
         }
     }
 
-    /// What a start would find now.
+    /// The program that a start would find now.
     fn look_up(spec: &AppSpec, source: &Source) -> Self {
-        let around = launch::around(spec, source.environment());
+        let around = lookup_context(spec, source.environment());
         let found = program::resolve(&spec.exec, spec.exec_mode, &around).ok().map(|command| command.kind);
         let kind = found.or_else(|| program::kind_by_name(&spec.exec)).unwrap_or_default();
         let file = launch::script_file(&spec.exec);
@@ -294,24 +259,24 @@ pub(super) fn look_up_programs(
     let source = of.source.clone();
     let look_up =
         move || unknown.into_iter().map(|(id, spec)| (id, ShownProgram::look_up(&spec, &source))).collect();
-    of.clients.lookup.ask(of.workers.helpers(), look_up)
+    of.program_lookup.begin(of.workers.helpers(), look_up)
 }
 
 fn detail(
     of: &Supervisor<'_>,
     view: &InstanceView<'_>,
     program: ShownProgram,
-    seen: &Seen,
-    clock: &Clock,
+    report: &UsageReport,
+    clock: &ClockReading,
 ) -> InstanceDetails {
     let run = of.workers.run_with_processes(view.id);
-    let usage = run.and_then(|run| seen.workers.get(&run));
+    let usage = run.and_then(|run| report.workers.get(&run));
     let spec = view.spec;
     let kind = program.kind;
     let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     InstanceDetails {
-        brief: brief(of, view, seen, clock),
+        brief: brief(of, view, report, clock),
         processes: usage.map(|usage| usage.processes),
         threads: usage.map(|usage| usage.threads),
         pss: usage.and_then(|usage| usage.pss),
@@ -347,7 +312,7 @@ fn detail(
             .schedules
             .next_of(&spec.name)
             .and_then(|next| u64::try_from(next.as_millisecond()).ok()),
-        node_env: launch::variable(spec, of.source.environment(), "NODE_ENV")
+        node_env: variable(spec, of.source.environment(), "NODE_ENV")
             .map(|value| value.to_string_lossy().into_owned()),
         out_file: path(sinks.out.map(|file| file.path)),
         error_file: path(sinks.error.map(|file| file.path)),
@@ -375,7 +340,7 @@ fn app_of(view: &InstanceView<'_>) -> AppSpec {
     AppSpec { env, exec: spec.exec.of_instance(view.number), ..AppSpec::clone(spec) }
 }
 
-fn exit(past: &PastRun, clock: &Clock) -> ExitInfo {
+fn exit(past: &PastRun, clock: &ClockReading) -> ExitInfo {
     ExitInfo {
         at: clock.wall(past.at),
         reason: past.reason().to_owned(),
@@ -385,22 +350,5 @@ fn exit(past: &PastRun, clock: &Clock) -> ExitInfo {
             .as_ref()
             .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
-    }
-}
-
-/// Milliseconds, as they are shown.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::WallClock;
-
-    #[test]
-    fn the_begin_changes_only_when_the_clock_is_set() {
-        let clock = WallClock::default();
-        let seen = [5_000_000, 5_000_001, 4_999_999, 5_003_000, 5_003_001].map(|began| clock.steady(began));
-        assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 5_003_000, 5_003_000]);
     }
 }

@@ -1,6 +1,6 @@
 //! Changes applications of the list by the options of a command.
 //!
-//! A request is computed twice: to know what the [`preflight`](super::preflight) has to check, and with its results.
+//! A request is computed twice: to know what the [`preflight`](super::super::preflight) has to check, and with its results.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    actor::Supervisor,
+    super::preflight::{Candidate, Results},
+    Supervisor,
     app_update::{check, check_environment},
-    preflight::{Candidate, Results},
 };
 use crate::{
     config::Patch,
@@ -109,17 +109,13 @@ impl Supervisor<'_> {
         // The new name is in force when its processes start.
         let scope = if renamed.is_some() { RestartScope::Restart } else { scope };
         if let Some((from, to)) = renamed {
-            for app in &mut self.added {
-                *app = app.with_renamed(&from, &to);
-            }
+            self.added.rename(&from, &to);
             names = vec![to.clone()];
             self.feed(vec![Input::Rename { from, to }]);
         }
         for app in changed {
             // An app of the supervisor's file stays part of the file.
-            if let Some(added) = self.added.iter_mut().find(|added| added.name == app.name) {
-                *added = app;
-            }
+            self.added.update(app);
         }
         self.update_apps(client, &names, updates, scope);
         Ok(())

@@ -1,10 +1,10 @@
-//! The configuration is read again while it runs: what has changed, and whether it can be.
+//! Reads the supervisor's ecosystem file again and applies its changes.
 //!
-//! With any error everything stays as it is. An application for which a file system does not answer is no
-//! error: as long as it is in the list it stays as it is, and the others change.
+//! With any error nothing changes. An application for which a file system does not answer is no error: as long as
+//! it is in the list it stays as it is, and the others change.
 //!
-//! Helper threads read the files and check what the applications need ([`preflight`](super::preflight)). The
-//! supervisor goes on meanwhile. One reading is under way at a time.
+//! Helper threads read the files and check what the applications need ([`preflight`](super::super::preflight)). The
+//! supervisor goes on meanwhile. One reading is under way at a time ([`Reading`](super::super::reading::Reading)).
 
 use std::{
     borrow::Cow,
@@ -14,10 +14,14 @@ use std::{
 };
 
 use super::{
-    actor::{Supervisor, cpus_for, now},
-    evaluation::Running,
-    lookup::SingleLookup,
-    preflight::{Candidate, Results},
+    super::{
+        added_apps::{left_behind, with_added},
+        clock::now,
+        evaluation::Running,
+        preflight::{Candidate, Results},
+        reading::ReadRequest,
+    },
+    Supervisor, cpus_for,
 };
 use crate::{
     config::{
@@ -40,49 +44,13 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(5);
 const STOPPING: &str = "everything is being stopped";
 
-/// What was read, as it can come into force.
+/// A plan that was read, and what it needs before it can be applied.
 struct Examined {
     plan: Plan,
-    /// Those of it that commands have added.
+    /// The applications of it that commands have added.
     added: Vec<Arc<AppSpec>>,
-    /// What must pass the preflight.
+    /// The applications that must pass the preflight.
     candidates: Vec<Candidate>,
-}
-
-/// The reading that is under way.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    is_under_way: bool,
-    files: SingleLookup,
-    /// For what the files are read.
-    request: Request,
-    /// For what they are read next.
-    next: Request,
-}
-
-/// For what the file is read again.
-#[derive(Debug, Default)]
-pub(super) struct Request {
-    /// A signal asked for it.
-    by_signal: bool,
-    /// The clients that requested it, and whether it is a dry run.
-    clients: Vec<(ClientId, bool)>,
-}
-
-impl Request {
-    /// SIGHUP asks for it.
-    pub(super) fn by_signal() -> Self {
-        Self { by_signal: true, clients: Vec::new() }
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.by_signal || !self.clients.is_empty()
-    }
-
-    fn join(&mut self, other: Self) {
-        self.by_signal |= other.by_signal;
-        self.clients.extend(other.clients);
-    }
 }
 
 impl Supervisor<'_> {
@@ -99,28 +67,25 @@ impl Supervisor<'_> {
         }
         let command = if dry_run { "apply --dry-run" } else { "apply" };
         self.report_command(format!("{command} {}", self.source.name()));
-        self.start_reading(Request { by_signal: false, clients: vec![(client, dry_run)] });
+        self.start_reading(ReadRequest::by_client(client, dry_run));
         Ok(())
     }
 
-    /// Begins to read; of several requests that come meanwhile one is done afterwards.
-    pub(super) fn start_reading(&mut self, request: Request) {
-        if self.reading.is_under_way {
-            self.reading.next.join(request);
+    /// Begins to read the files, unless a reading is under way: then the request is for the next one.
+    pub(super) fn start_reading(&mut self, request: ReadRequest) {
+        if !self.reading.begin(request) {
             return;
         }
-        self.reading.is_under_way = true;
-        self.reading.request = request;
-        let (helpers, source) = (self.workers.helpers(), self.source.clone());
-        let Some(read) = self.reading.files.ask(helpers, move || source.read()) else {
+        let source = self.source.clone();
+        let Some(read) = self.reading.submit(self.workers.helpers(), move || source.read()) else {
             return self.has_read(None);
         };
-        self.deferred.add_answer(helpers, read, TIMEOUT, |supervisor, read| {
+        self.when_answered(read, TIMEOUT, |supervisor, read| {
             supervisor.has_read(read);
         });
     }
 
-    /// Takes in the files; `None`: they have not been read in time.
+    /// Handles the files; `None`: they have not been read in time.
     fn has_read(&mut self, read: Option<Result<Read, Problems>>) {
         match read {
             Some(Ok(Read::Loaded(loaded))) => self.has_loaded(Some(Ok(loaded))),
@@ -139,11 +104,10 @@ impl Supervisor<'_> {
 
     /// The evaluation of the file has ended.
     pub(super) fn has_evaluated(&mut self, running: Running) {
-        let helpers = self.workers.helpers();
-        let Some(loaded) = self.reading.files.ask(helpers, move || running.finish()) else {
+        let Some(loaded) = self.reading.submit(self.workers.helpers(), move || running.finish()) else {
             return self.has_loaded(None);
         };
-        self.deferred.add_answer(helpers, loaded, TIMEOUT, |supervisor, loaded| {
+        self.when_answered(loaded, TIMEOUT, |supervisor, loaded| {
             supervisor.has_loaded(loaded);
         });
     }
@@ -163,7 +127,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Applies what has been read, or says what that would do.
+    /// Applies the file, or answers with the changes that it would make.
     fn has_checked(&mut self, mut loaded: Loaded, results: Results) {
         let examined = match self.examine(&loaded) {
             Ok(examined) => examined,
@@ -189,12 +153,12 @@ impl Supervisor<'_> {
                 Err(problems) => return self.refuse_reading(&problems),
             }
         };
-        self.apply(plan, added, loaded);
+        self.apply_plan(plan, added, loaded);
         self.end_reading();
     }
 
-    fn apply(&mut self, plan: Plan, added: Vec<Arc<AppSpec>>, loaded: Loaded) {
-        let Request { by_signal, clients } = std::mem::take(&mut self.reading.request);
+    fn apply_plan(&mut self, plan: Plan, added: Vec<Arc<AppSpec>>, loaded: Loaded) {
+        let ReadRequest { by_signal, clients } = self.reading.take_request();
         let kept: Vec<Notice> = loaded.unanswered.iter().filter_map(|it| self.kept(it)).collect();
         for notice in kept {
             self.clients.report_to(notice, clients.iter().map(|(client, _)| *client).collect());
@@ -208,11 +172,11 @@ impl Supervisor<'_> {
         if !by_signal && asking.is_empty() {
             return;
         }
-        self.added = added;
+        self.added.replace_all(added);
         for message in loaded.notices {
             self.report(Notice::of_runtime(EventData::ConfigWarning { message }));
         }
-        self.show(&diff(self.machine.plan(), &plan), &plan);
+        self.report_changes(&diff(self.machine.plan(), &plan), &plan);
         let cpus = self.follow(&plan);
         if asking.is_empty() {
             self.feed(vec![Input::Apply { plan, cpus }]);
@@ -224,13 +188,13 @@ impl Supervisor<'_> {
         }
     }
 
-    /// What is said of an application that stays as it is.
+    /// The notice for an application that stays as it is.
     fn kept(&self, Unanswered { app, what, hint }: &Unanswered) -> Option<Notice> {
         let data = || EventData::AppKept { reason: format!("{what}; {hint}") };
         self.is_planned(app).then(|| Notice::of_app(app, data()))
     }
 
-    /// Everything stays as it is.
+    /// Reports why nothing changes.
     fn refuse_reading(&mut self, problems: &[String]) {
         if !self.machine.is_stopping() {
             let data = EventData::ConfigRejected { problems: problems.to_vec() };
@@ -238,25 +202,24 @@ impl Supervisor<'_> {
         }
         let (message, hint) = (problems.join("\n"), Some("nothing was changed".to_owned()));
         let failed = Answer::Failed(RequestError { message, hint });
-        for (client, _) in std::mem::take(&mut self.reading.request).clients {
+        for (client, _) in self.reading.take_request().clients {
             self.clients.answer(client, &failed);
         }
         self.end_reading();
     }
 
     fn end_reading(&mut self) {
-        self.reading.is_under_way = false;
-        let next = std::mem::take(&mut self.reading.next);
+        let next = self.reading.end();
         if self.machine.is_stopping() {
             for (client, _) in next.clients {
                 self.clients.answer(client, &Answer::failed(STOPPING));
             }
-        } else if next.is_wanted() {
+        } else if !next.is_empty() {
             self.start_reading(next);
         }
     }
 
-    /// The plan that was read, with what does not change by it.
+    /// The plan that was read, with the applications that it does not change.
     fn examine(&self, loaded: &Loaded) -> Result<Examined, Vec<String>> {
         if self.machine.is_stopping() {
             return Err(vec![STOPPING.to_owned()]);
@@ -269,9 +232,9 @@ impl Supervisor<'_> {
                 place.clone_from(old);
             }
         }
-        let added = self.still_added(&plan);
-        let plan = self.with_added(plan, &added);
-        if let Some((app, needed)) = self.left_behind(&added, &plan) {
+        let added = self.added.still_added(self.machine.plan(), &plan);
+        let plan = with_added(plan, &added, &coming);
+        if let Some((app, needed)) = left_behind(&added, self.machine.plan(), &plan) {
             return Err(vec![format!(
                 "app `{}`, which a command has added, depends on `{needed}`, which has left the file",
                 app.name
@@ -289,17 +252,7 @@ impl Supervisor<'_> {
         Ok(Examined { plan, added, candidates })
     }
 
-    /// Keeps the parts beside the machine in step with a plan: the machine keeps the old one while an
-    /// application is being reloaded. Returns the number of CPUs for the plan.
-    pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
-        self.report_sockets();
-        self.follow_schedules(plan);
-        self.watch(plan);
-        self.memory.follow(plan);
-        cpus_for(plan)
-    }
-
-    fn show(&mut self, changes: &[AppChange], plan: &Plan) {
+    fn report_changes(&mut self, changes: &[AppChange], plan: &Plan) {
         let now = &self.machine.plan().runtime;
         if (&plan.runtime.log, &plan.runtime.web) != (&now.log, &now.web) {
             self.report(Notice::of_runtime(EventData::RestartRequired {}));
@@ -344,7 +297,7 @@ fn app_changed(change: &AppChange) -> Notice {
     Notice::of_app(&app.name, EventData::AppChanged { change, keys })
 }
 
-/// What is foretold, as a client gets it; what stays as it is is left out.
+/// A forecast as a client gets it, without applications that do not change.
 pub(super) fn planned(forecasts: &[Forecast]) -> Vec<PlannedChange> {
     forecasts.iter().filter(|forecast| !forecast.is_empty()).filter_map(planned_change).collect()
 }

@@ -1,6 +1,6 @@
 //! Adds the applications that commands send.
 //!
-//! A request is computed twice: to know what the [`preflight`](super::preflight) has to check, and with its results.
+//! A request is computed twice: to know what the [`preflight`](super::super::preflight) has to check, and with its results.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,14 @@ use std::{
 };
 
 use super::{
-    actor::{Supervisor, cpus_for},
-    added_apps::put,
+    super::{
+        added_apps::put,
+        preflight::{Candidate, Results},
+    },
+    Supervisor,
     app_update::{check, check_environment},
     config_reload::planned,
-    preflight::{Candidate, Results},
+    cpus_for,
     targets::task_state,
 };
 use crate::{
@@ -114,13 +117,13 @@ impl Supervisor<'_> {
             && !dry_run
             && (update_environment || !is_own_file)
         {
-            self.files.insert(file, caller);
+            self.added.add_file(file, caller);
         }
         let mut updates = Vec::new();
         for app in apps {
             let app = Arc::new(app);
             if !dry_run {
-                put(&mut self.added, app.clone());
+                self.added.add(app.clone());
             }
             let initial_state = if scaled_to_zero.contains(&app.name) {
                 InitialState::ScaledToZero
@@ -153,10 +156,7 @@ impl Supervisor<'_> {
 
     /// Answers with the effect of a change.
     fn answer_forecast(&mut self, client: ClientId, updates: &[AppUpdate], scope: RestartScope) {
-        let mut plan = self.machine.pending_plan();
-        for update in updates {
-            put(&mut plan.apps, update.app.clone());
-        }
+        let plan = self.plan_with(updates);
         let forecasts = self.machine.forecast_change(updates, cpus_for(&plan), scope);
         self.clients.answer(client, &Answer::Plan { changes: planned(&forecasts), dry_run: true });
     }

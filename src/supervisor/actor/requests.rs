@@ -5,16 +5,18 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    actor::Supervisor,
+    super::{
+        command_text::command_text,
+        event_log::{EventFilter, Recent},
+        own_file::FileRequest,
+        process_trees,
+    },
+    Supervisor,
     change_request::AppChange,
-    clients::Clients,
-    command_text::command_text,
-    event_log::{EventFilter, Recent},
-    process_trees,
     snapshots::{self, LOOKUP_TIMEOUT, Programs},
 };
 use crate::{
-    control::{Action, Answer, ClientId, Count, Request, RequestError, Server, snapshot::Overview},
+    control::{Action, Answer, ClientId, Count, Request, RequestError, snapshot::Overview},
     logs::{Filter, OwnLines},
     machine::{
         Input, InstanceId, Operation,
@@ -29,12 +31,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 impl Supervisor<'_> {
     /// Handles the requests that have arrived.
     pub(super) fn serve(&mut self) {
-        let requests = self.clients.server.as_mut().map(Server::requests).unwrap_or_default();
-        self.answer_all(requests);
-    }
-
-    fn answer_all(&mut self, requests: Vec<(ClientId, Request)>) {
-        for (client, request) in requests {
+        for (client, request) in self.clients.requests() {
             let answer = self.handle(client, request);
             self.answer(client, answer);
         }
@@ -54,32 +51,27 @@ impl Supervisor<'_> {
         self.answer(client, done.map(|()| None));
     }
 
-    /// The answer comes when the programs of the apps have been looked up.
+    /// The answer follows when the programs of the apps have been looked up.
     fn describe(&mut self, client: ClientId, targets: &[String]) -> Result<Option<Answer>, RequestError> {
         let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
         let Some(programs) = snapshots::look_up_programs(self, ids.as_deref()) else {
             return Ok(Some(self.details(ids.as_deref(), &Programs::default())));
         };
-        self.deferred.add_answer(
-            self.workers.helpers(),
-            programs,
-            LOOKUP_TIMEOUT,
-            move |supervisor, programs| {
-                let answer = supervisor.details(ids.as_deref(), &programs.unwrap_or_default());
-                supervisor.clients.answer(client, &answer);
-            },
-        );
+        self.when_answered(programs, LOOKUP_TIMEOUT, move |supervisor, programs| {
+            let answer = supervisor.details(ids.as_deref(), &programs.unwrap_or_default());
+            supervisor.clients.answer(client, &answer);
+        });
         Ok(None)
     }
 
     fn details(&mut self, ids: Option<&[InstanceId]>, programs: &Programs) -> Answer {
-        let seen = self.usage.look(&mut self.workers, &self.machine, ids.unwrap_or_default());
-        Answer::Details(snapshots::details(self, &seen, ids, programs))
+        let report = self.usage.sample(&mut self.workers, &self.machine, ids.unwrap_or_default());
+        Answer::Details(snapshots::details(self, &report, ids, programs))
     }
 
     fn show_trees(&mut self, targets: &[String]) -> Result<Answer, RequestError> {
         let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
-        Ok(Answer::Trees(process_trees::of(self, ids.as_deref())))
+        Ok(Answer::Trees(process_trees::of(&mut self.workers, &self.machine, ids.as_deref())))
     }
 
     /// The answer to a request; `None`: it comes later.
@@ -87,20 +79,20 @@ impl Supervisor<'_> {
         match request {
             Request::Ping => Ok(Some(Answer::Overview(snapshots::overview(self, None)))),
             Request::List => {
-                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
-                Ok(Some(Answer::Overview(snapshots::overview(self, Some(&seen)))))
+                let report = self.usage.sample(&mut self.workers, &self.machine, &[]);
+                Ok(Some(Answer::Overview(snapshots::overview(self, Some(&report)))))
             }
             Request::Monitor => {
-                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
-                let surroundings = Some(Box::new(self.usage.look_around(&seen)));
+                let report = self.usage.sample(&mut self.workers, &self.machine, &[]);
+                let surroundings = Some(Box::new(self.usage.sample_container(&report)));
                 Ok(Some(Answer::Overview(Overview {
                     surroundings,
-                    ..snapshots::overview(self, Some(&seen))
+                    ..snapshots::overview(self, Some(&report))
                 })))
             }
             Request::Metrics => {
-                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
-                Ok(Some(Answer::Metrics(Box::new(snapshots::metrics(self, &seen)))))
+                let report = self.usage.sample(&mut self.workers, &self.machine, &[]);
+                Ok(Some(Answer::Metrics(Box::new(snapshots::metrics(self, &report)))))
             }
             Request::Status { targets } => {
                 let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
@@ -113,19 +105,14 @@ impl Supervisor<'_> {
                 Ok(snapshots::environment(self, client, ids[0]))
             }
             Request::Act { action, targets } => self.act(client, action, &targets),
-            Request::Add(request) => {
-                let file = request.file.clone().map(PathBuf::from);
-                self.with_own_file(client, file.as_deref(), move |supervisor, is_own_file| {
-                    supervisor.add(client, *request, is_own_file, None).map(|()| None)
-                })
+            Request::Add(request) => self.handle_file_request(client, FileRequest::Add(request)),
+            Request::Apply { file, dry_run } => {
+                let file = file.map(PathBuf::from);
+                self.handle_file_request(client, FileRequest::Apply { file, dry_run })
             }
-            Request::Apply { file, dry_run } => self.apply_request(client, file.map(PathBuf::from), dry_run),
             Request::FileEnvironment { file } => {
                 let file = PathBuf::from(file);
-                self.with_own_file(client, Some(&file.clone()), move |supervisor, is_own_file| {
-                    let environment = supervisor.environment_of_file(&file, is_own_file);
-                    Ok(Some(Answer::FileEnvironment(environment)))
-                })
+                self.handle_file_request(client, FileRequest::Environment { file })
             }
             Request::Change { targets, scope, environment, patch } => {
                 let ids = self.select(&targets)?;
@@ -150,8 +137,7 @@ impl Supervisor<'_> {
             Request::Events { targets, since, lines, stream } => {
                 let filter = self.event_filter(targets)?;
                 let recent = Recent { since, lines: lines as usize };
-                let Clients { events, event_followers, .. } = &mut self.clients;
-                event_followers.add(client, filter, recent, stream, events);
+                self.clients.follow_events(client, filter, recent, stream);
                 Ok(None)
             }
             Request::Flush { targets } => self.flush(client, targets).map(|()| None),
@@ -171,23 +157,6 @@ impl Supervisor<'_> {
         self.report_command(command_text(&operation, &names));
         self.operate_on_apps(client, names, operation);
         Ok(None)
-    }
-
-    /// Applies the supervisor's own file; a client applies any other one itself.
-    fn apply_request(
-        &mut self,
-        client: ClientId,
-        file: Option<PathBuf>,
-        dry_run: bool,
-    ) -> Result<Option<Answer>, RequestError> {
-        let path = file.clone();
-        self.with_own_file(client, path.as_deref(), move |supervisor, is_own_file| match file {
-            Some(file) if !is_own_file => {
-                let environment = supervisor.environment_of_file(&file, is_own_file);
-                Ok(Some(Answer::FileEnvironment(environment)))
-            }
-            Some(_) | None => supervisor.apply_file(client, dry_run).map(|()| None),
-        })
     }
 
     /// Empties the log files of the targets. The answer comes when they are empty.
@@ -248,13 +217,13 @@ impl Supervisor<'_> {
             filter.ids = self.pm_ids(&ids);
         }
         let follower = self.workers.logs().follow(filter, lines);
-        self.clients.followers.add(client, follower, stream);
+        self.clients.follow_lines(client, follower, stream);
         Ok(())
     }
 
     /// The events of these targets. The events of a deleted application are still kept.
     fn event_filter(&self, targets: Vec<String>) -> Result<EventFilter, RequestError> {
-        let is_app = |word: &String| self.clients.events.knows_app(word);
+        let is_app = |word: &String| self.clients.knows_app(word);
         let (mut apps, others): (Vec<String>, Vec<String>) = targets.into_iter().partition(is_app);
         let mut ids = Vec::new();
         if !others.is_empty() {
@@ -263,11 +232,6 @@ impl Supervisor<'_> {
             ids = self.pm_ids(&found);
         }
         Ok(EventFilter { ids, apps })
-    }
-
-    /// Reports an event.
-    pub(super) fn report(&mut self, notice: Notice) {
-        self.clients.report(notice, &[]);
     }
 
     /// Reports a command of a client.
