@@ -216,7 +216,7 @@ fn foot(state: &State, area: Rect, buffer: &mut Buffer, paint: Paint) {
             let (text, style) = match (&state.lost, state.silent, &state.notice) {
                 (Some(why), ..) => (why.clone(), paint.bad()),
                 (None, SILENCE_LIMIT.., _) => {
-                    (format!("no answer of the supervisor for {} s", state.silent), paint.bad())
+                    (format!("no answer from the supervisor for {} s", state.silent), paint.bad())
                 }
                 (None, _, Some((true, text))) => (text.clone(), paint.good()),
                 (None, _, Some((false, text))) => (text.clone(), paint.bad()),

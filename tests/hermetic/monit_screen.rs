@@ -155,7 +155,7 @@ fn the_end_of_the_supervisor_is_shown_and_a_new_one_found() {
 fn a_suspended_supervisor_is_shown_as_silent_and_keys_work() {
     let (mut run, terminal) = monit();
     support::send(run.pid(), support::SIGSTOP);
-    terminal.wait_for("no answer for 3 s");
+    terminal.wait_for("no answer from the supervisor for 3 s");
     terminal.keys(&["Down"]);
     terminal.wait_for("log of 1|evil");
     terminal.keys(&["r"]);
@@ -166,7 +166,7 @@ fn a_suspended_supervisor_is_shown_as_silent_and_keys_work() {
         !screen.contains("no answer") && screen.matches("evil").count() > 5
     });
     support::send(run.pid(), support::SIGSTOP);
-    terminal.wait_for("no answer for 2 s");
+    terminal.wait_for("no answer from the supervisor for 2 s");
     terminal.keys(&["C-c"]);
     terminal.is_as_before("left");
     support::send(run.pid(), support::SIGCONT);

@@ -163,7 +163,7 @@ fn a_silent_supervisor_is_reported_and_the_keys_work() {
     view.state.handle(Event::Silent(1));
     assert!(view.rows()[19].starts_with("? help"), "one slow answer is not reported: {}", view.screen());
     view.state.handle(Event::Silent(5));
-    assert!(view.rows()[19].starts_with("no answer of the supervisor for 5 s"), "{}", view.screen());
+    assert!(view.rows()[19].starts_with("no answer from the supervisor for 5 s"), "{}", view.screen());
     assert_eq!(view.press(KeyCode::Down), Some(ViewRequest::Follow(1)));
     assert_eq!(view.press(KeyCode::Char('q')), Some(ViewRequest::Quit));
     view.state.handle(Event::Snapshot(snapshot(vec![process(0, "api", "online")])));
