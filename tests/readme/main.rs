@@ -10,7 +10,6 @@
 //! - What the prose says of signals, restarts and exit codes: there are tests of each.
 
 mod examples;
-mod length;
 mod links;
 mod names;
 mod page;
