@@ -3,7 +3,7 @@
 //! Everything that procrun does to processes happens in a turn of the actor, on one thread: spawn and register,
 //! reap and look up, signal, arm timers. The actor makes no decision: the machine decides.
 //!
-//! [`actor`] owns the machine and the parts; its files are the actor's turn. The other files here are the parts. A
+//! `actor` owns the machine and the parts; its files are the actor's turn. The other files here are the parts. A
 //! part does not know the actor, and no file is imported by its own imports.
 
 mod actor;
