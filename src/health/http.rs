@@ -16,7 +16,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{ProbeTransport, clean, connection, in_time};
+use super::{
+    connection::{ProbeTransport, connection},
+    text::clean,
+    time_limit::in_time,
+};
 
 /// The maximum size of an answer in memory, headers and body together.
 const BUFFER: usize = 8 * 1024;

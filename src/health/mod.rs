@@ -4,27 +4,29 @@
 //! other. An instance has at most one probe of a kind in progress. `machine` decides what an answer means. No
 //! process is reaped here: the reaper reports the exit.
 
+mod connection;
 mod http;
 mod notify;
 mod program;
+mod text;
+mod time_limit;
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpStream,
     sync::oneshot,
     task::{AbortHandle, JoinSet},
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 
 pub use self::{
+    connection::ProbeTransport,
     notify::{Notify, bind as bind_notify_socket},
     program::Program,
 };
+use self::{connection::connect, time_limit::in_time};
 use crate::{
     machine::{InstanceId, ProbeKind, Run},
-    shown::{cut, log_line},
-    spec::HumanDuration,
     sys::{
         clock::after,
         reap::{Pid, Status},
@@ -48,15 +50,6 @@ pub enum ProbeRequest {
     Tcp(Vec<SocketAddr>),
     /// A program that is being started.
     Program(Program),
-}
-
-/// How a probe reaches a worker.
-#[derive(Debug)]
-pub enum ProbeTransport {
-    /// The first of these addresses that accepts the connection.
-    Addresses(Vec<SocketAddr>),
-    /// This connection, which is non-blocking.
-    Connection(std::net::TcpStream),
 }
 
 /// The result of a probe.
@@ -180,72 +173,9 @@ impl Prober {
     }
 }
 
-/// The connection of a probe to a worker.
-async fn connection(transport: ProbeTransport) -> Result<TcpStream, String> {
-    match transport {
-        ProbeTransport::Addresses(addresses) => connect(&addresses).await,
-        ProbeTransport::Connection(stream) => {
-            TcpStream::from_std(stream).map_err(|error| without_errno(&error))
-        }
-    }
-}
-
-/// Connects to the first address that accepts; otherwise the reasons of all failures.
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut refusals = Vec::new();
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => refusals.push((address.to_string(), without_errno(&error))),
-        }
-    }
-    Err(join_failures(&refusals))
-}
-
-/// Each address with its failure: the last failure alone would hide the first.
-fn join_failures(refusals: &[(String, String)]) -> String {
-    match refusals {
-        [(first, why), others @ ..] if others.iter().all(|(_, other)| other == why) => {
-            let addresses: Vec<&str> = std::iter::once(first)
-                .chain(others.iter().map(|(address, _)| address))
-                .map(|it| &**it)
-                .collect();
-            format!("{}: {why}", addresses.join(" and "))
-        }
-        _ => refusals.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join("; "),
-    }
-}
-
-/// The error without the number that the standard library appends.
-fn without_errno(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
-}
-
-/// The output of `work`, or an error if it takes longer than `limit`.
-async fn in_time<T>(
-    until: Instant,
-    limit: Duration,
-    what: &str,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    match timeout_at(until, work).await {
-        Ok(result) => result,
-        Err(_) => Err(format!("{what} within {}", HumanDuration(limit))),
-    }
-}
-
-/// Text of a worker on one line of limited length.
-fn clean(bytes: &[u8]) -> String {
-    /// In terminal columns.
-    const MAX_REASON_LENGTH: usize = 200;
-    cut(&log_line(String::from_utf8_lossy(bytes).trim()), MAX_REASON_LENGTH).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Arc, ChildId, InstanceId, ProbeKind, Prober, clean, join_failures, oneshot};
+    use super::{Arc, ChildId, InstanceId, ProbeKind, Prober, oneshot};
 
     #[test]
     fn a_probe_whose_start_hangs_is_stuck_until_its_thread_returns() {
@@ -259,25 +189,5 @@ mod tests {
         assert!(!prober.is_stuck(instance, ProbeKind::Readiness), "the other probe is not affected");
         drop(thread_id);
         assert!(!prober.is_stuck(instance, kind));
-    }
-
-    #[test]
-    fn text_of_a_worker_is_one_bounded_line() {
-        assert_eq!(clean(b"  a\x1b[31mb\nc\xff \xe2\x80\xae. "), "ab·c\u{fffd} ·.");
-        assert_eq!(clean(&[b'x'; 1000]).chars().count(), 200);
-    }
-
-    #[test]
-    fn the_failure_of_each_address_is_reported() {
-        let refused = |address: &str, why: &str| (address.to_owned(), why.to_owned());
-        let all = [refused("127.0.0.1:80", "connection refused"), refused("[::1]:80", "connection refused")];
-        assert_eq!(join_failures(&all), "127.0.0.1:80 and [::1]:80: connection refused");
-        assert_eq!(join_failures(&all[..1]), "127.0.0.1:80: connection refused");
-        let [first, _] = all;
-        let second = refused("[::1]:80", "cannot assign requested address");
-        assert_eq!(
-            join_failures(&[first, second]),
-            "127.0.0.1:80: connection refused; [::1]:80: cannot assign requested address"
-        );
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::clean;
+use super::text::clean;
 use crate::{
     machine::{Input, NotifyMessage, ReadinessSource, Run},
     sys::{

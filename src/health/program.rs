@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use super::clean;
+use super::text::clean;
 use crate::{
     spec::{HumanDuration, Signal},
     sys::{

@@ -5,6 +5,7 @@
 
 mod effects;
 mod messages;
+mod token;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -386,7 +387,7 @@ impl Hub {
 
     fn handle_poll_event(&mut self, event: PollEvent) {
         let PollEvent { token, readable, writable, hung_up } = event;
-        if let Some(listener) = effects::listener_of_token(token) {
+        if let Some(listener) = token::listener_of_token(token) {
             self.drive(Event::Waiting(listener));
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Change;
+use super::change::Change;
 use crate::sys::clock::after;
 
 /// Minimum delay: one save causes several events.

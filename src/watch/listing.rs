@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fs, path::Path};
 
-use super::{Watched, ignore::Ignore};
+use super::{ignore::Ignore, watched::Watched};
 use crate::sys::regular_file;
 
 /// The name of git's ignore files.

@@ -12,11 +12,12 @@ use std::{
 };
 
 use super::{
-    Change, Watched,
+    change::Change,
     ignore::Ignore,
     listing::{self, Kind},
     roots::Roots,
     trace::Identity,
+    watched::Watched,
 };
 use crate::sys::{
     clock::after,

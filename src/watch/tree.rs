@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Change, Watched,
+    change::Change,
     ignore::Ignore,
     kernel::{InotifyUnavailable, Interest, Kernel},
     known_files::KnownFiles,
@@ -20,6 +20,7 @@ use super::{
     roots::Roots,
     slab::Slab,
     trace::{Identity, Trace},
+    watched::Watched,
 };
 use crate::{
     spec::Polling,

@@ -13,12 +13,15 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Change, WatchEvent, WatchShared, Watched,
+    change::Change,
     debouncer::Debouncer,
+    event::WatchEvent,
     kernel::{InotifyUnavailable, Kernel},
     polling::PollingScan,
     roots::Roots,
+    shared::WatchShared,
     tree::Tree,
+    watched::Watched,
 };
 use crate::{
     spec::Polling,

@@ -14,14 +14,12 @@ use super::{
     },
     Hub, HubEvent,
     messages::{Attached, listen_failure},
+    token::token_of_listener,
 };
 use crate::{
     machine::ReadinessSource,
     sys::{poll::Readiness, sockets::SocketFile},
 };
-
-/// Marks the token of a socket; without it, a token is the number of a run.
-const SOCKET_BIT: u64 = 1 << 63;
 
 /// Pause after accepting or sending has failed for lack of descriptors or memory: the kernel sends no event when
 /// they are available again.
@@ -207,16 +205,4 @@ impl Hub {
 /// Whether sockets of an earlier version, of any application, may occupy the address.
 fn is_in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
-}
-
-fn token_of_listener(listener: ListenerId) -> u64 {
-    SOCKET_BIT | u64::from(listener.0)
-}
-
-/// The socket of a token. `None`: it is the token of a run.
-pub(super) fn listener_of_token(token: u64) -> Option<ListenerId> {
-    if token & SOCKET_BIT == 0 {
-        return None;
-    }
-    Some(ListenerId(u32::try_from(token & !SOCKET_BIT).expect("32 bits")))
 }

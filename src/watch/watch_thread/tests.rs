@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     spec::WatchSpec,
-    watch::{Mailbox, own_files::OwnFiles},
+    watch::{own_files::OwnFiles, shared::Mailbox},
 };
 
 /// Writes a file and waits until it is closed in all processes.
