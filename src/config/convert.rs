@@ -27,6 +27,7 @@ use super::{
     env_file,
     include::{self, Include},
     keys::{APP_KEYS, CWD, DEFAULTS, INCLUDE, Key, Kind, RUNTIME_KEYS, find},
+    limits,
     loaded::{Conversion, Loaded},
     notices::Notices,
     origin::Origin,
@@ -283,6 +284,12 @@ impl Converter<'_> {
                     let options = watching::strict_options(&entry.node);
                     if !options.is_empty() {
                         app.sections.push((entry.key.clone(), table_lines(&options)));
+                    }
+                }
+                Some(entries) if matches!(key.kind, Kind::Rlimits(_)) => {
+                    let set = limits::set(entries, Dialect::Pm2).cloned().collect::<Vec<_>>();
+                    if !set.is_empty() {
+                        app.sections.push((entry.key.clone(), table_lines(&set)));
                     }
                 }
                 // PM2 ignores a table here; TOML requires a string.

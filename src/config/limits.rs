@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{
     suggest,
-    tree::{Node, Value, shorten},
+    tree::{Entry, Node, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::{Allowance, Resource, Unit, validate::ALL_MODES};
@@ -16,10 +16,7 @@ pub(super) fn rlimits(node: &Node, dialect: Dialect) -> Decoded<BTreeMap<Resourc
     const WANTED: &str = "a table such as { nofile = 65536, core = 0 }";
     let Some(entries) = node.entries() else { return value::must_be(WANTED, node) };
     let (mut limits, mut complaints) = (BTreeMap::new(), Vec::new());
-    for entry in entries {
-        if value::is_unset(&entry.node, dialect) {
-            continue;
-        }
+    for entry in set(entries, dialect) {
         let Some(resource) = Resource::ALL.into_iter().find(|resource| resource.name() == entry.key) else {
             complaints.push(Complaint { message: unknown(&entry.key), at: entry.at });
             continue;
@@ -33,6 +30,11 @@ pub(super) fn rlimits(node: &Node, dialect: Dialect) -> Decoded<BTreeMap<Resourc
         }
     }
     if complaints.is_empty() { Ok(limits) } else { Err(complaints) }
+}
+
+/// The limits that have a value: TOML has no `null`, and an empty string is none only in PM2's formats.
+pub(super) fn set(entries: &[Entry], dialect: Dialect) -> impl Iterator<Item = &Entry> {
+    entries.iter().filter(move |entry| !value::is_unset(&entry.node, dialect))
 }
 
 fn unknown(key: &str) -> String {

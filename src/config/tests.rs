@@ -449,20 +449,31 @@ proptest! {
             })
             .collect();
         let text = serde_json::json!({ "apps": apps }).to_string();
-        let read = |source: Source| {
-            let Parsed { root, problems, .. } = source.parse(&text, Format::Json)?;
-            source.load_file(&root, Format::Json, &[], problems)
-        };
-        let invocation = || invocation("../etc/x.json", Path::new("/srv/cwd"));
-        if read(Source::new(invocation()).unwrap()).is_ok() {
-            match read(Source::to_convert(invocation(), Path::new(at)).unwrap()) {
-                Ok(loaded) => prop_assert!(loaded.conversion.is_some()),
-                Err(problems) => {
-                    let all = problems.to_string();
-                    prop_assert!(all.contains("rotate"), "{text}\n{all}");
-                }
-            }
+        if let Some(Err(problems)) = conversion(&text, at) {
+            let all = problems.to_string();
+            prop_assert!(all.contains("rotate"), "{text}\n{all}");
         }
+    }
+}
+
+/// The conversion of a JSON file to a TOML file. `None`: the file has errors.
+fn conversion(text: &str, at: &str) -> Option<Result<Loaded, Problems>> {
+    let read = |source: Source| {
+        let Parsed { root, problems, .. } = source.parse(text, Format::Json)?;
+        source.load_file(&root, Format::Json, &[], problems)
+    };
+    let invocation = || invocation("../etc/x.json", Path::new("/srv/cwd"));
+    read(Source::new(invocation()).unwrap()).ok()?;
+    let converted = read(Source::to_convert(invocation(), Path::new(at)).unwrap());
+    assert!(converted.as_ref().map_or(true, |loaded| loaded.conversion.is_some()));
+    Some(converted)
+}
+
+#[test]
+fn a_limit_without_a_value_is_left_out_of_a_conversion() {
+    for limits in [r#"{"asx": ""}"#, r#"{"as": ""}"#, r#"{"as": null, "nofile": 10}"#] {
+        let text = format!(r#"{{"apps": [{{"script": "a.js", "rlimits": {limits}}}]}}"#);
+        assert!(conversion(&text, "/srv/cwd/e.toml").unwrap().is_ok(), "{limits}");
     }
 }
 
