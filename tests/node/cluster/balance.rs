@@ -144,8 +144,9 @@ fn connections_that_arrive_fast_and_stay_open_are_handed_out_too() {
     for stream in &streams {
         *counts.entry(worker_of(stream)).or_default() += 1;
     }
-    // A worker that is slow to take its connections is passed over, so a few more or fewer are right.
-    assert!(counts.len() == 2 && counts.values().all(|count| (340..=510).contains(count)), "{counts:?}");
+    // A worker that is slow to take its connections is passed over, on a busy machine often. Without handing out, the
+    // first worker would take nearly all.
+    assert!(counts.len() == 2 && counts.values().all(|count| *count >= 170), "{counts:?}");
     drop(streams);
     procrun.expect_stop();
 }
