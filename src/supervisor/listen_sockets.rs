@@ -254,7 +254,7 @@ fn failure(address: &ListenAddress, error: &io::Error) -> SpawnFailure {
                 "\n  hint: another program listens there, or procrun itself for another address of that port"
             }
         },
-        io::ErrorKind::NotFound => "\n  hint: its directory is not there, and procrun makes none",
+        io::ErrorKind::NotFound => "\n  hint: create its directory: procrun does not",
         io::ErrorKind::AddrNotAvailable => "\n  hint: no interface of this machine has that address",
         io::ErrorKind::PermissionDenied => match address {
             ListenAddress::Unix(_) => "\n  hint: the app's user may not write to that directory",

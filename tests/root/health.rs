@@ -225,7 +225,7 @@ fn a_missing_program_is_a_failure_like_others() {
     shell(&bed, "kill_timeout = 500", "exec = [\"no-such-check\"]\nstart_period = 0");
     let mut procrun = start(&bed);
     let said = procrun.wait_for_err("main (0) failed 2 health probes in a row");
-    assert!(said.ends_with("`no-such-check` is not there"), "{said}");
+    assert!(said.ends_with("`no-such-check` does not exist"), "{said}");
     procrun.expect_stop();
 }
 

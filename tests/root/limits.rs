@@ -327,7 +327,7 @@ fn the_error_for_too_many_processes_of_a_user_names_the_limit() {
     let bed = Bed::with(
         "[[apps]]\nname = \"first\"\nscript = \"exec sleep 1000\"\nuid = 47111\n\
          [[apps]]\nname = \"second\"\nscript = \"exec sleep 1000\"\nuid = 47111\nrlimits = { nproc = 0 }\n\
-         max_restarts = 2\n",
+         max_restarts = 2\ndepends_on = [\"first\"]\n",
     );
     let mut run = bed.launch(&["ecosystem.toml"]).system_path().start();
     run.wait_for_err("second (1) ended: spawn-failed, ");

@@ -56,8 +56,8 @@ fn a_lost_timer_is_made_again() {
 
 #[test]
 fn a_shortage_of_processes_makes_no_app_errored() {
-    // The first eight tries to make a process fail, more than `max_restarts` allows.
-    let inject = injected_in_all("inject=clone:error=EAGAIN:when=1..8");
+    // The first four tries of each helper thread to create a process fail: more than `max_restarts` allows.
+    let inject = injected_in_all("inject=clone:error=EAGAIN:when=1..4");
     let bed = Bed::with(
         "cgroup = false\n[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nmax_restarts = 2\n\
          autorestart = false\n",

@@ -75,7 +75,7 @@ fn a_socket_in_a_missing_directory_is_a_clear_error() {
     run.expect_code(126);
     let said = run.err().lines();
     assert!(said[0].contains("cannot listen on unix:///nowhere/app.sock: No such file"), "{said:?}");
-    assert_eq!(said[1], "  hint: its directory is not there, and procrun makes none");
+    assert_eq!(said[1], "  hint: create its directory: procrun does not");
 }
 
 #[test]
