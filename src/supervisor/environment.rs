@@ -71,6 +71,8 @@ pub(super) fn environment(
     };
     // It lets a client control procrun.
     env.remove(OsStr::new(WEB_TOKEN));
+    // A procrun inside of an app could not listen at the same address, and would start nothing.
+    env.remove(OsStr::new("PROCRUN_WEB"));
     let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
     if let Some(account) = credentials.and_then(|credentials| credentials.account.as_ref()) {
         set("HOME", account.home.to_string_lossy().into_owned());
