@@ -14,7 +14,10 @@ use super::{
 use crate::{
     config::Source,
     spec::{ExitCode, TerminationLog},
-    sys::{limits, process, signals::Signals},
+    sys::{
+        limits, process,
+        signals::{self, Signals},
+    },
 };
 
 /// Runs the apps of `source` in the foreground until the end, and returns the exit code.
@@ -24,6 +27,8 @@ use crate::{
 pub fn run(source: &Source, role: &Role) -> ExitCode {
     panics::install_hook();
     process::limit_allocator_arenas();
+    // Signals that arrive before the set-up has installed their handlers wait for them.
+    signals::block_all();
     // The set-up runs beside it.
     let boot = Boot::begin(source);
     match set_up().and_then(|(installed, open_files)| {

@@ -16,7 +16,7 @@ use crate::{
 /// The exit code for a failure of procrun's own set-up (sysexits.h: `EX_OSERR`).
 pub(super) const SET_UP_FAILED: ExitCode = 71;
 
-/// Sets up the process. Signal handlers come first: a SIGTERM to PID 1 is lost until there is a handler for it.
+/// Sets up the process. Signal handlers come first: a SIGTERM waits until there is a handler for it.
 pub(super) fn set_up() -> io::Result<(signals::Installed, OpenFiles)> {
     let installed = signals::install()?;
     // PID 1 gets the orphans anyway.

@@ -35,8 +35,8 @@ pub enum Sender {
 
 /// Installed signal handlers, which store the signals that arrive.
 ///
-/// PID 1 has no default actions: the kernel ignores a signal without a handler, SIGTERM included (kill(2)). So the
-/// handlers must be installed before everything else.
+/// PID 1 has no default actions: the kernel drops a signal without a handler, SIGTERM included (kill(2)), unless all
+/// threads block it. So all signals stay blocked ([`block_all`]) until their handlers are installed.
 pub struct Installed(SignalDelivery<UnixStream, WithOrigin>);
 
 /// Installs handlers for the signals that procrun uses: exit of a child, stop, hangup, and those that it forwards to
@@ -62,12 +62,13 @@ pub fn install() -> io::Result<Installed> {
         libc::SIGCONT,
     ];
     let installed = SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), named)?;
-    // The process that started procrun may have blocked signals; they would never arrive.
+    // Signals that the process that started procrun has blocked would never arrive.
     SigSet::empty().thread_set_mask()?;
     Ok(Installed(installed))
 }
 
-/// Blocks all signals in this thread: other threads of the process receive them.
+/// Blocks all signals in this thread and in those that it creates: other threads of the process receive them. If there
+/// is none, the signals wait until [`install`] unblocks them.
 pub fn block_all() {
     let _ = SigSet::all().thread_set_mask();
 }
