@@ -1,6 +1,6 @@
 #!/bin/sh
-# Says the time every second. A shell looks at a signal when the command it runs has ended, so this
-# one leaves within a second.
+# Prints the time every second. A shell handles a signal when its current command has ended, so this
+# one exits within a second.
 trap 'echo "no more ticks"; exit 0' INT TERM QUIT
 
 while :; do

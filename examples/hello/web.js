@@ -1,4 +1,4 @@
-// A web server of a few lines: answers on http://127.0.0.1:PORT/ and leaves when it is told to.
+// A web server of a few lines: answers on http://127.0.0.1:PORT/ and exits on a stop signal.
 const http = require('node:http');
 
 const port = Number(process.env.PORT || 3000);
@@ -10,7 +10,7 @@ const server = http.createServer((request, response) => {
 
 server.listen(port, '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${port}/`));
 
-// Answers under way are finished; when the last connection is closed nothing holds the process.
+// Responses in progress complete. When the last connection has closed, the process exits.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT']) {
   process.on(signal, () => {
     console.log(`${signal}: closing`);

@@ -1,4 +1,4 @@
-// A worker with a flaw: about every ten seconds a job fails and takes the process down (exit code 1).
+// A worker with a bug: about every ten seconds a job fails and ends the process (exit code 1).
 let job = 0;
 const fatal = 4 + Math.floor(Math.random() * 3);
 
