@@ -113,17 +113,29 @@ struct Pending {
     abandoned: Option<Instant>,
     is_killed: bool,
     status: Option<Status>,
+    /// When it had timed out while its program ran: its result follows.
+    executed: Option<Instant>,
 }
 
 impl Pending {
     /// When it has timed out. A job that waits for a thread does not time out as long as threads take jobs.
     fn deadline(&self, helpers: &HelperThreads) -> Instant {
-        let since = self.job.since().unwrap_or_else(|| {
+        let since = self.executed.or_else(|| self.job.since()).unwrap_or_else(|| {
             let last_taken = helpers.last_taken(Purpose::Start, &self.app);
             self.submitted.max(last_taken.unwrap_or(self.submitted))
         });
         let deadline = since + START_TIMEOUT;
         self.abandoned.map_or(deadline, |at| deadline.min(at + KILL_TIMEOUT))
+    }
+
+    /// Whether its program runs although it has timed out: procrun itself was suspended, or the machine. The result
+    /// gets as much time again, once.
+    fn waits_for_its_result(&mut self, now: Instant) -> bool {
+        let waits = self.executed.is_none() && self.job.child.get().is_some_and(inspect::has_executed);
+        if waits {
+            self.executed = Some(now);
+        }
+        waits
     }
 
     /// Kills the child unless it executes its program already.
@@ -163,8 +175,8 @@ impl Starting {
         self.pending.is_empty()
     }
 
-    /// Starts a run. Its result follows. `after` is done before that, when the program runs. `held` ends when a
-    /// thread begins, and after [`MAX_HOLD`] at most.
+    /// Starts a run. Its result follows; then its thread does `after`. `held` ends when a thread begins, and after
+    /// [`MAX_HOLD`] at most.
     ///
     /// # Errors
     /// There is no thread for it, or one still hangs in the last start of the instance.
@@ -196,10 +208,9 @@ impl Starting {
                     Ok(Err(failure)) => Outcome::Failed(failure),
                     Err(_) => Outcome::Panicked,
                 };
-                // Before the supervisor wakes, which may take the CPU of the new process.
-                let _ = catch_unwind(AssertUnwindSafe(after));
                 // The receiver lives as long as procrun.
                 let _ = sender.send(JobResult { run, outcome });
+                after();
             }
         };
         let cancelled = Arc::clone(&job);
@@ -209,8 +220,16 @@ impl Starting {
         if is_held(&hold) {
             self.holds.push((now + MAX_HOLD, hold));
         }
-        let pending =
-            Pending { run, app, job, submitted: now, abandoned: None, is_killed: false, status: None };
+        let pending = Pending {
+            run,
+            app,
+            job,
+            submitted: now,
+            abandoned: None,
+            is_killed: false,
+            status: None,
+            executed: None,
+        };
         self.pending.insert(run.number, pending);
         Ok(())
     }
@@ -222,6 +241,8 @@ impl Starting {
         }
         let next = self.next();
         tokio::select! {
+            // A start whose result has arrived has not timed out.
+            biased;
             Some(done) = self.receiver.recv() => self.take(done).into_iter().collect(),
             () = sleep_until(next) => {
                 self.handle_deadlines(clock::now())
@@ -283,7 +304,9 @@ impl Starting {
             pending.kill_unexecuted();
         }
         let helpers = &self.helpers;
-        let late = self.pending.extract_if(|_, pending| pending.deadline(helpers) <= now);
+        let late = self
+            .pending
+            .extract_if(|_, pending| pending.deadline(helpers) <= now && !pending.waits_for_its_result(now));
         let late: Vec<Pending> = late.map(|(_, pending)| pending).collect();
         late.into_iter().map(|pending| self.time_out(pending)).collect()
     }
@@ -358,6 +381,8 @@ fn is_held(hold: &Mutex<Option<Hold>>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::spec::RuntimeLog;
 
@@ -376,6 +401,23 @@ mod tests {
             let results = starting.turn().await;
             assert!(matches!(&*results, [StartResult::Failed(failed, _)] if *failed == run), "{results:?}");
             assert!(starting.is_empty() && starting.abandoned.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_whose_result_has_arrived_has_not_timed_out() {
+        let mut starting = starting();
+        for number in 1..=20 {
+            let run = Run { number, ..RUN };
+            let (done, is_done) = std::sync::mpsc::channel();
+            let fails = |_: &StartProgress| Err(refused("start", &io::Error::other("on purpose")).into());
+            starting.submit(run, "app", fails, move || done.send(()).unwrap(), None).unwrap();
+            is_done.recv().unwrap();
+            // As after a suspension of procrun.
+            starting.pending.get_mut(&number).unwrap().abandoned = Some(clock::now() - KILL_TIMEOUT);
+            let results = starting.turn().await;
+            let [StartResult::Failed(_, failed)] = &*results else { panic!("{results:?}") };
+            assert!(failed.failure.message.contains("on purpose"), "{failed:?}");
         }
     }
 

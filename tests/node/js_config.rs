@@ -1,7 +1,5 @@
 //! PM2's `ecosystem.config.*`: evaluated once by a real node, with a deadline.
 
-use std::time::Duration;
-
 use crate::support::{self, Bed, End, SIGTERM, tool, wait_until, workers};
 
 /// Run with this file and wait until `app up`.
@@ -30,8 +28,7 @@ fn refused(file: &str, content: &str, words: &[&str]) {
     bed.script("steady.sh", "#!/bin/sh\n> started\nexec sleep 1000\n");
     bed.file(file, content);
     let mut run = bed.start_pid1(&[file]);
-    // The deadline of the evaluation is procrun's own affair, as long as it has one.
-    let end = run.wait_end_within(Duration::from_secs(60));
+    let end = run.wait_end();
     assert_eq!(end, End::Code(78), "{}", run.story());
     for word in [&[file], words].concat() {
         assert!(!run.err().lines_with(word).is_empty(), "no {word:?}{}", run.story());

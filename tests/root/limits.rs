@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{self, Bed, End, Procrun, SIGHUP, SIGKILL, procfs, send, text, tool};
+use crate::support::{self, Bed, End, Procrun, SIGHUP, SIGKILL, last_pid, procfs, send, text, tool};
 
 /// Prints what it was given, line by line, up to `done`.
 const REPORTS: &str = r#"#!/bin/sh
@@ -141,8 +141,7 @@ fn a_successor_has_the_same_limits() {
     let bed = limited("");
     let mut run = bed.start(&["ecosystem.toml"]);
     let before = Report::of(&run, "limited");
-    run.wait_for_err_lines("is online, pid", 2);
-    let worker = run.children().iter().map(|child| child.pid).min().expect("two workers");
+    let worker = last_pid(&run.wait_for_err("limited (0) is online, pid"));
     send(worker, SIGKILL);
     run.wait_for_lines("|limited | done", 2);
     run.expect_stop();
