@@ -17,7 +17,7 @@ use crate::{
     machine::events::{EventData, Notice},
     spec::{ExitCode, Plan, WebAddress},
     sys::signals::Signals,
-    web::{self, Links, MIN_TOKEN},
+    web::{self, Links},
 };
 
 /// A server that is being started.
@@ -30,14 +30,9 @@ pub(super) struct Starting {
 /// Starts the server if the plan has one. It opens its socket meanwhile.
 pub(super) fn start(plan: &Plan, source: &Source) -> Option<Starting> {
     let address = WebAddress::clone(plan.runtime.web.as_ref()?);
-    let token = source.environment().get(OsStr::new(WEB_TOKEN)).filter(|token| !token.is_empty());
-    let started = match token.map(|token| token.to_str()) {
-        None => Ok(None),
-        Some(Some(token)) if token.len() >= MIN_TOKEN => Ok(Some(token.to_owned())),
-        Some(_) => Err(format!(
-            "`{WEB_TOKEN}` must have at least {MIN_TOKEN} characters\n  hint: openssl rand -hex 32"
-        )),
-    };
+    let token = source.environment().get(OsStr::new(WEB_TOKEN)).map(|value| web::token(value));
+    let started =
+        token.unwrap_or(Ok(None)).map_err(|why| format!("`{WEB_TOKEN}` {why}\n  hint: openssl rand -hex 32"));
     let started = started
         .and_then(|token| web::start(address.clone(), token).map_err(|error| format!("no thread: {error}")));
     Some(Starting { address, started })

@@ -6,15 +6,41 @@
 //! | loopback | yes | yes | with the token |
 //! | any other | yes | with the token | with the token |
 
-use std::{hint::black_box, net::IpAddr};
+use std::{
+    ffi::OsStr,
+    hint::black_box,
+    net::{IpAddr, Ipv6Addr},
+    os::unix::ffi::OsStrExt as _,
+};
 
-use hyper::{HeaderMap, StatusCode, header};
+use hyper::{HeaderMap, StatusCode, Version, header};
 
 use super::problem::Problem;
 use crate::spec::WebAddress;
 
 /// The shortest token that cannot be guessed in a useful time.
-pub const MIN_TOKEN: usize = 16;
+const MIN_TOKEN: usize = 16;
+
+/// The token in the value of a variable. A newline at its end comes from a file of a secret, and is not a part of it.
+///
+/// # Errors
+/// What it must be: no header can have another one.
+pub fn token(value: &OsStr) -> Result<Option<String>, String> {
+    let bytes = value.as_bytes();
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    if let Some(at) = bytes.iter().position(|byte| !byte.is_ascii_graphic()) {
+        return Err(format!(
+            "must have only visible ASCII characters, but the one at position {} is not",
+            at + 1
+        ));
+    }
+    match bytes.len() {
+        0 => Ok(None),
+        MIN_TOKEN.. => Ok(Some(bytes.iter().copied().map(char::from).collect())),
+        length => Err(format!("must have at least {MIN_TOKEN} characters, but has {length}")),
+    }
+}
 
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +87,7 @@ impl Access {
         let host = text(header::HOST);
         if self.reach == Reach::Loopback
             && let Some(host) = host
-            && !is_local(host)
+            && !host_name(host).is_some_and(is_local)
         {
             // A page of another site whose name leads to this address would read everything.
             return Err(Problem::new(
@@ -70,14 +96,6 @@ impl Access {
             )
             .hint("use 127.0.0.1 or localhost in the URL"));
         }
-        let presented = text(header::AUTHORIZATION).map(|value| value.strip_prefix("Bearer ").unwrap_or(""));
-        let has_token = match (presented, &self.token) {
-            (Some(presented), Some(token)) if !is_equal(presented.trim(), token) => {
-                return Err(unauthorized("the token is wrong"));
-            }
-            (Some(_), Some(_)) => true,
-            (_, None) | (None, Some(_)) => false,
-        };
         if need == Need::Change {
             check_origin(host, text(header::ORIGIN), headers)?;
         }
@@ -87,21 +105,29 @@ impl Access {
             }
             (Need::Read, Reach::Network) | (Need::Change, Reach::Loopback | Reach::Network) => false,
         };
-        if is_free || has_token {
+        // A request that needs no token may have a wrong one, for another server behind the same proxy.
+        if is_free {
             return Ok(());
         }
-        Err(match (&self.token, need) {
-            (Some(_), _) => unauthorized("this needs the token"),
-            (None, Need::Change) => {
-                Problem::new(StatusCode::FORBIDDEN, "changes need a token, and none is set")
-                    .hint("set PROCRUN_WEB_TOKEN, or listen on a unix socket")
-            }
-            (None, Need::Probe | Need::Read) => Problem::new(
-                StatusCode::FORBIDDEN,
-                "without a token this address serves only probes and metrics",
-            )
-            .hint("set PROCRUN_WEB_TOKEN, or listen on 127.0.0.1 or a unix socket"),
-        })
+        let Some(token) = &self.token else {
+            return Err(match need {
+                Need::Change => Problem::new(StatusCode::FORBIDDEN, "changes need a token, and none is set")
+                    .hint("set PROCRUN_WEB_TOKEN, or listen on a unix socket"),
+                Need::Probe | Need::Read => Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "without a token this address serves only probes and metrics",
+                )
+                .hint("set PROCRUN_WEB_TOKEN, or listen on 127.0.0.1 or a unix socket"),
+            });
+        };
+        match text(header::AUTHORIZATION) {
+            None => Err(unauthorized("this needs the token")),
+            Some(credentials) => match bearer(credentials) {
+                Some(presented) if is_equal(presented, token) => Ok(()),
+                Some(_) => Err(unauthorized("the token is wrong")),
+                None => Err(unauthorized("the Authorization header has another scheme than Bearer")),
+            },
+        }
     }
 
     /// Whether the server shows a client of this request more than figures and states.
@@ -133,13 +159,47 @@ fn check_origin(host: Option<&str>, origin: Option<&str>, headers: &HeaderMap) -
     Err(Problem::new(StatusCode::FORBIDDEN, "the request comes from a page of another origin"))
 }
 
-/// Whether a Host header names this machine: no other site can have such a name.
-fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+/// The token in the value of an Authorization header. The name of the scheme has no case (RFC 9110).
+fn bearer(credentials: &str) -> Option<&str> {
+    let (scheme, token) = credentials.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Requires what RFC 9112 requires of the Host header: exactly one in HTTP/1.1, with a host and a port or without.
+/// Two programs that read different parts of it would see different hosts.
+pub(super) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let detail = match (hosts.next(), hosts.next()) {
+        (None, _) if version < Version::HTTP_11 => return Ok(()),
+        (None, _) => "the request has no Host header",
+        (Some(_), Some(_)) => "the request has two Host headers",
+        (Some(host), None) => match host.to_str().map(host_name) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) | Err(_) => "the Host header is not a host with an optional port",
+        },
     };
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    Err(Problem::new(StatusCode::BAD_REQUEST, detail).hint("send one Host header such as `127.0.0.1:9615`"))
+}
+
+/// The name or address in the value of a Host header, without brackets. `None`: it is not one.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (name, port) = rest.split_once(']')?;
+            name.parse::<Ipv6Addr>().ok()?;
+            (name, port)
+        }
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let port = port.strip_prefix(':').or(port.is_empty().then_some(""))?;
+    let is_name = |byte: u8| byte.is_ascii_graphic() && !b"/?#@[]\\\"<>^`{|},".contains(&byte);
+    let is_valid = port.bytes().all(|byte| byte.is_ascii_digit()) && name.bytes().all(is_name);
+    is_valid.then_some(name)
+}
+
+/// Whether a name is one of this machine: no other site can have it.
+fn is_local(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
 }
 
@@ -201,6 +261,10 @@ mod tests {
             ("[::ffff:127.0.0.1]:9615", None, Need::Read, &[], 200),
             ("unix:/run/web.sock", None, Need::Change, &[], 200),
             ("unix:/run/web.sock", Some(TOKEN), Need::Change, &[], 200),
+            // What needs no token is not refused for a wrong one.
+            ("0.0.0.0:9615", Some(TOKEN), Need::Probe, &wrong, 200),
+            ("127.0.0.1:9615", Some(TOKEN), Need::Read, &wrong, 200),
+            ("unix:/run/web.sock", Some(TOKEN), Need::Change, &wrong, 200),
         ] {
             assert_eq!(
                 status(&access(address, set), need, headers),
@@ -217,11 +281,64 @@ mod tests {
         {
             assert_eq!(status(&server, Need::Read, &[("host", host)]), 200, "{host}");
         }
-        for host in ["evil.example", "evil.example:9615", "localhost.evil.example:9615", "", "notlocalhost"] {
+        for host in [
+            "evil.example",
+            "evil.example:9615",
+            "localhost.evil.example:9615",
+            "",
+            "notlocalhost",
+            "localhost..",
+            "[::1]evil.example",
+            "[::1]:80.evil.example",
+            "127.0.0.1:9615:1",
+        ] {
             assert_eq!(status(&server, Need::Read, &[("host", host)]), 421, "{host}");
         }
         // A name is usual there, and nothing is free.
         assert_eq!(status(&access("0.0.0.0:9615", None), Need::Probe, &[("host", "pod.example")]), 200);
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        let problem = |version, hosts: &[&str]| {
+            let mut map = HeaderMap::new();
+            for host in hosts {
+                map.append(header::HOST, HeaderValue::from_str(host).unwrap());
+            }
+            check_host(version, &map).map_or_else(|problem| problem.status.as_u16(), |()| 200)
+        };
+        let valid = ["127.0.0.1:9615", "[::1]:80", "[fe80::1]", "api.example", "api.example:", "a_b", ""];
+        for host in valid {
+            assert_eq!(problem(Version::HTTP_11, &[host]), 200, "{host}");
+        }
+        for host in ["[::1]evil.example", "[::1", "[evil]", "a:b", "a b", "a/b", "a,b", "u@a", "::1"] {
+            assert_eq!(problem(Version::HTTP_11, &[host]), 400, "{host}");
+        }
+        assert_eq!(problem(Version::HTTP_11, &["127.0.0.1", "evil.example"]), 400);
+        assert_eq!((problem(Version::HTTP_11, &[]), problem(Version::HTTP_10, &[])), (400, 200));
+    }
+
+    #[test]
+    fn a_token_is_one_that_a_header_can_have() {
+        let read = |text: &str| token(OsStr::new(text));
+        for text in [TOKEN.to_owned(), format!("{TOKEN}\n"), format!("{TOKEN}\r\n")] {
+            assert_eq!(read(&text), Ok(Some(TOKEN.to_owned())), "{text:?}");
+        }
+        assert_eq!((read(""), read("\n")), (Ok(None), Ok(None)));
+        for text in [
+            "short",
+            "0123456789 abcdef",
+            "0123456789abcdef\n\n",
+            " 0123456789abcdef",
+            "0123456789abcdefü",
+            "\t",
+        ] {
+            assert!(read(text).is_err(), "{text:?}");
+        }
+        for credentials in ["Bearer x", "bearer x", "BEARER  x ", " Bearer x"] {
+            assert_eq!(bearer(credentials), Some("x"), "{credentials:?}");
+        }
+        assert_eq!((bearer("Basic x"), bearer("Bearer"), bearer("Bearerx")), (None, None, None));
     }
 
     #[test]

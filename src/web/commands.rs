@@ -148,10 +148,13 @@ pub(super) async fn carry_out(
 /// The body of a request, within its limits.
 async fn body(request: Request<Incoming>) -> Result<Bytes, Problem> {
     let media_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_owned());
-    let is_json =
-        media_type.as_ref().is_some_and(|it| it.split(|byte| *byte == b';').next() == Some(JSON.as_bytes()));
+    let is_json = media_type
+        .as_ref()
+        .and_then(|it| it.split(|byte| *byte == b';').next())
+        .is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()));
     if !request.body().is_end_stream() && !is_json {
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
+            .hint("send `Content-Type: application/json`"));
     }
     match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

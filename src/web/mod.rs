@@ -49,7 +49,7 @@ use std::{io, time::Duration};
 use tokio::sync::oneshot;
 
 use self::{access::Access, link::Connector, listener::Socket, site::Site};
-pub use self::{access::MIN_TOKEN, link::Links};
+pub use self::{access::token, link::Links};
 use crate::{
     http::{
         WhenFull,

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     accept::preferred,
-    access::Access,
+    access::{Access, check_host},
     answer::{Answer, JSON},
     apps,
     body::Body,
@@ -93,6 +93,7 @@ impl Site {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+        check_host(request.version(), request.headers())?;
         let route = route(request.method(), request.uri().path())?;
         self.access.check(route.need(), request.headers())?;
         let query = request.uri().query();

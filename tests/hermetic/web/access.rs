@@ -80,12 +80,45 @@ fn another_address_serves_only_probes_and_metrics_without_the_token() {
 }
 
 #[test]
-fn a_token_that_can_be_guessed_is_refused() {
+fn a_token_that_is_short_or_that_no_header_can_have_is_refused() {
     let bed = Bed::with(&sleeper("api", ""));
-    let mut run = bed.isolated(&["ecosystem.toml", "--web=0"]).env("PROCRUN_WEB_TOKEN", "secret").start();
-    run.expect_code(71);
-    run.wait_for_err("`PROCRUN_WEB_TOKEN` must have at least 16 characters");
-    run.wait_for_err("nothing was started");
+    for (token, why) in [
+        ("secret", "`PROCRUN_WEB_TOKEN` must have at least 16 characters, but has 6"),
+        ("0123456789 abcdef", "only visible ASCII characters, but the one at position 11 is not"),
+    ] {
+        let mut run = bed.isolated(&["ecosystem.toml", "--web=0"]).env("PROCRUN_WEB_TOKEN", token).start();
+        run.expect_code(71);
+        run.wait_for_err(why);
+        run.wait_for_err("nothing was started");
+        assert_eq!(run.err().lines_with(token).len(), 0, "a secret is not printed");
+    }
+    // A file of a secret ends with a newline.
+    let mut web = Web::with(&bed, &[("PROCRUN_WEB_TOKEN", &format!("{TOKEN}\n"))]);
+    web.run.wait_for_err("is online, pid");
+    web.post("/api/v1/instances/api/restart", "").expect(200);
+    let lower = format!("authorization: bearer {TOKEN}");
+    assert_eq!(web.request("POST /api/v1/instances/api/restart", &[&lower], "").status, 200);
+    let wrong = "Authorization: Bearer 0123456789abcdeF";
+    for path in ["/livez", "/metrics", "/api/v1/instances"] {
+        assert_eq!(web.request(&format!("GET {path}"), &[wrong], "").status, 200, "{path}");
+    }
+    web.run.expect_stop();
+}
+
+#[test]
+fn a_request_has_one_host_header_that_is_a_host() {
+    let bed = Bed::with(&sleeper("api", ""));
+    let mut web = Web::start(&bed);
+    for headers in [
+        &["Host: [::1]evil.example"][..],
+        &["Host: 127.0.0.1", "Host: evil.example"],
+        &["Host: 127.0.0.1:evil"],
+    ] {
+        let refused = web.request("GET /api/v1/instances", headers, "");
+        assert_eq!(refused.status, 400, "{headers:?} {refused:?}");
+        assert_eq!(refused.header("content-type"), "application/problem+json");
+    }
+    web.run.expect_stop();
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn commands_do_what_they_do_on_the_command_line() {
     let bearer = format!("Authorization: Bearer {TOKEN}");
     let form = web.request("POST /api/v1/instances/0/stop", &[&bearer, "Content-Type: text/plain"], "a=b");
     assert_eq!(form.status, 415);
+    assert!(form.json()["hint"].as_str().unwrap().contains("Content-Type: application/json"));
     web.run.expect_stop();
 }
 
