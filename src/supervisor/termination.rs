@@ -60,8 +60,7 @@ pub(super) struct TerminationMessage {
 
 /// The message that is being written.
 pub(super) struct Writing {
-    /// `None`: it was written before.
-    text: Option<String>,
+    text: String,
     written: io::Result<oneshot::Receiver<Result<bool, String>>>,
     until: Instant,
 }
@@ -85,34 +84,28 @@ impl TerminationMessage {
         Some(cause.message(machine, code, logs)).filter(|text| *text != self.written)
     }
 
-    /// Begins to replace the text of the file, then does something else. A helper thread does
-    /// it: its file system may not answer.
-    pub(super) fn write(
-        &self,
-        text: Option<String>,
-        helpers: &HelperThreads,
-        then: impl FnOnce() + Send + 'static,
-    ) -> Writing {
+    /// Begins to replace the text of the file. A helper thread does it: its file system may not answer.
+    pub(super) fn write(&self, text: Option<String>, helpers: &HelperThreads) -> Option<Writing> {
+        let text = text?;
         let (to, theirs) = (self.to.clone(), text.clone());
-        let written = helpers.request(move || {
-            let written = theirs.map_or(Ok(false), |text| record(&to, &text));
-            then();
-            written
-        });
-        Writing { text, written, until: clock::now() + TIMEOUT }
+        let written = helpers.request(move || record(&to, &theirs));
+        Some(Writing { text, written, until: clock::now() + TIMEOUT })
     }
 
-    /// Waits until all that is done.
+    /// Waits until it is written.
     ///
     /// # Errors
     /// It cannot be written. It is not tried again.
-    pub(super) async fn finish(&mut self, writing: Writing, helpers: &HelperThreads) -> Result<(), String> {
-        let Writing { text, written, until } = writing;
+    pub(super) async fn finish(
+        &mut self,
+        writing: Option<Writing>,
+        helpers: &HelperThreads,
+    ) -> Result<(), String> {
+        let Some(Writing { text, written, until }) = writing else { return Ok(()) };
         let written = match written {
             Ok(mut written) => helpers.receive(&mut written, until).await,
             Err(error) => Some(Err(error.to_string())),
         };
-        let Some(text) = text else { return Ok(()) };
         match written {
             Some(Ok(true)) => self.written = text,
             Some(Ok(false)) => self.to = TerminationLog::Off,

@@ -8,6 +8,7 @@ use super::{
     super::{
         clock::{self, sleep_until},
         early_stop::is_stop,
+        job_queues::Purpose,
         outages::Part,
         report,
         role::Role,
@@ -53,7 +54,10 @@ impl Supervisor<'_> {
         let (scripts, helpers) = (self.node.scripts().clone(), self.workers.helpers().clone());
         // Before the output, which may block until procrun is killed; and with the last lines.
         let text = termination_message.text(&self.shutdown.cause, &self.machine, code, logs);
-        let writing = termination_message.write(text, &helpers, move || {
+        let writing = termination_message.write(text, &helpers);
+        // A job of its own: the file system of the message may not answer.
+        let until = clock::now() + FILES_TIMEOUT;
+        let removal = helpers.request_for(Purpose::File, move || {
             drop(ManuallyDrop::into_inner(socket));
             scripts.remove();
         });
@@ -62,8 +66,11 @@ impl Supervisor<'_> {
         self.workers.remove_cgroups();
         self.flush_logs(logs, finished).await;
         let mut written = termination_message.finish(writing, &helpers).await;
+        if let Ok(mut removed) = removal {
+            helpers.receive(&mut removed, until).await;
+        }
         if let Some(text) = termination_message.text(&self.shutdown.cause, &self.machine, code, logs) {
-            let writing = termination_message.write(Some(text), &helpers, || ());
+            let writing = termination_message.write(Some(text), &helpers);
             written = written.and(termination_message.finish(writing, &helpers).await);
         }
         if let Err(why) = written {
