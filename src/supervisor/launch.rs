@@ -30,7 +30,7 @@ use crate::{
         accounts::Credentials,
         limits::{Limits, Rlimit},
         pipes::Budget,
-        process::OpenFiles,
+        process::{self, OpenFiles},
         run_cgroups::NewCgroup,
         spawn::{channel_number, forwarded_channel_number},
         tree::RunMark,
@@ -70,6 +70,11 @@ impl Prepared {
     /// User and group of its files, unless they are procrun's.
     pub(super) fn owner(&self) -> Option<(u32, u32)> {
         self.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid))
+    }
+
+    /// The user id of its process.
+    pub(super) fn user(&self) -> u32 {
+        self.credentials.as_ref().map_or_else(process::user, |credentials| credentials.uid)
     }
 
     /// Whether the program is Node itself and may read a file that its application did not name.

@@ -3,7 +3,7 @@
 use crate::{
     start_steady,
     support::{
-        self, Bed, End,
+        self, Bed, End, SIGKILL, last_pid, procfs, send,
         strace::{Tracer, injected, injected_in_all, thread_of},
         workers,
     },
@@ -100,6 +100,31 @@ fn a_channel_that_cannot_carry_a_message_ends_and_so_does_its_worker() {
     // The next one can, and serves.
     run.wait_for_line("serves");
     run.expect_stop();
+}
+
+#[test]
+fn a_process_whose_channel_cannot_be_watched_ends_with_all_that_it_has_started_and_starts_again() {
+    for error in ["ENOMEM", "ENOSPC"] {
+        let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./app.sh\"\nmax_restarts = 2\n");
+        bed.script(
+            "app.sh",
+            "#!/bin/sh\necho up $$\nsetsid -f sh -c 'echo daemon $$; exec sleep 7105'\nexec sleep 1000\n",
+        );
+        let mut run = bed.start(&["ecosystem.toml"]);
+        let worker = last_pid(&run.wait_for_line("up"));
+        run.wait_for_line("daemon");
+        {
+            // The program runs when the supervisor makes this call.
+            let inject = format!("inject=epoll_ctl:error={error}:delay_enter=300ms");
+            let _tracer = Tracer::of(run.pid(), &["-e", &inject]);
+            send(worker, SIGKILL);
+            run.wait_for_err("spawn-failed, cannot make its IPC channel");
+        }
+        let daemon = last_pid(&run.wait_for_lines("daemon", 2)[1]);
+        assert!(!procfs::alive(daemon), "{error}{}", run.story());
+        run.wait_for_lines("daemon", 3);
+        run.expect_stop();
+    }
 }
 
 #[test]

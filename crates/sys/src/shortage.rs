@@ -23,12 +23,19 @@ pub fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// The same for a call that uses files: the server of a network or FUSE file system may also be unreachable for a
-/// while.
+/// The same for a call that uses files: a device or a quota may also be full, and the server of a network or FUSE
+/// file system unreachable for a while. epoll_ctl(2) reports a limit of the user by `ENOSPC`, too.
 pub fn is_file_shortage(error: &io::Error) -> bool {
-    let is_gone = matches!(
+    let is_full_or_gone = matches!(
         error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::ECONNABORTED | Errno::EHOSTDOWN | Errno::ENOTCONN | Errno::ESTALE)
+        Some(
+            Errno::ECONNABORTED
+                | Errno::EDQUOT
+                | Errno::EHOSTDOWN
+                | Errno::ENOSPC
+                | Errno::ENOTCONN
+                | Errno::ESTALE
+        )
     );
-    is_gone || is_shortage(error)
+    is_full_or_gone || is_shortage(error)
 }

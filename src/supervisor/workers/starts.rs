@@ -160,10 +160,7 @@ impl Workers {
         let stdin = match connected {
             Ok(stdin) => stdin,
             Err(failure) => {
-                // The id of a reaped process may belong to another one.
-                if status.is_none() {
-                    process::kill_with_group(pid);
-                }
+                self.kill_unconnected(run, pid, prepared, status.is_some());
                 outcomes.events.push(Input::SpawnFailed(run, failure));
                 return;
             }
@@ -172,6 +169,22 @@ impl Workers {
         self.write_pid_file(run);
         outcomes.events.push(Input::Started(run, kind, pid));
         outcomes.dead.extend(status.map(|status| (pid, status)));
+    }
+
+    /// Kills a process that runs and cannot be supervised, with everything that it has started.
+    fn kill_unconnected(&mut self, run: Run, pid: Pid, prepared: Prepared, reaped: bool) {
+        // The id of a reaped process may belong to another one.
+        if !reaped {
+            process::kill_with_group(pid);
+        }
+        let user = prepared.user();
+        let cgroup = prepared.cgroup.and_then(NewCgroup::into_run).map(Arc::new);
+        self.trees.insert(run, Root { user, cgroup, ..Root::marked(pid, prepared.mark) });
+        if reaped {
+            self.trees.main_ended(run);
+        }
+        self.trees.kill(&[run]);
+        self.trees.remove(run);
     }
 
     /// Abandons a start. Returns its end if that is known at once.
@@ -251,6 +264,7 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>, reaped: bool) {
         let Some(slot) = self.slots.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
+        let user = prepared.user();
         let (stdin, version) = (stdin.map(StdinWriter::new), prepared.version);
         let (script, port) = (prepared.script, prepared.port);
         let (killed, signalled) = (Cell::new(false), RefCell::default());
@@ -261,7 +275,7 @@ impl Workers {
             self.trees.remove(earlier.run);
         }
         let root = Root {
-            user: prepared.credentials.map_or_else(process::user, |credentials| credentials.uid),
+            user,
             outputs: [tree::pipe_inode(&slot.out), tree::pipe_inode(&slot.err)],
             keeps_orphans: slot.subject.spec.stop.treekill,
             cgroup: prepared.cgroup.and_then(NewCgroup::into_run).map(Arc::new),

@@ -433,3 +433,26 @@ fn a_run_for_whose_cgroup_there_is_no_descriptor_has_none() {
     cgroup(&bed);
     run.expect_stop();
 }
+
+#[test]
+fn a_daemon_is_killed_although_there_is_no_descriptor_for_the_events_of_its_cgroup() {
+    let daemon = DAEMON.replace("echo daemon", "trap \"\" TERM; echo daemon");
+    let bed = bed("kill_timeout = 300\n", &format!("{daemon}exec sleep 1000\n"));
+    let mut run = start(&bed, ":");
+    let daemon = last_pid(&run.wait_for_line("daemon"));
+    wait_for_adoption(&run, daemon);
+    let events = cgroup(&bed).join("cgroup.events").display().to_string();
+    {
+        let inject = ["-e", "inject=open,openat:error=EMFILE", "-P", &events];
+        let _tracer = Tracer::of_all(run.pid(), &inject);
+        bed.command(&["stop", "app"]).ok();
+        assert!(!is_alive(daemon), "{}", run.story());
+        bed.command(&["start", "app"]).ok();
+        // Whether the cgroup is empty is not known.
+        bed.command(&["restart", "app"]).ok();
+        assert_eq!(describe(&bed, "app")["cgroup"], Value::Null, "{}", run.story());
+    }
+    bed.command(&["restart", "app"]).ok();
+    cgroup(&bed);
+    run.expect_stop();
+}
