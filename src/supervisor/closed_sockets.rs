@@ -47,3 +47,32 @@ impl ClosedSockets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::{supervisor::job_queues::Job, sys::sockets};
+
+    #[tokio::test]
+    async fn without_a_thread_for_them_files_stay_and_nothing_is_waited_for() {
+        let helpers = HelperThreads::default();
+        let (release, hang) = mpsc::channel::<()>();
+        let hanging = move || {
+            let _ = hang.recv();
+        };
+        helpers.submit(Job::new(Purpose::File, hanging)).unwrap();
+        // Until the queue is full.
+        while helpers.submit(Job::new(Purpose::File, || ())).is_ok() {}
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let (_socket, file) = sockets::unix(&path, 0, 1, None).unwrap();
+        let mut closed = ClosedSockets::default();
+        closed.close(Vec::new(), vec![file], &helpers);
+        assert!(closed.0.is_empty());
+        drop(release);
+        helpers.finish(Purpose::File, Instant::now() + Duration::from_secs(60)).await;
+        assert!(path.exists(), "the next socket replaces it");
+    }
+}

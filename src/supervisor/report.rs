@@ -80,3 +80,40 @@ impl Display for Hint<'_> {
 pub(super) fn outage(part: RuntimePart, error: impl Display) -> Notice {
     Notice::of_runtime(EventData::Outage { part, error: error.to_string(), retry: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::OwnedFd};
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::{
+        logs::{self, Logs},
+        spec::RuntimeLog,
+    };
+
+    #[tokio::test]
+    async fn a_report_for_which_the_queue_has_no_room_is_logged_and_waits_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let stderr = dir.path().join("stderr");
+        let create = |path| -> OwnedFd { File::create(path).unwrap().into() };
+        let config = RuntimeLog::default();
+        let logs = Logs::start_with(&config, create(dir.path().join("stdout")), create(stderr.clone()));
+        let logs = logs.unwrap();
+        let subscriber = tracing_subscriber::registry().with(logs::layer(logs.clone(), config.verbosity));
+        let (reporter, mut reports) = queue();
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..=MAX_REPORTS {
+                reporter.report(outage(RuntimePart::RunCgroups, format_args!("error {number}.")));
+            }
+        });
+        let kept: Vec<String> = std::iter::from_fn(|| reports.waiting()).map(|it| it.to_string()).collect();
+        assert_eq!(kept.len(), MAX_REPORTS);
+        assert!(kept.last().unwrap().contains(&format!("error {}.", MAX_REPORTS - 1)), "{kept:?}");
+        logs.finish().await.unwrap();
+        let logged = std::fs::read_to_string(stderr).unwrap();
+        let is_logged = |number: usize| logged.contains(&format!("error {number}."));
+        assert!(is_logged(MAX_REPORTS) && !(0..MAX_REPORTS).any(is_logged), "{logged}");
+    }
+}
