@@ -1,6 +1,7 @@
 //! What needs Node (and Bun), npm or the packages of tests/apps, which `tests/setup.sh test` fetches. As root: workers
 //! of other users, mounts and PID namespaces occur here too.
 
+mod addresses_in_use;
 mod bun;
 mod cli;
 mod cluster;
