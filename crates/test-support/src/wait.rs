@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// The time after which a test fails: generous, because the machine may be busy.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
