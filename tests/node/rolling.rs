@@ -11,10 +11,11 @@ use crate::support::{
     web::{free_port, get},
 };
 
-/// A server that says which version answers. `crash` ends it, `mute` never listens, `late` listens
-/// and never says `ready`, `elsewhere` ends when it listens on another socket and `brief` soon after it
-/// has listened.
+/// A server that says which version answers. `crash` ends it, `mute` never listens, `late` listens and never says
+/// `ready`, and `elsewhere` ends when it listens on another socket. `held` listens when there is the file `go`. `brief`
+/// ends when its predecessor is to stop, and that when `brief` is reaped.
 const SERVER: &str = r"
+const fs = require('fs');
 const version = process.env.VERSION;
 console.log(`${version} begins as ${process.pid} of ${process.env.pm_id}/${process.env.NODE_APP_INSTANCE}`);
 if (version === 'crash') process.exit(7);
@@ -22,13 +23,29 @@ if (version === 'elsewhere') {
   require('http').createServer().listen(`${process.cwd()}/elsewhere.sock`, () => process.exit(8));
 } else if (version !== 'mute') {
   const server = require('http').createServer((request, response) => response.end(version));
-  server.listen(process.env.PORT || 0, () => {
+  const listen = () => server.listen(process.env.PORT || 0, () => {
     console.log(`${version} listens on ${server.address().port}`);
     if (version !== 'late') process.send('ready');
-    if (version === 'brief') setTimeout(() => process.exit(9), 50);
+    if (version === 'brief') {
+      fs.writeFileSync('brief', String(process.pid));
+      setInterval(() => fs.existsSync('bye') && process.exit(9), 5);
+    }
   });
+  const begin = () => version === 'held' && !fs.existsSync('go') ? setTimeout(begin, 5) : listen();
+  begin();
 } else setInterval(() => {}, 1000);
-process.on('SIGINT', () => { console.log(`${version} bye`); process.exit(0); });
+const end = () => {
+  try {
+    process.kill(Number(fs.readFileSync('brief', 'utf8')), 0);
+    setTimeout(end, 5);
+  } catch { process.exit(0); }
+};
+process.on('SIGINT', () => {
+  console.log(`${version} bye`);
+  if (version !== 'old') process.exit(0);
+  fs.writeFileSync('bye', '');
+  end();
+});
 ";
 
 fn ecosystem(version: &str, keys: &str) -> String {
@@ -168,13 +185,14 @@ fn a_fork_is_restarted() {
 #[test]
 fn changes_in_quick_succession_end_with_the_last_one() {
     let bed = Bed::new();
-    let keys = "instances = 2\n";
+    let keys = "instances = 2\nlisten_timeout = \"1m\"\n";
     let (mut procrun, port) = serve(&bed, keys, 2);
-    for (round, version) in ["one", "two", "three"].into_iter().enumerate() {
+    for (round, version) in ["held", "two", "three"].into_iter().enumerate() {
         change(&bed, &procrun, version, keys);
         // "reading" is said before the file is read.
         procrun.wait_for_err_lines("api: changed env", round + 1);
     }
+    bed.file("go", "");
     // Without a drain, whom a worker is just answering may be cut off; the port is never closed.
     wait_until("the last one to be served", || {
         drop(TcpStream::connect(("127.0.0.1", port)).expect("there is always a listener"));
