@@ -13,7 +13,7 @@ use nix::libc;
 use super::cluster::{Endpoint, ListenerId};
 use crate::{
     spec::ListenAddress,
-    sys::sockets::{self, Owner, SocketFile},
+    sys::sockets::{self, FileMode, Owner, SocketFile},
 };
 
 /// A socket of the application's `listen`, which its workers get at their start.
@@ -105,7 +105,7 @@ impl Listener {
                 if !path.is_absolute() {
                     return Err(io::Error::from_raw_os_error(libc::EINVAL));
                 }
-                let (socket, file) = sockets::unix(path, mode, *backlog, owner)?;
+                let (socket, file) = sockets::unix(path, FileMode::Kept { more: mode }, *backlog, owner)?;
                 (socket, Some(file))
             }
             Endpoint::Held { address } => {

@@ -31,6 +31,7 @@ use crate::{
         Machine, Reply, Tallies, Ticket,
         events::{Notice, RuntimePart},
     },
+    sys::sockets,
     web::Links,
 };
 
@@ -47,6 +48,8 @@ pub(super) struct Clients<'a> {
     event_followers: EventFollowers,
     /// New connections of the HTTP server, if there is one.
     links: Option<Links>,
+    /// The file of its unix socket.
+    web_file: Option<sockets::SocketFile>,
     /// Counts of events, if there is an HTTP server.
     tallies: Option<Box<Tallies>>,
 }
@@ -110,13 +113,15 @@ impl<'a> Clients<'a> {
             events: EventLog::default(),
             event_followers: EventFollowers::default(),
             links: None,
+            web_file: None,
             tallies: None,
         }
     }
 
     /// Serves the HTTP server, too.
-    pub(super) fn serve_web(&mut self, links: Links) {
+    pub(super) fn serve_web(&mut self, links: Links, file: Option<sockets::SocketFile>) {
         self.links = Some(links);
+        self.web_file = file;
         self.tallies = Some(Box::default());
     }
 
@@ -213,13 +218,19 @@ impl<'a> Clients<'a> {
     }
 
     /// Accepts no more clients. The end of its connection informs a client that waits for the end of procrun.
-    /// Returns the files of the socket, which may be on a file system that does not answer.
-    pub(super) async fn close(&mut self, until: Instant) -> Option<SocketFile> {
-        if let Some(mut opening) = self.opening.take() {
-            opening.until = opening.until.min(until);
-            return opening.done(&self.helpers).await.ok().map(|(file, _)| file);
-        }
-        self.server.as_mut().and_then(Server::stop_listening)
+    /// Returns the files of the sockets, which may be on a file system that does not answer.
+    pub(super) async fn close(
+        &mut self,
+        until: Instant,
+    ) -> (Option<SocketFile>, Option<sockets::SocketFile>) {
+        let own = match self.opening.take() {
+            Some(mut opening) => {
+                opening.until = opening.until.min(until);
+                opening.done(&self.helpers).await.ok().map(|(file, _)| file)
+            }
+            None => self.server.as_mut().and_then(Server::stop_listening),
+        };
+        (own, self.web_file.take())
     }
 
     pub(super) fn answer(&mut self, to: ClientId, answer: &Answer) {

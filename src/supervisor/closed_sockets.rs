@@ -67,7 +67,7 @@ mod tests {
         while helpers.submit(Job::new(Purpose::File, || ())).is_ok() {}
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let (_socket, file) = sockets::unix(&path, 0, 1, None).unwrap();
+        let (_socket, file) = sockets::unix(&path, sockets::FileMode::Exactly(0o600), 1, None).unwrap();
         let mut closed = ClosedSockets::default();
         closed.close(Vec::new(), vec![file], &helpers);
         assert!(closed.0.is_empty());

@@ -31,7 +31,7 @@ use crate::{
     },
     node::HeldSocket,
     spec::{AppSpec, Listen, ListenAddress},
-    sys::sockets::{self, Owner, SocketFile},
+    sys::sockets::{self, FileMode, Owner, SocketFile},
 };
 
 /// All sockets that procrun holds for `listen`.
@@ -128,7 +128,7 @@ impl Socket {
             ListenAddress::TcpAnywhere(port) => (sockets::tcp_any_address(*port, backlog)?, None),
             ListenAddress::Udp(address) => (sockets::udp(*address, true, false)?, None),
             ListenAddress::Unix(path) => {
-                let (socket, file) = sockets::unix(path, 0, backlog, owner)?;
+                let (socket, file) = sockets::unix(path, FileMode::Kept { more: 0 }, backlog, owner)?;
                 (socket, Some(file))
             }
         };

@@ -49,7 +49,7 @@ use std::{io, time::Duration};
 use tokio::sync::oneshot;
 
 use self::{access::Access, link::Connector, listener::Socket, site::Site};
-pub use self::{access::token, link::Links};
+pub use self::{access::token, link::Links, listener::Opened};
 use crate::{
     http::{
         WhenFull,
@@ -67,35 +67,30 @@ const LIMITS: Limits = Limits {
     write_timeout: Duration::from_secs(30),
 };
 
-/// Starts the server on a thread of its own. The first result is the end of the supervisor, the second one the URL
-/// once the socket is open.
+/// Starts the server on a thread of its own. The first result is the end of the supervisor, the second one
+/// arrives once the socket is open.
 ///
 /// # Errors
 /// There is no thread for it.
 pub fn start(
     address: WebAddress,
     token: Option<String>,
-) -> io::Result<(Links, oneshot::Receiver<io::Result<String>>)> {
+) -> io::Result<(Links, oneshot::Receiver<io::Result<Opened>>)> {
     let (connector, links) = link::connector();
-    let (opened, url) = oneshot::channel();
-    let mut opened = Some(opened);
+    let (sender, opened) = oneshot::channel();
+    let mut sender = Some(sender);
     let access = Access::new(&address, token);
     let mut socket = None;
     let body = move || {
         // After a panic the socket is still open.
         if socket.is_none() {
-            match Socket::open(&address) {
-                Ok(open) => {
-                    if let Some(opened) = opened.take() {
-                        let _ = opened.send(Ok(open.url()));
-                    }
-                    socket = Some(open);
-                }
-                Err(error) => {
-                    if let Some(opened) = opened.take() {
-                        let _ = opened.send(Err(error));
-                    }
-                }
+            let result = Socket::open(&address).map(|(open, opened)| {
+                socket = Some(open);
+                opened
+            });
+            if let Some(sender) = sender.take() {
+                // If nothing waits for it, the file goes again.
+                let _ = sender.send(result);
             }
         }
         if let Some(socket) = &socket {
@@ -104,7 +99,7 @@ pub fn start(
     };
     // The supervisor does not continue without a socket.
     threads::spawn("web", None, || true, body)?;
-    Ok((links, url))
+    Ok((links, opened))
 }
 
 /// Serves until the process ends.

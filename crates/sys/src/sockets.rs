@@ -104,17 +104,28 @@ pub struct SocketFile {
     identity: (u64, u64),
 }
 
+/// The permissions of a socket's file.
+#[derive(Debug, Clone, Copy)]
+pub enum FileMode {
+    /// Those of the file that it replaces, or those that the umask gives it, with these bits.
+    Kept {
+        /// The bits that are added.
+        more: u32,
+    },
+    /// These, whatever the umask is.
+    Exactly(u32),
+}
+
 /// Opens a unix socket that listens on `path`, with the rights of `owner` (`None`: procrun's own).
 ///
-/// A socket file without a listener is replaced, and the new file gets its permissions. The bits of `more_mode` are
-/// added.
+/// A socket file without a listener is replaced. The file has its permissions before clients can connect.
 ///
 /// # Errors
 ///
 /// `AddrInUse` if the socket has a listener or the file is not a socket; otherwise the error of bind(2) or listen(2).
 pub fn unix(
     path: &Path,
-    more_mode: u32,
+    file_mode: FileMode,
     backlog: i32,
     owner: Option<Owner>,
 ) -> io::Result<(OwnedFd, SocketFile)> {
@@ -140,7 +151,11 @@ pub fn unix(
         kept = Some(found.mode());
     }
     let made = fs::symlink_metadata(path)?;
-    let mode = (kept.unwrap_or(made.mode()) | more_mode) & 0o777;
+    let mode = 0o777
+        & match file_mode {
+            FileMode::Kept { more } => kept.unwrap_or(made.mode()) | more,
+            FileMode::Exactly(mode) => mode,
+        };
     if mode != made.mode() & 0o777 {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
@@ -279,7 +294,7 @@ mod tests {
         },
     };
 
-    use super::{accept, address, local_address, loopback_pair, tcp, tcp_any_address, udp, unix};
+    use super::{FileMode, accept, address, local_address, loopback_pair, tcp, tcp_any_address, udp, unix};
 
     #[test]
     fn a_port_has_one_listener() {
@@ -330,20 +345,34 @@ mod tests {
         }
     }
 
+    const KEPT: FileMode = FileMode::Kept { more: 0 };
+
     #[test]
     fn a_stale_socket_file_is_replaced_and_its_mode_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.sock");
         drop(UnixListener::bind(&path).unwrap());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o766)).unwrap();
-        let (socket, file) = unix(&path, 0, 16, None).unwrap();
+        let (socket, file) = unix(&path, KEPT, 16, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o766);
         UnixStream::connect(&path).unwrap();
 
-        assert_eq!(unix(&path, 0, 16, None).unwrap_err().kind(), ErrorKind::AddrInUse, "in use");
+        assert_eq!(unix(&path, KEPT, 16, None).unwrap_err().kind(), ErrorKind::AddrInUse, "in use");
         assert!(path.exists());
         drop((socket, file));
         assert!(!path.exists(), "the file goes with the socket");
+    }
+
+    #[test]
+    fn exact_permissions_replace_those_of_a_stale_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.sock");
+        for mode in [0o666, 0o600] {
+            drop(UnixListener::bind(&path).unwrap());
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+            let _held = unix(&path, FileMode::Exactly(mode), 16, None).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
     }
 
     #[test]
@@ -351,11 +380,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.sock");
         fs::write(&path, "mine").unwrap();
-        assert_eq!(unix(&path, 0, 16, None).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(unix(&path, KEPT, 16, None).unwrap_err().kind(), ErrorKind::AddrInUse);
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
 
         fs::remove_file(&path).unwrap();
-        let held = unix(&path, 0o022, 16, None).unwrap();
+        let held = unix(&path, FileMode::Kept { more: 0o022 }, 16, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o022, 0o022);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "another's").unwrap();
@@ -371,10 +400,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = dir.path().join("app.sock");
-        let refused = unix(&path, 0, 16, Some((65534, 65534))).unwrap_err();
+        let refused = unix(&path, KEPT, 16, Some((65534, 65534))).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let _held = unix(&path, 0, 16, Some((65534, 65534))).unwrap();
+        let _held = unix(&path, KEPT, 16, Some((65534, 65534))).unwrap();
         let made = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&path).unwrap());
         assert_eq!(made, 65534);
         assert!(fs::write("/proc/self/oom_score_adj", "0").is_ok(), "root's own rights are back");

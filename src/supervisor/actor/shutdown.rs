@@ -50,7 +50,7 @@ impl Supervisor<'_> {
             Some(_) => TerminationMessage::new(TerminationLog::Off),
         };
         // Files that are not removed stay for the next procrun, which removes them.
-        let socket = ManuallyDrop::new(self.clients.close(until).await);
+        let sockets = ManuallyDrop::new(self.clients.close(until).await);
         let (scripts, helpers) = (self.node.scripts().clone(), self.workers.helpers().clone());
         // Before the output, which may block until procrun is killed; and with the last lines.
         let text = termination_message.text(&self.shutdown.cause, &self.machine, code, logs);
@@ -58,7 +58,7 @@ impl Supervisor<'_> {
         // A job of its own: the file system of the message may not answer.
         let until = clock::now() + FILES_TIMEOUT;
         let removal = helpers.request_for(Purpose::File, move || {
-            drop(ManuallyDrop::into_inner(socket));
+            drop(ManuallyDrop::into_inner(sockets));
             scripts.remove();
         });
         let finished = logs.shut();

@@ -192,12 +192,12 @@ async fn checked(
     helpers: &HelperThreads,
     clients: &mut Clients<'_>,
 ) -> io::Result<Result<(Results, Option<Notice>), ExitCode>> {
-    let web = web_server::start(plan, source);
+    let mut web = web_server::start(plan, source);
     let code = match unless_stopped(signals, results).await {
         Ok(results) => {
             let results = results?;
             match refused(role, &plan.runtime.termination_log, &results) {
-                None => match web_server::opened(web, role, plan, signals, clients).await? {
+                None => match web_server::opened(&mut web, role, plan, signals, clients).await? {
                     Ok(web) => return Ok(Ok((results, web))),
                     Err(code) => code,
                 },
@@ -206,8 +206,10 @@ async fn checked(
         }
         Err(signal) => stopped_early(signal),
     };
+    let until = clock::now() + FILES_TIMEOUT;
+    web_server::abandon(web, helpers, until).await;
     // With the results went the sockets, and their files.
-    helpers.finish(Purpose::File, clock::now() + FILES_TIMEOUT).await;
+    helpers.finish(Purpose::File, until).await;
     Ok(Err(code))
 }
 

@@ -39,15 +39,16 @@ fn changes_need_the_token_and_come_from_no_other_site() {
 }
 
 #[test]
-fn no_app_gets_the_token_and_secrets_are_masked() {
+fn no_app_gets_the_token_or_the_address_and_secrets_are_masked() {
     let bed = Bed::with(
         "[[apps]]\nname = \"main\"\nscript = \"env; exec sleep 1000\"\n\
          env = { API_TOKEN = \"hunter2\", PLAIN = \"shown\" }\n",
     );
-    let mut web = Web::with(&bed, &[("PROCRUN_WEB_TOKEN", TOKEN)]);
+    let mut web = Web::with(&bed, &[("PROCRUN_WEB_TOKEN", TOKEN), ("PROCRUN_WEB", "0")]);
     web.run.wait_for_line("API_TOKEN=hunter2");
     web.run.wait_for_line("PLAIN=shown");
-    assert_eq!(web.run.out().lines_with("PROCRUN_WEB_TOKEN").len(), 0);
+    // A procrun inside of an app would listen at the same address.
+    assert_eq!(web.run.out().lines_with("PROCRUN_WEB").len(), 0);
     for path in ["/api/v1/instances/main", "/"] {
         let body = web.get(path).expect(200);
         assert!(
@@ -141,4 +142,18 @@ fn the_unix_socket_needs_no_token_and_only_its_user_may_open_it() {
     assert_eq!(done.status, 200, "{done:?}");
     run.signal(SIGTERM);
     run.expect_code(0);
+    assert!(!path.exists(), "the file goes with procrun");
+    bed.file("web.sock", "mine");
+    let mut run = bed.isolated(&["ecosystem.toml", &option]).start();
+    run.expect_code(71);
+    run.wait_for_err("a file that is not a socket has this path");
+    run.wait_for_err("hint: remove the file");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    std::fs::remove_file(&path).unwrap();
+    // What is not started leaves no file.
+    let missing = bed.file("missing.toml", "[[apps]]\nname = \"api\"\nscript = \"./missing.js\"\n");
+    let mut run = bed.isolated(&[&missing.display().to_string(), &option]).start();
+    run.wait_for_err("nothing was started");
+    run.wait_end();
+    assert!(!path.exists());
 }
