@@ -15,6 +15,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{
     accept::preferred,
     answer::{Answer, JSON},
+    event_json::with_text,
     link::{Connector, Link},
     problem::Problem,
     queries::refused,
@@ -226,7 +227,7 @@ async fn pass_on(mut link: Link, sender: &mpsc::Sender<Bytes>) {
         let mut messages = Messages::default();
         let is_over = match answer {
             Ok(control::Answer::Step(event)) => {
-                messages.add(None, None, event.as_json());
+                messages.add(None, None, &with_text(&event));
                 false
             }
             Ok(control::Answer::Plan { changes, dry_run }) => {

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     answer::Answer,
+    event_json::with_text,
     link::Connector,
     problem::Problem,
     query::Query,
@@ -55,7 +56,8 @@ struct Item {
     app: Option<String>,
     id: Option<u32>,
     kind: String,
-    event: EncodedEvent,
+    /// As it is sent.
+    json: String,
 }
 
 /// The parts of an event by which it is selected.
@@ -75,9 +77,10 @@ struct HeadSubject {
 }
 
 impl Item {
-    fn new(event: EncodedEvent) -> Option<Self> {
+    fn new(event: &EncodedEvent) -> Option<Self> {
         let Head { seq, subject, kind } = serde_json::from_str(event.as_json()).ok()?;
-        Some(Self { seq, app: subject.app, id: subject.id, kind, event })
+        let json = with_text(event);
+        Some(Self { seq, app: subject.app, id: subject.id, kind, json })
     }
 }
 
@@ -164,7 +167,7 @@ impl Events {
             add_missed(&mut messages, missed);
         }
         for item in earlier {
-            messages.add(Some(item.seq), None, item.event.as_json());
+            messages.add(Some(item.seq), None, &item.json);
         }
         messages.add(None, Some("live"), "{}");
         tokio::spawn(async move {
@@ -206,14 +209,14 @@ impl Feed {
         lock(&self.reader).as_ref().is_some_and(AbortHandle::is_finished)
     }
 
-    fn add(&self, event: EncodedEvent) {
+    fn add(&self, event: &EncodedEvent) {
         let Some(item) = Item::new(event).map(Arc::new) else { return };
         let mut kept = lock(&self.kept);
-        kept.bytes += item.event.as_json().len();
+        kept.bytes += item.json.len();
         kept.items.push_back(item.clone());
         while kept.items.len() > MAX_EVENTS || kept.bytes > MAX_BYTES {
             let Some(oldest) = kept.items.pop_front() else { break };
-            kept.bytes -= oldest.event.as_json().len();
+            kept.bytes -= oldest.json.len();
         }
         // Without a client there is no receiver.
         let _ = self.new.send(item);
@@ -236,7 +239,7 @@ async fn read(connector: Connector, feed: Weak<Feed>) {
             let Some(feed) = feed.upgrade() else { return };
             match answer {
                 control::Answer::Events { events, .. } => {
-                    for event in events {
+                    for event in &events {
                         feed.add(event);
                     }
                 }
@@ -268,7 +271,7 @@ async fn pass_on(wanted: &Wanted, mut new: broadcast::Receiver<Arc<Item>>, sende
                 }
                 continue;
             }
-            Ok(Ok(item)) if wanted.takes(&item) => messages.add(Some(item.seq), None, item.event.as_json()),
+            Ok(Ok(item)) if wanted.takes(&item) => messages.add(Some(item.seq), None, &item.json),
             Ok(Ok(_)) => continue,
             Ok(Err(broadcast::error::RecvError::Lagged(missed))) => add_missed(&mut messages, missed),
             Ok(Err(broadcast::error::RecvError::Closed)) => return,
@@ -296,7 +299,7 @@ mod tests {
         let json = format!(
             r#"{{"seq":{seq},"at":"2026-01-31T14:30:00.000Z","subject":{{"app":"{app}","id":{seq}}},"kind":"{kind}","data":{{}}}}"#
         );
-        Arc::new(Item::new(serde_json::from_str(&json).unwrap()).unwrap())
+        Arc::new(Item::new(&serde_json::from_str(&json).unwrap()).unwrap())
     }
 
     fn wanted(query: &str, last: Option<&'static str>) -> Wanted {

@@ -45,6 +45,7 @@ struct Sent<'a> {
     app: &'a str,
     id: Option<u32>,
     stream: &'static str,
+    level: Severity,
     text: &'a str,
     /// The line continues in the next message.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -96,7 +97,7 @@ impl Wanted {
 
     fn takes(&self, line: &LogLine) -> bool {
         self.since.is_none_or(|since| line.at >= since)
-            && self.level.is_none_or(|least| severity::of_line(&line.text, line.err) >= least)
+            && self.level.is_none_or(|least| level(line) >= least)
             && self.text.as_ref().is_none_or(|text| line.text.to_lowercase().contains(text))
             && !line.is_bare_end()
     }
@@ -112,6 +113,7 @@ impl Wanted {
                 app: &line.name,
                 id: line.id,
                 stream: if line.err { "err" } else { "out" },
+                level: level(line),
                 text: line.text.trim_end_matches('\r'),
                 partial: line.end != Edge::Line,
             };
@@ -119,6 +121,11 @@ impl Wanted {
         }
         messages
     }
+}
+
+/// The level of a line. The supervisor writes all its own lines to stderr.
+fn level(line: &LogLine) -> Severity {
+    severity::of_line(&line.text, line.err && line.id.is_some())
 }
 
 fn time(milliseconds: i64) -> String {
@@ -240,7 +247,7 @@ mod tests {
             String::from_utf8_lossy(&sent),
             "event: missed\ndata: {\"missed\":2}\n\n\
              data: {\"at\":\"1970-01-01T00:00:01.500Z\",\"app\":\"api\",\"id\":3,\"stream\":\"out\",\
-             \"text\":\"a\\u001b[31m\\\"\",\"partial\":true}\n\n"
+             \"level\":\"info\",\"text\":\"a\\u001b[31m\\\"\",\"partial\":true}\n\n"
         );
         for wrong in ["since=soon", "level=loud", "stream=both", "lines=x", "follow=x", "tail=1"] {
             assert!(Wanted::read(Some(wrong)).is_err(), "{wrong}");

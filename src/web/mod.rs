@@ -12,6 +12,7 @@
 //! | `queries` | questions to the supervisor, shared and paced |
 //! | `link` | connections to the supervisor: the control protocol over a socket pair |
 //! | `apps`, `events`, `logs`, `commands` | the API |
+//! | `event_json` | an event with its message |
 //! | `severity` | the level of a log line |
 //! | `openapi` | the description of the API |
 //! | `pm2` | PM2's page |
@@ -28,6 +29,7 @@ mod apps;
 mod body;
 mod clock;
 mod commands;
+mod event_json;
 mod events;
 mod link;
 mod listener;

@@ -2,14 +2,15 @@
 
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The part of a line in which its level stands.
 const HEAD: usize = 120;
 
 /// A level, the least severe first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Severity {
     Trace,
     Debug,
@@ -73,6 +74,8 @@ fn of_record(text: &str) -> Option<Severity> {
 fn of_head(text: &str) -> Option<Severity> {
     let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= HEAD).last().unwrap_or(0);
     let head = if text.len() <= HEAD { text } else { &text[..end] };
+    let plain = head.contains('\x1b').then(|| without_colours(head));
+    let head = plain.as_deref().unwrap_or(head);
     let mut before = ' ';
     let mut rest = head;
     while let Some(at) = rest.find(|letter: char| letter.is_ascii_alphabetic()) {
@@ -92,6 +95,17 @@ fn of_head(text: &str) -> Option<Severity> {
     None
 }
 
+/// The text without the escape sequences of colours and styles, which end with a letter.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|letter: char| letter.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
+        plain.push_str(&part[end..]);
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +120,8 @@ mod tests {
             ("time=1 level=error msg=x", false, Severity::Error),
             ("an error is no level word", false, Severity::Info),
             ("ERROR", false, Severity::Error),
+            ("\x1b[33mWARN\x1b[0m slow", false, Severity::Warn),
+            ("[\x1b[1;31merror\x1b[0m] broken\x1b[", false, Severity::Error),
             (r#"{"level":50,"msg":"x"}"#, false, Severity::Error),
             (r#"{"msg":"x","level":"warning"}"#, false, Severity::Warn),
             (r#"{"severity":"DEBUG"}"#, true, Severity::Debug),
