@@ -4,7 +4,7 @@
 #   tests/setup.sh demo         a linker and node, for `make demo`
 #   tests/setup.sh check        a linker, git, python3 and cargo-deny (target/deny), for `make check`
 #   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh,
-#                               fish, Redis, nginx, Node 20 or later, gunicorn, uvicorn, celery and jsonschema (target/python),
+#                               fish, Redis, nginx, Chromium, Node 20 or later, gunicorn, uvicorn, celery and jsonschema (target/python),
 #                               the packages of tests/apps (target/apps), Next.js (target/next), and Bun
 #                               (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
@@ -147,6 +147,21 @@ own_prometheus() {
     (cd "$root/target/prometheus" && apt-get -q download prometheus >&2 && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
 }
 
+# has_browser: there is a Chromium or Chrome for the tests of the dashboard.
+has_browser() {
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null
+}
+
+# Where the distribution has no package of Chromium: Playwright's build, with the libraries that it needs.
+own_browser() {
+    has_browser && return
+    [ -e "$root/target/browsers/installed" ] && return
+    echo "setup: fetching Chromium into target/browsers"
+    PLAYWRIGHT_BROWSERS_PATH=$root/target/browsers node "$root/target/apps/node_modules/playwright-core/cli.js" \
+        install --with-deps --only-shell chromium >&2
+    touch "$root/target/browsers/installed"
+}
+
 # What builds the book of docs/.
 own_mdbook() {
     [ "$("$root/target/mdbook/bin/mdbook" --version 2>/dev/null)" = "mdbook v0.5.4" ] && return
@@ -191,6 +206,8 @@ if [ "$group" = test ]; then
     need dumb-init dumb-init
     need catatonit catatonit
     need time time
+    # The package of Ubuntu needs snapd.
+    has_browser || ! grep -qx ID=debian /etc/os-release || packages="$packages chromium"
     # Where an init runs, the package starts it as a service, too.
     need nginx nginx-light
     ls /usr/sbin/php-fpm* >/dev/null 2>&1 || packages="$packages php-fpm"
@@ -219,6 +236,7 @@ test | matrix)
     own_nginx
     own_prometheus
     apps
+    [ "$group" = matrix ] || own_browser
     next_app
     engine bun bun@1.4.5
     ;;

@@ -1,10 +1,10 @@
 //! Which client may do what, decided from the address of the server and the headers of a request.
 //!
-//! | address | probes, metrics | reads | changes |
-//! |---|---|---|---|
-//! | unix socket | yes | yes | yes |
-//! | loopback | yes | yes | with the token |
-//! | any other | yes | with the token | with the token |
+//! | address | probes, metrics | dashboard's files | reads | changes |
+//! |---|---|---|---|---|
+//! | unix socket | yes | yes | yes | yes |
+//! | loopback | yes | yes | yes | with the token |
+//! | any other | yes | if a token is set | with the token | with the token |
 
 use std::{
     ffi::OsStr,
@@ -47,6 +47,8 @@ pub fn token(value: &OsStr) -> Result<Option<String>, String> {
 pub(super) enum Need {
     /// The state of everything in a word, and figures.
     Probe,
+    /// The files of the dashboard, which contain nothing of the applications.
+    Page,
     /// Names, configuration, logs.
     Read,
     /// It changes something.
@@ -100,9 +102,11 @@ impl Access {
             check_origin(host, text(header::ORIGIN), headers)?;
         }
         let is_free = match (need, self.reach) {
-            (Need::Probe, _) | (Need::Read, Reach::Unix | Reach::Loopback) | (Need::Change, Reach::Unix) => {
-                true
-            }
+            (Need::Probe, _)
+            | (Need::Page | Need::Read, Reach::Unix | Reach::Loopback)
+            | (Need::Change, Reach::Unix) => true,
+            // A browser cannot send the token when it opens a page. The page requests it from its user.
+            (Need::Page, Reach::Network) => self.token.is_some(),
             (Need::Read, Reach::Network) | (Need::Change, Reach::Loopback | Reach::Network) => false,
         };
         // A request that needs no token may have a wrong one, for another server behind the same proxy.
@@ -113,7 +117,7 @@ impl Access {
             return Err(match need {
                 Need::Change => Problem::new(StatusCode::FORBIDDEN, "changes need a token, and none is set")
                     .hint("set PROCRUN_WEB_TOKEN, or listen on a unix socket"),
-                Need::Probe | Need::Read => Problem::new(
+                Need::Probe | Need::Page | Need::Read => Problem::new(
                     StatusCode::FORBIDDEN,
                     "without a token this address serves only probes and metrics",
                 )
@@ -254,6 +258,9 @@ mod tests {
             ("0.0.0.0:9615", None, Need::Probe, &[], 200),
             ("0.0.0.0:9615", None, Need::Read, &[], 403),
             ("0.0.0.0:9615", None, Need::Change, &token, 403),
+            ("0.0.0.0:9615", None, Need::Page, &[], 403),
+            ("0.0.0.0:9615", Some(TOKEN), Need::Page, &[], 200),
+            ("127.0.0.1:9615", None, Need::Page, &[], 200),
             ("0.0.0.0:9615", Some(TOKEN), Need::Probe, &[], 200),
             ("0.0.0.0:9615", Some(TOKEN), Need::Read, &[], 401),
             ("0.0.0.0:9615", Some(TOKEN), Need::Read, &token, 200),

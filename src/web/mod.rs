@@ -14,6 +14,7 @@
 //! | `apps`, `events`, `logs`, `commands` | the API |
 //! | `event_json` | an event with its message |
 //! | `severity` | the level of a log line |
+//! | `dashboard` | the page for browsers |
 //! | `openapi` | the description of the API |
 //! | `pm2` | PM2's page |
 //! | `answer`, `body`, `problem`, `sse` | what is sent |
@@ -29,6 +30,7 @@ mod apps;
 mod body;
 mod clock;
 mod commands;
+mod dashboard;
 mod event_json;
 mod events;
 mod link;

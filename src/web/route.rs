@@ -2,14 +2,23 @@
 
 use hyper::{Method, StatusCode, header};
 
-use super::{access::Need, commands::Command, probes::Probe, problem::Problem, query::part};
+use super::{
+    access::Need,
+    commands::Command,
+    dashboard::{self, File},
+    probes::Probe,
+    problem::Problem,
+    query::part,
+};
 use crate::control::Action;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Page, or PM2's list as JSON.
+    /// PM2's list as JSON, or the dashboard for a client that prefers HTML.
     Index,
+    /// A file of the dashboard.
+    Dashboard(&'static File),
     Probe(Probe),
     Metrics,
     /// The description of the API.
@@ -34,6 +43,7 @@ impl Route {
     pub(super) fn need(&self) -> Need {
         match self {
             Self::Probe(_) | Self::Metrics => Need::Probe,
+            Self::Dashboard(_) => Need::Page,
             Self::Index
             | Self::OpenApi
             | Self::Overview
@@ -58,7 +68,10 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Route, Problem> {
             "/readyz" => Route::Probe(Probe::Ready),
             "/startupz" => Route::Probe(Probe::Startup),
             "/metrics" => Route::Metrics,
-            _ => return Err(Problem::not_found()),
+            _ => {
+                let file = path.strip_prefix("/dashboard/").and_then(dashboard::file);
+                Route::Dashboard(file.ok_or_else(Problem::not_found)?)
+            }
         },
     };
     let (is_allowed, allowed) = match route {
@@ -135,6 +148,9 @@ mod tests {
             "/..",
             "/api/v1",
             "/api/v1/",
+            "/dashboard/",
+            "/dashboard/mod.rs",
+            "/dashboard/../route.rs",
             "/api/v1/instances/",
             "/api/v1/instances//stop",
             "/api/v1/instances/api/dance",

@@ -19,7 +19,7 @@ use super::{
     answer::{Answer, JSON},
     apps,
     body::Body,
-    commands,
+    commands, dashboard,
     events::Events,
     link::Connector,
     logs,
@@ -94,7 +94,10 @@ impl Site {
 
     async fn respond(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
         check_host(request.version(), request.headers())?;
-        let route = route(request.method(), request.uri().path())?;
+        let route = match route(request.method(), request.uri().path())? {
+            Route::Index if prefers_page(request.headers()) => Route::Dashboard(&dashboard::PAGE),
+            route => route,
+        };
         self.access.check(route.need(), request.headers())?;
         let query = request.uri().query();
         if !matches!(route, Route::Probe(_) | Route::Logs | Route::Events) {
@@ -104,6 +107,7 @@ impl Site {
             Route::Probe(probe) => self.probe(probe, query, request.headers()).await,
             Route::Metrics => self.metrics(request.headers()).await,
             Route::Index => self.index(request.headers()).await,
+            Route::Dashboard(file) => Ok(dashboard::answer(file)),
             Route::OpenApi => Ok(Answer::new(StatusCode::OK, JSON, Body::complete(openapi::TEXT))),
             Route::Overview => Ok(Answer::json(&*self.overview().await?)),
             Route::Instances => Ok(Answer::json(&self.overview().await?.instances)),
@@ -144,9 +148,8 @@ impl Site {
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Result<Answer, Problem> {
-        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let offered = FORMATS.map(|(_, offered, _)| offered);
-        let Some(at) = preferred(accept, &offered) else {
+        let Some(at) = preferred(accept(headers), &offered) else {
             return Err(Problem::new(
                 StatusCode::NOT_ACCEPTABLE,
                 "metrics have only the formats of Prometheus",
@@ -167,9 +170,9 @@ impl Site {
     }
 
     async fn index(&self, headers: &HeaderMap) -> Result<Answer, Problem> {
-        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        if preferred(accept, &[JSON]).is_none() {
-            return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "this path has only application/json"));
+        if preferred(accept(headers), &[JSON]).is_none() {
+            let detail = "this path has only application/json and text/html";
+            return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
         }
         let overview = self.overview().await?;
         let machine = overview.surroundings.as_ref().map(|it| it.machine.clone()).unwrap_or_default();
@@ -207,6 +210,15 @@ impl Site {
             Err(problem) => Err(problem),
         }
     }
+}
+
+fn accept(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok())
+}
+
+/// Whether a client wants the dashboard rather than PM2's list. PM2's clients send no `Accept`, or `*/*`.
+fn prefers_page(headers: &HeaderMap) -> bool {
+    preferred(accept(headers), &[JSON, "text/html"]) == Some(1)
 }
 
 /// A place among a limited number of clients.

@@ -8,6 +8,7 @@ mod cluster;
 mod cluster_apps;
 mod config_corpus;
 mod convert;
+mod dashboard;
 mod drain;
 mod ecosystem;
 mod held_sockets;

@@ -1,0 +1,20 @@
+import { check, close, expectErrors, go, open, shown } from './helpers.mjs';
+
+expectErrors((text) => text.includes('ERR_'));
+const page = await open();
+await shown(page, '.apps .row', 'ready 3/3');
+console.log('ready for the stop');
+await shown(page, '#banner', 'The supervisor does not answer');
+await shown(page, '.connection.lost', 'no connection');
+check(await page.locator('.apps .rows .row').count() === 3, 'the last state is gone');
+await go(page, '#/logs');
+await shown(page, '.count', 'not connected');
+console.log('ready for the start');
+await shown(page, '.connection.live');
+await shown(page, '.lines .line', 'listening');
+await go(page, '#/');
+await shown(page, '.apps .row', 'ready 3/3');
+check(await page.locator('#banner').isHidden(), 'the banner is still there');
+await go(page, '#/events');
+await shown(page, '.event', 'api (0) is online');
+await close(page);
