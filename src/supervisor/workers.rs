@@ -8,6 +8,7 @@ mod checking;
 mod ending;
 mod signals;
 mod starts;
+mod sweep;
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,6 +19,7 @@ use std::{
     sync::Arc,
 };
 
+use self::sweep::Sweep;
 pub(super) use self::{
     cgroups::prepare as prepare_cgroups,
     ending::Ended,
@@ -59,7 +61,7 @@ pub(super) struct Workers {
     /// Children from before the `execve` of procrun (`sh -c "db & exec procrun …"`).
     preexisting_children: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
-    sweeping: HashSet<Run>,
+    sweeping: HashMap<Run, Sweep>,
     /// The process trees of all runs that have not ended.
     trees: Trees<Run>,
     cgroups: RunCgroups,
@@ -120,7 +122,7 @@ impl Workers {
             } else {
                 tree::children().into_iter().collect()
             },
-            sweeping: HashSet::new(),
+            sweeping: HashMap::new(),
             trees: Trees::new(),
             cgroups,
             starting: Starting::new(helpers),
@@ -168,7 +170,7 @@ impl Workers {
     /// The run of an instance that has a process: its main process or a leftover.
     pub(super) fn run_with_processes(&self, id: InstanceId) -> Option<Run> {
         let process = self.slots.get(&id)?.process.as_ref()?;
-        (!process.reaped || self.sweeping.contains(&process.run)).then_some(process.run)
+        (!process.reaped || self.sweeping.contains_key(&process.run)).then_some(process.run)
     }
 
     /// The process tree of an instance, as it was read last.
@@ -258,7 +260,7 @@ impl Workers {
             if let Some(process) = &slot.process {
                 self.trees.remove(process.run);
             }
-            self.sweeping.retain(|run| run.instance != id);
+            self.sweeping.retain(|run, _| run.instance != id);
             self.logs.remove(id.0);
         }
     }

@@ -141,11 +141,21 @@ impl Signals {
             return Ok(());
         }
         self.wake.readable().await?;
+        self.take_arrived(into);
+        Ok(())
+    }
+
+    /// Appends the signals of which the runtime knows, without waiting. While there are none it makes no system call.
+    pub fn take_arrived(&mut self, into: &mut Vec<Received>) {
         // A handler stores the signal before it writes a byte here. So reading all bytes first loses no signal.
         let mut bytes = [0; 64];
-        while self.wake.try_read(&mut bytes).is_ok_and(|n| n > 0) {}
-        into.extend(self.delivery.pending().map(|origin| received(&origin)));
-        Ok(())
+        let mut has_arrived = false;
+        while self.wake.try_read(&mut bytes).is_ok_and(|n| n > 0) {
+            has_arrived = true;
+        }
+        if has_arrived {
+            into.extend(self.delivery.pending().map(|origin| received(&origin)));
+        }
     }
 
     /// Puts signals back for a later receiver: the next [`Self::wait`] returns them first.

@@ -19,7 +19,7 @@ use crate::{
         events::{EventData, Notice, RuntimePart},
     },
     spec::{ExitCode, diff::same_but_instances},
-    sys::{clock::after, process, threads},
+    sys::{clock::after, process, signals::Received, threads},
 };
 
 /// After this number of turns the runtime polls all its sources. While one source always has something (a
@@ -30,6 +30,16 @@ const POLL_ALL_INTERVAL: u32 = 8;
 /// How long after the first starts their memory is given back: by then the workers have written their first lines
 /// and the helper threads are idle, and what all that needed goes too.
 const TRIM_DELAY: Duration = Duration::from_secs(1);
+
+/// What follows when the supervisor has woken.
+enum Woken {
+    /// Nothing: no child has ended and no timer is due.
+    Handled,
+    /// The schedules, and all other sources.
+    ScheduleDue,
+    /// All sources that have no wake-up of their own: children, timers, limits.
+    ForAll,
+}
 
 impl Supervisor<'_> {
     /// Runs until everything has ended. Nothing returns early: an error of a part degrades
@@ -66,46 +76,14 @@ impl Supervisor<'_> {
             self.end_boot();
             let next = self.next_wake(boot);
             let mut is_time = false;
-            tokio::select! {
-                result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
-                    self.check(Part::Signals, result);
+            // Before the channels of processes that have ended: a restart need not wait for them.
+            self.signals.take_arrived(&mut received);
+            if received.is_empty() {
+                match self.wake(next, &mut received).await {
+                    Woken::Handled => continue,
+                    Woken::ScheduleDue => is_time = true,
+                    Woken::ForAll => {}
                 }
-                () = sleep_until(next) => {}
-                () = self.schedules.wait() => is_time = true,
-                () = advance(&mut self.evaluation) => {}
-                then = self.deferred.next() => {
-                    then(self);
-                    continue;
-                }
-                events = self.watcher.events() => self.handle_watch_events(events),
-                report = self.thread_reports.next() => self.report(report),
-                result = self.node.turn(), if self.outages.allows(Part::Channels) => {
-                    self.check(Part::Channels, result);
-                    self.handle_node_events();
-                    // Connections arrive by the thousand; no child has ended and no timer is due.
-                    continue;
-                }
-                // As with the node: no child has ended and no timer is due.
-                answers = self.checks.answers() => {
-                    self.feed(answers);
-                    continue;
-                }
-                result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
-                    if let Some(notified) = self.check(Part::Notifications, result) {
-                        self.feed(notified);
-                    }
-                    continue;
-                }
-                explained = self.unexplained.explained() => self.handle_explained(explained),
-                results = self.workers.turn() => {
-                    self.handle_starts(results);
-                    continue;
-                }
-                result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
-                    self.check(Part::Commands, result);
-                    self.serve();
-                }
-                () = self.usage.expire() => {}
             }
             for signal in received.drain(..) {
                 self.handle_signal(signal);
@@ -136,6 +114,52 @@ impl Supervisor<'_> {
                 self.close_unused_sockets();
             }
         }
+    }
+
+    /// Waits until a source has something, and handles it.
+    async fn wake(&mut self, next: Option<Instant>, received: &mut Vec<Received>) -> Woken {
+        tokio::select! {
+            result = self.signals.wait(received), if self.outages.allows(Part::Signals) => {
+                self.check(Part::Signals, result);
+            }
+            () = sleep_until(next) => {}
+            () = self.schedules.wait() => return Woken::ScheduleDue,
+            () = advance(&mut self.evaluation) => {}
+            then = self.deferred.next() => {
+                then(self);
+                return Woken::Handled;
+            }
+            events = self.watcher.events() => self.handle_watch_events(events),
+            report = self.thread_reports.next() => self.report(report),
+            result = self.node.turn(), if self.outages.allows(Part::Channels) => {
+                self.check(Part::Channels, result);
+                self.handle_node_events();
+                // Connections arrive by the thousand; no child has ended and no timer is due.
+                return Woken::Handled;
+            }
+            // As with the node: no child has ended and no timer is due.
+            answers = self.checks.answers() => {
+                self.feed(answers);
+                return Woken::Handled;
+            }
+            result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
+                if let Some(notified) = self.check(Part::Notifications, result) {
+                    self.feed(notified);
+                }
+                return Woken::Handled;
+            }
+            explained = self.unexplained.explained() => self.handle_explained(explained),
+            results = self.workers.turn() => {
+                self.handle_starts(results);
+                return Woken::Handled;
+            }
+            result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
+                self.check(Part::Commands, result);
+                self.serve();
+            }
+            () = self.usage.expire() => {}
+        }
+        Woken::ForAll
     }
 
     /// When the supervisor has something to do even if nothing happens.

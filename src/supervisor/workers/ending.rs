@@ -10,7 +10,7 @@ use crate::{
     spec::Signal,
     sys::{
         reap::{self, Pid, Status},
-        tree::{self, Identity, Member},
+        tree::{self, Identity},
     },
 };
 
@@ -29,18 +29,6 @@ impl Ended {
 }
 
 impl Workers {
-    /// Sends a signal to the leftovers of a run that have not received the stop signal yet, and watches for their
-    /// end. The trees must have been read in this turn.
-    pub(in crate::supervisor) fn sweep(&mut self, run: Run, signal: Signal) {
-        let Some(process) = self.process(run) else { return };
-        let signalled = process.signalled.take();
-        let is_new = |member: &Member| !signalled.contains(&member.identity());
-        self.trees.signal(run, signal.number(), is_new);
-        // A stopped process (SIGSTOP) would not see the signal before it goes on.
-        self.trees.signal(run, Signal::CONT.number(), is_new);
-        self.sweeping.insert(run);
-    }
-
     /// Handles the processes that have been reaped. Returns the main processes among them.
     pub(in crate::supervisor) fn reaped(&mut self, dead: &[(Pid, Status)]) -> Vec<Ended> {
         let mut ended: Vec<Ended> = Vec::new();
@@ -76,7 +64,7 @@ impl Workers {
             return Vec::new();
         }
         let concerned: Vec<Run> =
-            ended.iter().map(|ended| ended.run).chain(self.sweeping.iter().copied()).collect();
+            ended.iter().map(|ended| ended.run).chain(self.sweeping.keys().copied()).collect();
         self.trees_of(&concerned, machine);
         let left: HashSet<Run> =
             self.orphans(tree::adopted).into_iter().filter_map(|(_, owner)| owner).collect();
@@ -88,8 +76,13 @@ impl Workers {
             }
             events.push(Input::Exited { run, ending: ending(status), leftovers });
         }
-        let swept: Vec<Run> = self.sweeping.iter().filter(|run| !left.contains(run)).copied().collect();
-        for run in swept {
+        let sweeping: Vec<Run> = self.sweeping.keys().copied().collect();
+        for run in sweeping {
+            if left.contains(&run) {
+                self.trees.refresh_some(&[run]);
+                self.signal_leftovers(run);
+                continue;
+            }
             self.sweeping.remove(&run);
             self.trees.remove(run);
             events.push(Input::TreeGone(run));

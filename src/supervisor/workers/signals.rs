@@ -105,7 +105,7 @@ impl Workers {
     /// The orphans that belong to no worker.
     pub(in crate::supervisor) fn strays(&self) -> Vec<Identity> {
         let is_ending =
-            |run: &Run| self.process(*run).is_some_and(|it| !it.reaped) || self.sweeping.contains(run);
+            |run: &Run| self.process(*run).is_some_and(|it| !it.reaped) || self.sweeping.contains_key(run);
         let orphans = self.orphans(tree::children).into_iter();
         orphans.filter(|(_, owner)| !owner.as_ref().is_some_and(is_ending)).map(|(stray, _)| stray).collect()
     }

@@ -230,10 +230,10 @@ fn what_a_shell_has_become_is_the_application() {
     }
 }
 
-/// A master and two workers, each of which says what it gets and ends. The master ends its workers, or, with
-/// an argument, waits for them.
+/// A master and two workers, each of which says what it gets and ends. The master ends its workers, as soon as there
+/// is the file `go` if it has the argument `later`; with another argument it waits for them.
 const MASTER: &str = r#"#!/usr/bin/env python3
-import os, signal, sys
+import os, signal, sys, time
 wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
 def get(who):
@@ -250,8 +250,10 @@ for _ in range(2):
     workers.append(pid)
 os.write(1, b"master up\n")
 get(b"master")
+while "later" in sys.argv and not os.path.exists("go"):
+    time.sleep(0.01)
 for pid in workers:
-    if len(sys.argv) == 1:
+    if sys.argv[1:] in ([], ["later"]):
         os.kill(pid, signal.SIGUSR1)
 for pid in workers:
     os.waitpid(pid, 0)
@@ -291,6 +293,20 @@ fn the_workers_of_a_master_get_only_what_the_master_sends() {
             assert_eq!(got_of_master(&master(script, ""), signal), expected, "{script}");
         }
     }
+}
+
+/// A shell ends at once by SIGTERM. What it leaves behind includes the workers of a master that has got the signal.
+#[test]
+fn the_workers_of_a_master_that_a_shell_leaves_behind_get_only_what_the_master_sends() {
+    let bed = master("./start.sh", "args = \"later\"\n");
+    let mut run = bed.start(&["ecosystem.toml"]);
+    run.wait_for_lines("worker up", 2);
+    run.wait_for_line("master up");
+    run.signal(SIGTERM);
+    run.wait_for_err("waiting for");
+    bed.file("go", "");
+    run.expect_code(0);
+    assert_eq!(run.out().lines_with("worker got 10 from master").len(), 2, "{}", run.story());
 }
 
 #[test]
