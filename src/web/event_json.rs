@@ -40,6 +40,6 @@ mod tests {
         assert_eq!(sent["seq"], 1);
         assert_eq!(sent["text"], "api\\u{1b}[2J (3) is not started: db (0) is errored");
         assert_eq!(sent["hint"], "it starts as soon as that is fixed");
-        assert_eq!(sent["level"], "warn");
+        assert_eq!(sent["level"], "error");
     }
 }
