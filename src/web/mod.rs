@@ -12,6 +12,7 @@
 //! | `queries` | questions to the supervisor, shared and paced |
 //! | `link` | connections to the supervisor: the control protocol over a socket pair |
 //! | `apps`, `events`, `logs`, `commands` | the API |
+//! | `history` | CPU and memory of the last hour |
 //! | `event_json` | an event with its message |
 //! | `severity` | the level of a log line |
 //! | `dashboard` | the page for browsers |
@@ -33,6 +34,7 @@ mod commands;
 mod dashboard;
 mod event_json;
 mod events;
+mod history;
 mod link;
 mod listener;
 mod logs;

@@ -35,6 +35,8 @@ pub(super) enum Route {
     Instance(String),
     Logs,
     Events,
+    /// CPU and memory of the last hour.
+    History,
     Command(Command),
 }
 
@@ -52,7 +54,8 @@ impl Route {
             | Self::Instances
             | Self::Instance(_)
             | Self::Logs
-            | Self::Events => Need::Read,
+            | Self::Events
+            | Self::History => Need::Read,
             Self::Command(_) => Need::Change,
         }
     }
@@ -91,6 +94,7 @@ fn of_api(path: &str) -> Result<Route, Problem> {
         ["instances"] => Route::Instances,
         ["logs"] => Route::Logs,
         ["events"] => Route::Events,
+        ["history"] => Route::History,
         ["apply"] => Route::Command(Command::Apply),
         ["apps", app, "scale"] if !app.is_empty() => Route::Command(Command::Scale(part(app)?)),
         ["instances", target] if !target.is_empty() => Route::Instance(part(target)?),
@@ -208,6 +212,7 @@ mod tests {
             "/api/v1/instances/api",
             "/api/v1/logs",
             "/api/v1/events",
+            "/api/v1/history",
             "/api/v1/apply",
             "/api/v1/apps/api/scale",
         ];

@@ -21,6 +21,7 @@ use super::{
     body::Body,
     commands, dashboard,
     events::Events,
+    history::History,
     link::Connector,
     logs,
     metrics::{self, FORMATS, Own},
@@ -68,6 +69,7 @@ pub(super) struct Site {
     metrics: [Shared<String>; 2],
     cgroup: Mutex<Option<Cgroup>>,
     events: Events,
+    history: History,
     event_clients: Arc<Semaphore>,
     log_clients: Arc<Semaphore>,
     commands: Arc<Semaphore>,
@@ -85,6 +87,7 @@ impl Site {
             metrics: [Shared::new(), Shared::new()],
             cgroup: Mutex::new(None),
             events: Events::default(),
+            history: History::default(),
             event_clients: places(MAX_EVENT_CLIENTS),
             log_clients: places(MAX_LOG_CLIENTS),
             commands: places(MAX_COMMANDS),
@@ -131,6 +134,10 @@ impl Site {
             Route::Events => {
                 let place = place(&self.event_clients, "too many clients follow events")?;
                 self.events.follow(&self.connector, query, request.headers(), place).await
+            }
+            Route::History => {
+                let history = self.history.read(&self.connector);
+                Ok(Answer::new(StatusCode::OK, JSON, Body::complete(history)))
             }
             Route::Command(command) => {
                 let place = place(&self.commands, "too many commands are in progress")?;

@@ -1,4 +1,4 @@
-// CPU and memory of the last hour, in bounded memory: a point each 5 s. It begins when the page is opened.
+// CPU and memory of the last hour, in bounded memory: what the server has kept, and a point each 5 s.
 
 const POINTS = 720;
 // Of more instances only the last minutes are kept.
@@ -66,6 +66,20 @@ export class History {
 
   instance(id) {
     return this.#instances.get(id) ?? null;
+  }
+
+  // Begins with the points of the server.
+  load({ times, apps, instances }) {
+    this.#apps.clear();
+    this.#instances.clear();
+    const fill = (map, key, { cpu, memory }) => {
+      const series = new Series(POINTS);
+      const first = times.length - cpu.length;
+      cpu.forEach((value, at) => series.add(times[first + at] / 1000, value, memory[at]));
+      map.set(key, series);
+    };
+    for (const [name, series] of Object.entries(apps)) fill(this.#apps, name, series);
+    for (const [id, series] of Object.entries(instances)) fill(this.#instances, Number(id), series);
   }
 
   add(time, apps, instances) {

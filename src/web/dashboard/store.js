@@ -5,8 +5,11 @@ import { History } from './history.js';
 
 const INTERVAL = 5_000;
 const MAX_EVENTS = 1000;
-// Events in quick succession cause one request.
+// Seconds without a point.
+const GAP = 12;
+// Events in quick succession cause one request; a storm of them two a second.
 const DEBOUNCE = 150;
+const MIN_INTERVAL = 500;
 
 // `connecting`, `live`, `lost` (no answer), `denied` (it needs the token).
 export const store = {
@@ -24,6 +27,8 @@ export const store = {
 
 const listeners = new Set();
 let timer = 0;
+let due = Infinity;
+let loadedAt = -Infinity;
 let isLoading = false;
 let isStale = false;
 let lastPoint = 0;
@@ -46,43 +51,66 @@ function setConnection(connection, problem = null) {
   notify('connection');
 }
 
+// Loads the figures after this time, or sooner if that is planned already.
 function schedule(delay) {
+  const at = performance.now() + delay;
+  if (document.hidden || at >= due) return;
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(load, delay);
+  due = at;
+  timer = setTimeout(load, delay);
 }
 
-// Loads the figures as soon as possible.
+// Loads the figures soon.
 export function refresh() {
-  schedule(DEBOUNCE);
+  schedule(Math.max(DEBOUNCE, loadedAt + MIN_INTERVAL - performance.now()));
+}
+
+function cancel() {
+  clearTimeout(timer);
+  due = Infinity;
 }
 
 async function load() {
+  cancel();
   if (isLoading) {
     isStale = true;
     return;
   }
   isLoading = true;
   isStale = false;
+  loadedAt = performance.now();
   try {
-    const [overview, apps] = await Promise.all([get('overview'), get('apps')]);
-    accept(overview, apps);
+    // After a time without points, those of the server are more complete.
+    const hasGap = Date.now() / 1000 - lastPoint > GAP;
+    const [overview, apps, history] = await Promise.all([get('overview'), get('apps'), hasGap ? readHistory() : null]);
+    accept(overview, apps, history);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const isDenied = error.status === 401 || error.status === 403;
     setConnection(isDenied ? 'denied' : 'lost', error);
   } finally {
     isLoading = false;
-    schedule(isStale ? DEBOUNCE : store.connection === 'lost' ? INTERVAL / 5 : INTERVAL);
+    if (isStale) refresh();
+    else schedule(store.connection === 'lost' ? INTERVAL / 5 : INTERVAL);
   }
 }
 
-function accept({ supervisor, surroundings, instances }, apps) {
+// Without it the charts begin now.
+async function readHistory() {
+  return get('history').catch((error) => {
+    if (error instanceof Problem) return null;
+    throw error;
+  });
+}
+
+function accept({ supervisor, surroundings, instances }, apps, history) {
   const isAnother = store.supervisor !== null
     && (store.supervisor.pid !== supervisor.pid || store.supervisor.started_at !== supervisor.started_at);
   if (isAnother) {
     store.history = new History();
     lastPoint = 0;
   }
+  if (history !== null) store.history.load(history);
   store.supervisor = supervisor;
   store.surroundings = surroundings ?? null;
   store.apps = apps;
@@ -135,6 +163,6 @@ function queueEvents() {
 }
 
 export function start() {
-  document.addEventListener('visibilitychange', () => (document.hidden ? clearTimeout(timer) : load()));
+  document.addEventListener('visibilitychange', () => (document.hidden ? cancel() : load()));
   load();
 }

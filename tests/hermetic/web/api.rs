@@ -54,6 +54,20 @@ fn the_list_and_all_details_are_there() {
 }
 
 #[test]
+fn the_history_has_points_while_a_client_reads_it() {
+    let bed = speaker();
+    let mut web = Web::start(&bed);
+    web.run.wait_for_err_lines("is online, pid", 3);
+    wait_until("a point", || {
+        let history = web.get("/api/v1/history").json();
+        let points = history["times"].as_array().unwrap().len();
+        let of = |kind: &str, key: &str| history[kind][key]["memory"].as_array().map_or(0, Vec::len);
+        points > 0 && of("apps", "other") == points && of("instances", "2") == points
+    });
+    web.run.expect_stop();
+}
+
+#[test]
 fn log_lines_are_streamed_with_filters() {
     let bed = speaker();
     let mut web = Web::start(&bed);
