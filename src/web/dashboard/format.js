@@ -26,6 +26,18 @@ export function number(value) {
   return value === null || value === undefined ? UNKNOWN : value.toLocaleString('en');
 }
 
+// A rate, with a digit after the point where it is small.
+export function rate(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  return value === 0 || value >= 100 ? number(Math.round(value)) : value.toFixed(1);
+}
+
+// A short time in milliseconds.
+export function latency(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  return value >= 1000 ? `${(value / 1000).toFixed(1)} s` : `${value.toFixed(value >= 10 ? 0 : 1)} ms`;
+}
+
 // A time span of milliseconds in its two largest units.
 export function duration(milliseconds) {
   if (milliseconds === null || milliseconds === undefined) return UNKNOWN;

@@ -2,8 +2,8 @@
 
 import { act } from './actions.js';
 import { h, setAttribute, setText } from './dom.js';
-import { UNKNOWN, bytes, duration, number, percent } from './format.js';
-import { hasFigures, latency, rate } from './node_figures.js';
+import { UNKNOWN, bytes, duration, latency, number, percent, rate } from './format.js';
+import { nodeFigures } from './node_figures.js';
 import { drawSparkline, sparkline } from './sparkline.js';
 import { statusBadge, updateBadge } from './status.js';
 import { store } from './store.js';
@@ -11,7 +11,7 @@ import { VirtualList } from './virtual_list.js';
 
 const COLUMNS = [
   ['id', 'Id'], ['status', 'Status'], ['pid', 'PID'], ['uptime', 'Uptime'], ['cpu', 'CPU'], ['memory', 'Memory'],
-  ['restarts', 'Restarts'], ['rate', 'Req/s'], ['latency', 'p95'], ['note', 'Last exit'], ['tools', 'Action'],
+  ['restarts', 'Restarts'], ['rate', 'Req/s'], ['latency', 'p95'], ['delay', 'Loop p95'], ['heap', 'Heap'], ['note', 'Last exit'], ['tools', 'Action'],
 ];
 
 export class InstanceTable {
@@ -40,7 +40,7 @@ export class InstanceTable {
 
   update(instances) {
     this.#count = instances.length;
-    this.#table.classList.toggle('with-node', instances.some(hasFigures));
+    this.#table.classList.toggle('with-node', instances.some((instance) => instance.node));
     setAttribute(this.#table, 'aria-rowcount', instances.length + 1);
     this.#list.items = instances;
   }
@@ -58,6 +58,8 @@ function create({ id, name }) {
     restarts: h('span', { class: 'figure' }),
     rate: h('span', { class: 'figure' }),
     latency: h('span', { class: 'figure' }),
+    delay: h('span', { class: 'figure' }),
+    heap: h('span', { class: 'figure' }),
     note: h('span', { class: 'quiet note' }),
   };
   const cell = (kind, ...children) => h('div', { class: `cell ${kind}`, role: 'cell' }, children);
@@ -74,6 +76,8 @@ function create({ id, name }) {
     cell('restarts', cells.restarts),
     cell('rate', cells.rate),
     cell('latency', cells.latency),
+    cell('delay', cells.delay),
+    cell('heap', cells.heap),
     cell('note', cells.note),
     cell('tools', restart));
   row.cells = cells;
@@ -97,8 +101,11 @@ function update(row, instance) {
   setText(cells.memory, bytes(instance.memory));
   setText(cells.restarts, number(instance.restarts));
   cells.restarts.classList.toggle('zero', instance.restarts === 0);
-  setText(cells.rate, number(rate(instance)));
-  setText(cells.latency, duration(latency(instance)));
+  const node = nodeFigures(instance);
+  setText(cells.rate, rate(node?.rate));
+  setText(cells.latency, latency(node?.latency));
+  setText(cells.delay, latency(node?.delay));
+  setText(cells.heap, bytes(node?.heap));
   const text = note(instance);
   setText(cells.note, text);
   setAttribute(cells.note, 'title', text);

@@ -1,8 +1,7 @@
 // All apps, a row each.
 
 import { h, setAttribute, setText } from './dom.js';
-import { bytes, duration, number, percent, plural } from './format.js';
-import { hasFigures, latency, rate } from './node_figures.js';
+import { bytes, duration, latency, number, percent, plural, rate } from './format.js';
 import { drawSparkline, sparkline } from './sparkline.js';
 import { appStatus, severity, statusBadge, updateBadge } from './status.js';
 import { store } from './store.js';
@@ -15,8 +14,8 @@ const COLUMNS = [
   { key: 'cpu', label: 'CPU', by: (row) => -(row.app.cpu ?? -1) },
   { key: 'memory', label: 'Memory', by: (row) => -(row.app.memory ?? -1) },
   { key: 'restarts', label: 'Restarts', by: (row) => -row.app.restarts },
-  { key: 'rate', label: 'Req/s', by: (row) => -(rate(row.app) ?? -1), isOfNode: true },
-  { key: 'latency', label: 'p95', by: (row) => -(latency(row.app) ?? -1), isOfNode: true },
+  { key: 'rate', label: 'Req/s', by: (row) => -(row.app.node?.rate ?? -1) },
+  { key: 'latency', label: 'p95', by: (row) => -(row.app.node?.latency ?? -1) },
 ];
 
 // Kept while other pages are shown.
@@ -107,7 +106,7 @@ export class OverviewPage {
     for (const [key, cell] of this.#headers) {
       setAttribute(cell, 'aria-sort', key === view.sort ? (view.isDescending ? 'descending' : 'ascending') : 'none');
     }
-    this.#table.classList.toggle('with-node', store.apps.some(hasFigures));
+    this.#table.classList.toggle('with-node', store.apps.some((app) => app.node !== null));
     setAttribute(this.#table, 'aria-rowcount', this.#rows.length + 1);
     setText(this.#count, wanted ? `${number(this.#rows.length)} of ${plural(rows.length, 'app')}` : '');
     this.#empty.hidden = this.#rows.length > 0;
@@ -119,14 +118,17 @@ export class OverviewPage {
     const { apps, instances, supervisor, surroundings } = store;
     const { container = {}, machine = {} } = surroundings ?? {};
     const ready = apps.filter((app) => app.ready).length;
-    const online = instances.filter((instance) => instance.status === 'online').length;
+    const count = (status) => instances.filter((instance) => instance.status === status).length;
+    const online = count('online');
+    // Completed tasks, and what a command has stopped.
+    const wanted = instances.length - count('stopped');
     const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
     const cpu = container.cpu ?? sum(apps.map((app) => app.cpu));
     const cpus = container.cpu_quota ?? machine.cpus;
     const memory = container.memory ?? sum(apps.map((app) => app.memory));
     const limit = container.memory_limit ?? machine.memory;
     this.#set('Apps ready', `${number(ready)}`, `of ${number(apps.length)}`, null, ready < apps.length);
-    this.#set('Instances', number(online), `of ${number(instances.length)} online`, null, online < instances.length);
+    this.#set('Instances', number(online), `of ${number(wanted)} online`, null, online < wanted);
     this.#set('CPU', percent(cpu), cpus ? `of ${plural(cpus, 'core')}` : '', cpus ? cpu / (cpus * 100) : null);
     this.#set('Memory', bytes(memory), limit ? `of ${bytes(limit)}` : '', limit ? memory / limit : null);
     this.#set('Restarts', number(sum(apps.map((app) => app.restarts))), '', null);
@@ -186,8 +188,8 @@ function update(row, { app, status }) {
   setText(cells.memory, bytes(app.memory));
   setText(cells.restarts, number(app.restarts));
   cells.restarts.classList.toggle('zero', app.restarts === 0);
-  setText(cells.rate, number(rate(app)));
-  setText(cells.latency, duration(latency(app)));
+  setText(cells.rate, rate(app.node?.rate));
+  setText(cells.latency, latency(app.node?.latency));
   const history = store.history.app(app.name);
   if (history) {
     drawSparkline(cells.cpuLine, history.cpu(60), 10);

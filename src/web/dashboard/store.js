@@ -2,6 +2,7 @@
 
 import { Follower, Problem, get } from './api.js';
 import { History } from './history.js';
+import { nodeFiguresOf } from './node_figures.js';
 
 const INTERVAL = 5_000;
 const MAX_EVENTS = 1000;
@@ -113,7 +114,8 @@ function accept({ supervisor, surroundings, instances }, apps, history) {
   if (history !== null) store.history.load(history);
   store.supervisor = supervisor;
   store.surroundings = surroundings ?? null;
-  store.apps = apps;
+  const byName = Map.groupBy(instances, (instance) => instance.name);
+  store.apps = apps.map((app) => ({ ...app, node: nodeFiguresOf(byName.get(app.name) ?? []) }));
   store.instances = instances;
   store.updatedAt = Date.now();
   const now = store.updatedAt / 1000;

@@ -31,6 +31,7 @@ impl Script {
         let mut command = Command::new("node");
         command.args(["script.mjs", url]).current_dir(bed.root()).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(Stdio::piped()).env("IMAGES", images());
+        command.env("POINTS", if is_blessed() { "50" } else { "2" });
         match installed() {
             Some(path) => command.env("BROWSER", path),
             None => command.env("PLAYWRIGHT_BROWSERS_PATH", set_up("browsers")),
@@ -94,9 +95,13 @@ fn installed() -> Option<&'static str> {
     ["/usr/bin/chromium", "/usr/bin/google-chrome"].into_iter().find(|path| Path::new(path).exists())
 }
 
+fn is_blessed() -> bool {
+    std::env::var_os("BLESS").is_some()
+}
+
 /// Where screenshots go: into the documentation if they are to be renewed.
 fn images() -> String {
-    let path = if std::env::var_os("BLESS").is_some() { "docs/images" } else { "target/images" };
+    let path = if is_blessed() { "docs/images" } else { "target/images" };
     let path = repository().join(path);
     std::fs::create_dir_all(&path).expect("our own directory");
     path.to_string_lossy().into_owned()

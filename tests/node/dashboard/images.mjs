@@ -1,12 +1,13 @@
-// Screenshots for the documentation, in dark and light.
+// Screenshots, in dark and light.
 import { close, go, open, shown, until } from './helpers.mjs';
 
-const page = await open({ viewport: { width: 1280, height: 760 } });
+const page = await open({ viewport: { width: 1280, height: 700 }, deviceScaleFactor: 1.25 });
 const points = (count) => until(page, (wanted) => {
   const line = document.querySelector('.spark polyline')?.getAttribute('points') ?? '';
   return line.split(' ').length >= wanted;
 }, count);
-const picture = async (name) => {
+const picture = async (name, height) => {
+  await page.setViewportSize({ width: 1280, height });
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     await until(page, (wanted) => document.documentElement.dataset.theme === wanted, colorScheme);
@@ -15,15 +16,14 @@ const picture = async (name) => {
 };
 
 await shown(page, '.apps .row', 'ready');
-await points(3);
-await picture('dashboard-apps');
+await shown(page, '.apps .row', 'errored');
+await points(Number(process.env.POINTS));
+await picture('dashboard-apps', 560);
 await go(page, '#/app/api');
 await shown(page, '.settings tr');
 await shown(page, '.timeline .event');
-await points(3);
-await picture('dashboard-app');
+await picture('dashboard-app', 860);
 await go(page, '#/logs');
 await shown(page, '.lines .line');
-await page.setViewportSize({ width: 1280, height: 480 });
-await picture('dashboard-logs');
+await picture('dashboard-logs', 460);
 await close(page);

@@ -7,6 +7,49 @@ use super::{
     shop, start,
 };
 
+/// A shop with some traffic.
+const SHOWCASE: &str = r#"
+[[apps]]
+name = "api"
+script = "showcase.js"
+args = "api 8 20"
+instances = 4
+exec_mode = "cluster"
+max_memory_restart = "300M"
+depends_on = ["migrate", "cache"]
+env = { NODE_ENV = "production", DATABASE_HOST = "db", API_TOKEN = "0123456789", LOG_LEVEL = "info" }
+
+[[apps]]
+name = "worker"
+script = "showcase.js"
+args = "worker 14 40"
+instances = 2
+namespace = "jobs"
+depends_on = ["cache"]
+
+[[apps]]
+name = "cache"
+script = "showcase.js"
+args = "cache 2 60"
+
+[[apps]]
+name = "search"
+script = "showcase.js"
+args = "search 5 30"
+
+[[apps]]
+name = "migrate"
+script = "sleep 0.2; echo '4 migrations applied'"
+oneshot = true
+
+[[apps]]
+name = "mailer"
+script = "echo 'cannot connect to smtp:25' >&2; exit 3"
+max_restarts = 2
+restart_delay = "1s"
+namespace = "jobs"
+"#;
+
 #[test]
 fn apps_logs_and_events_are_shown_as_they_happen() {
     let bed = shop();
@@ -41,10 +84,10 @@ fn a_thousand_instances_can_be_scrolled() {
     run.expect_stop();
 }
 
-/// With `BLESS=1` they go into the documentation.
+/// With `BLESS=1` they show some minutes and go into the documentation.
 #[test]
 fn screenshots_are_made_in_dark_and_light() {
-    let bed = shop();
+    let bed = Bed::with_files(SHOWCASE, &[("showcase.js", include_str!("showcase.js"))]);
     let (mut run, url) = start(&bed, "--web=0");
     browse(&bed, include_str!("images.mjs"), &url);
     run.expect_stop();
