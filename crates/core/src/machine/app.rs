@@ -12,7 +12,7 @@ use super::{
     job::{Job, ResolvedUpdate},
     operation::{AppUpdate, InitialState, RestartScope, Ticket},
     pending_operations::Awaited,
-    reason::{Command, ExitReason, ReloadAbortReason, StopKind},
+    reason::{CommandKind, ExitReason, ReloadAbortReason, StopKind},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
@@ -187,8 +187,8 @@ impl Machine {
             let numbers = restarting.into_iter().collect();
             let reason = match scope {
                 RestartScope::Changed => ExitReason::Configuration,
-                RestartScope::Reload => ExitReason::Command(Command::Reload),
-                RestartScope::Restart => ExitReason::Command(Command::Restart),
+                RestartScope::Reload => ExitReason::Command(CommandKind::Reload),
+                RestartScope::Restart => ExitReason::Command(CommandKind::Restart),
             };
             let goal = Goal { file, spec, count: Some(count) };
             return self.begin_reload(now, goal, numbers, reason, tickets, out);

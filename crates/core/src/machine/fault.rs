@@ -30,20 +30,10 @@ impl fmt::Display for ListenFailure {
 }
 
 /// An error in JavaScript that the application does not catch. Node ends the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uncaught {
     /// A rejected promise without a handler.
     Rejection,
     /// Any other error.
     Exception,
-}
-
-impl fmt::Display for Uncaught {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Rejection => "unhandled promise rejection",
-            Self::Exception => "uncaught exception",
-        })
-    }
 }

@@ -71,7 +71,7 @@ pub use memory::{MemoryAction, MemoryExcess, MemoryShortage};
 pub use notify::NotifyMessage;
 pub use operation::{Action, AppUpdate, Count, InitialState, Operation, Reply, RestartScope, Ticket};
 pub use readiness::{Readiness, ReadinessFailure, ReadinessSource};
-pub use reason::{Command, ExitReason, ReloadAbortReason, StopKind, reason};
+pub use reason::{CommandKind, ExitReason, ReloadAbortReason, StopKind, reason};
 pub use root::Machine;
 pub use status_probe::{AppReport, InstanceProblem, StatusReport};
 pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};

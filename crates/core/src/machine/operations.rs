@@ -9,7 +9,7 @@ use super::{
     job::Job,
     operation::{Action, Count, Operation, Reply, Ticket},
     pending_operations::Awaited,
-    reason::{Command, ExitReason, ReloadAbortReason, StopKind},
+    reason::{CommandKind, ExitReason, ReloadAbortReason, StopKind},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
@@ -64,10 +64,10 @@ impl Machine {
                 for (app, numbers) in self.slots(ticket, &ids) {
                     self.pending_operations.add_job(ticket, &app);
                     if self.reloads.is_active(&app) {
-                        let reason = ExitReason::Command(Command::Reload);
+                        let reason = ExitReason::Command(CommandKind::Reload);
                         self.enqueue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
                     } else {
-                        let reason = ExitReason::Command(Command::Reload);
+                        let reason = ExitReason::Command(CommandKind::Reload);
                         self.reload_numbers(now, &app, &numbers, reason, vec![ticket], out);
                     }
                 }

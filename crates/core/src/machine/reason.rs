@@ -1,12 +1,19 @@
-//! The two enums for reasons, and the kinds of stops that lead to the first one:
+//! Why an instance is stopped, why a run ended and why a reload was aborted.
 //!
+//! - [`StopKind`]: the step that the machine takes at the moment. It decides whether the instance drains and how the
+//!   stop is logged, and a later stop replaces it. It is not kept with the run; `instance.stopping` and
+//!   `instance.draining` have it as `stop`.
 //! - [`ExitReason`]: why a run ended. It is recorded with the run, and logs, `describe`, `jlist` and the termination
 //!   message show it. It has data (a path, a size) and includes what the run reported itself (`CannotListen`).
 //! - [`ReloadAbortReason`]: why a reload was aborted. It is about an application, not about a run.
 //!
-//! A [`StopKind`] is not recorded: it is the step that the machine takes at the moment. It decides whether the instance
-//! drains and how the stop is logged, and a later stop replaces it. Several kinds have one exit reason, and some have
-//! none, because they continue a stop that has one (`Replaced`, `Drained`); see `StopKind::exit_reason`.
+//! The word of an exit reason ([`ExitReason::word`]) is the same everywhere: `reason` in log records, events, exit
+//! records and metrics, the name of `cause` in `instance.exited`, and the name of the stop that leads to it. Several
+//! kinds of stops may have one exit reason (`command`, `config`), so `stop` has more words than `reason`.
+//!
+//! A new restart reason is an `ExitReason` with its word, a `StopKind` with its answers below, and the `Input` that
+//! triggers it. An event that announces it gets its word in `Notice::reason` (`events/level.rs`), which lists only the
+//! events that have a reason.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -30,18 +37,25 @@ pub enum StopKind {
     /// The application is no longer in the file, or has fewer instances there.
     Removed,
     /// The configuration of the application has changed.
+    #[serde(rename = "config")]
     Changed,
     /// The command `stop`.
+    #[serde(rename = "stop")]
     Stopped,
     /// The command `delete`.
+    #[serde(rename = "delete")]
     Deleted,
     /// The command `scale`, to fewer instances.
+    #[serde(rename = "scale")]
     ScaledDown,
     /// The command `restart`.
+    #[serde(rename = "restart")]
     Restarted,
     /// Watched files have changed.
+    #[serde(rename = "watch")]
     FilesChanged,
     /// The schedule of the application (`cron_restart`).
+    #[serde(rename = "cron")]
     Schedule,
     /// The instance exceeds its memory limit, or is the largest when the memory of the container is short.
     Memory(MemoryExcess),
@@ -52,6 +66,7 @@ pub enum StopKind {
     /// An aborted reload: the instance is a successor.
     ReloadAborted,
     /// The health probe or the heartbeat of the instance has failed.
+    #[serde(rename = "health")]
     Unhealthy,
     /// The end of a drain: no connections are left.
     Drained,
@@ -99,14 +114,15 @@ impl StopKind {
         }
     }
 
-    /// The exit reason of a run that this stop ends. `None`: the run keeps the reason that it has.
+    /// The exit reason of a run that this stop ends. `None`: the run keeps the reason that was
+    /// recorded before the stop, or its exit status is enough.
     pub(super) fn exit_reason(self) -> Option<ExitReason> {
         match self {
             Self::Memory(excess) => Some(ExitReason::Memory(excess)),
-            Self::Stopped => Some(ExitReason::Command(Command::Stop)),
-            Self::Deleted => Some(ExitReason::Command(Command::Delete)),
-            Self::ScaledDown => Some(ExitReason::Command(Command::Scale)),
-            Self::Restarted => Some(ExitReason::Command(Command::Restart)),
+            Self::Stopped => Some(ExitReason::Command(CommandKind::Stop)),
+            Self::Deleted => Some(ExitReason::Command(CommandKind::Delete)),
+            Self::ScaledDown => Some(ExitReason::Command(CommandKind::Scale)),
+            Self::Restarted => Some(ExitReason::Command(CommandKind::Restart)),
             Self::Schedule => Some(ExitReason::Schedule),
             Self::Changed | Self::Removed => Some(ExitReason::Configuration),
             Self::ReloadAborted => Some(ExitReason::ReloadAborted),
@@ -180,30 +196,46 @@ impl Display for ReloadAbortReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExitReason {
-    /// It exceeded its memory limit, or was the largest when the memory of the container was short.
+    /// The run exceeded its memory limit, or was the largest when the memory of the container was short.
     Memory(MemoryExcess),
-    /// Its health probe or heartbeat failed.
+    /// The health probe or the heartbeat of the run failed.
+    #[serde(rename = "health")]
     Unhealthy(HealthFailure),
     /// A command of a client.
-    Command(Command),
+    Command(CommandKind),
     /// Watched files have changed; the path of one of them.
+    #[serde(rename = "watch")]
     FilesChanged(String),
-    /// Its schedule (`cron_restart`).
+    /// The schedule of the application (`cron_restart`).
+    #[serde(rename = "cron")]
     Schedule,
-    /// Its configuration has changed, or the application is no longer in the file.
+    /// The configuration of the application has changed, or the application is no longer in the file.
+    #[serde(rename = "config")]
     Configuration,
-    /// It was a successor in a reload that was aborted.
+    /// The run was a successor in a reload that was aborted.
+    #[serde(rename = "reload")]
     ReloadAborted,
-    /// It could not listen, and exited.
+    /// The run could not listen, and exited.
     CannotListen(ListenFailure),
-    /// It did not catch an error of its own.
-    Uncaught(Uncaught),
+    /// The run left a rejected promise without a handler.
+    UnhandledRejection,
+    /// The run did not catch an error in JavaScript.
+    UncaughtException,
+}
+
+impl From<Uncaught> for ExitReason {
+    fn from(uncaught: Uncaught) -> Self {
+        match uncaught {
+            Uncaught::Rejection => Self::UnhandledRejection,
+            Uncaught::Exception => Self::UncaughtException,
+        }
+    }
 }
 
 /// The command that ends a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Command {
+pub enum CommandKind {
     /// `stop`.
     Stop,
     /// `restart`.
@@ -217,8 +249,8 @@ pub enum Command {
 }
 
 impl ExitReason {
-    /// The stable word for it; users filter logs by it.
-    fn word(&self) -> &'static str {
+    /// The stable word for the reason; users filter logs by it.
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
             Self::Unhealthy(failure) => failure.reason(),
@@ -229,8 +261,8 @@ impl ExitReason {
             Self::ReloadAborted => "reload",
             Self::CannotListen(ListenFailure { is_in_use: true, .. }) => "address-in-use",
             Self::CannotListen(_) => "cannot-listen",
-            Self::Uncaught(Uncaught::Rejection) => "unhandled-rejection",
-            Self::Uncaught(Uncaught::Exception) => "uncaught-exception",
+            Self::UnhandledRejection => "unhandled-rejection",
+            Self::UncaughtException => "uncaught-exception",
         }
     }
 }
@@ -246,12 +278,13 @@ impl Display for ExitReason {
             Self::Configuration => f.write_str("changed configuration"),
             Self::ReloadAborted => f.write_str("aborted reload"),
             Self::CannotListen(failure) => failure.fmt(f),
-            Self::Uncaught(uncaught) => uncaught.fmt(f),
+            Self::UnhandledRejection => f.write_str("unhandled promise rejection"),
+            Self::UncaughtException => f.write_str("uncaught exception"),
         }
     }
 }
 
-impl Display for Command {
+impl Display for CommandKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stop => "stop",
@@ -263,7 +296,7 @@ impl Display for Command {
     }
 }
 
-/// The word for why a run ended, the same in logs, the output of commands and metrics.
+/// The word for why a run ended, the same in logs, events, the output of commands and metrics.
 pub fn reason(ending: &Ending, reason: Option<&ExitReason>) -> &'static str {
     match (ending, reason) {
         // The kernel has killed it before the stop of procrun could.

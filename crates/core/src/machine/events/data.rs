@@ -97,14 +97,12 @@ event_data! {
     "instance.not_ready" NotReady { failure: ReadinessFailure }
     /// An instance finishes its connections before it is stopped.
     "instance.draining" Draining {
-        #[serde(rename = "reason")]
         stop: StopKind,
         #[serde(rename = "timeout_ms", with = "millis")]
         timeout: Duration,
     }
     /// An instance was sent its stop signal or its shutdown message.
     "instance.stopping" Stopping {
-        #[serde(rename = "reason")]
         stop: StopKind,
         request: StopMethod,
     }

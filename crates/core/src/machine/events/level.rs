@@ -2,11 +2,7 @@
 
 use super::{EventData, Notice, RuntimePart, SignalUse};
 use crate::{
-    machine::{
-        ending::FollowUp,
-        readiness::ReadinessSource,
-        reason::{ReloadAbortReason, StopKind},
-    },
+    machine::{ending::FollowUp, readiness::ReadinessSource, reason::ReloadAbortReason},
     spec::{ExitCode, Signal},
 };
 
@@ -125,15 +121,16 @@ impl Notice {
         }
     }
 
-    /// The stable word for the reason, in log records and metrics.
+    /// The word of the exit reason that the event announces or reports, for its log record.
     pub fn reason(&self) -> Option<&str> {
         match &self.data {
             EventData::Exited { reason, .. } => Some(reason),
             EventData::Unhealthy { failure } => Some(failure.reason()),
             EventData::Blocked { .. } => Some("dependency"),
             EventData::FilesChanged { .. } | EventData::ChangesThrottled { .. } => Some("watch"),
-            EventData::ScheduleDue { .. } | EventData::Stopping { stop: StopKind::Schedule, .. } => {
-                Some("cron")
+            EventData::ScheduleDue { .. } => Some("cron"),
+            EventData::Stopping { stop, .. } | EventData::Draining { stop, .. } => {
+                stop.exit_reason().map(|reason| reason.word())
             }
             EventData::MemoryExceeded { .. }
             | EventData::OomGuardStop { .. }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     machine::{
-        Command, Ending, ExitReason, FailureKind, FollowUp, Generation, HealthFailure, ListenFailure,
+        CommandKind, Ending, ExitReason, FailureKind, FollowUp, Generation, HealthFailure, ListenFailure,
         MemoryAction, MemoryExcess, ProbeKind, ReadinessFailure, ReadinessSource, ReloadAbortReason,
-        SpawnFailure, StopKind, StopMethod, Uncaught,
+        SpawnFailure, StopKind, StopMethod,
     },
     spec::Signal,
 };
@@ -65,7 +65,7 @@ fn samples() -> Vec<EventData> {
             request: StopMethod::Message(Signal::INT),
         },
         exited(Ending::Exited(3), None, FollowUp::Restart(MS(1500))),
-        exited(signaled, Some(ExitReason::Command(Command::Restart)), FollowUp::Leftovers),
+        exited(signaled, Some(ExitReason::Command(CommandKind::Restart)), FollowUp::Leftovers),
         exited(
             Ending::OutOfMemory { exited: None, limit: Some(1 << 20) },
             Some(ExitReason::Memory(MemoryExcess::OverLimit { used: 2, limit: 1 })),
@@ -78,7 +78,7 @@ fn samples() -> Vec<EventData> {
             FollowUp::Errored { unstable_runs: 1 },
         ),
         exited(Ending::Exited(1), Some(ExitReason::CannotListen(listen.clone())), FollowUp::Final),
-        exited(Ending::Exited(1), Some(ExitReason::Uncaught(Uncaught::Rejection)), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::UnhandledRejection), FollowUp::Stopped),
         exited(Ending::Exited(1), Some(ExitReason::Unhealthy(HealthFailure::Fault)), FollowUp::Stopped),
         exited(Ending::Exited(1), Some(ExitReason::FilesChanged(path())), FollowUp::Stopped),
         exited(Ending::Exited(1), Some(ExitReason::Schedule), FollowUp::Stopped),
@@ -287,13 +287,48 @@ fn the_reference_lists_the_values_of_events() {
     let page = include_str!("../../../../../docs/reference/event-values.md");
     for data in samples() {
         let value = serde_json::to_value(&data).unwrap();
-        for field in ["failure", "cause", "action", "part"] {
+        for field in ["failure", "cause", "action", "part", "stop"] {
             is_listed(page, &value["data"][field]);
         }
         // The page of exit reasons has those.
         if data.kind() != "instance.exited" {
             is_listed(page, &value["data"]["reason"]);
         }
+    }
+}
+
+/// One spelling of a reason: in the log and the exit record (`reason`), as the name of its data (`cause`), and as the
+/// name of the stop that leads to it.
+#[test]
+fn a_reason_has_one_spelling() {
+    for data in samples() {
+        let value = serde_json::to_value(&data).unwrap();
+        let name = |field: &str| match &value["data"][field] {
+            Value::String(word) => Some(word.clone()),
+            Value::Object(fields) => fields.keys().next().cloned(),
+            _ => None,
+        };
+        let (notice, cause) = (Notice::of_runtime(data.clone()), name("cause"));
+        let EventData::Exited { reason, .. } = &data else { continue };
+        assert_eq!(notice.reason(), Some(&**reason));
+        match (cause.as_deref(), &**reason) {
+            (None, _)
+            | (Some("health"), "heartbeat")
+            | (Some("cannot-listen"), "address-in-use")
+            | (Some("memory"), "oom") => {}
+            (Some(cause), reason) => assert_eq!(cause, reason, "{value}"),
+        }
+    }
+    for (stop, word, reason) in [
+        (StopKind::Restarted, "restart", Some("command")),
+        (StopKind::Changed, "config", Some("config")),
+        (StopKind::FilesChanged, "watch", None),
+        (StopKind::Schedule, "cron", Some("cron")),
+        (StopKind::Unhealthy, "health", None),
+    ] {
+        let stopping = EventData::Stopping { stop, request: StopMethod::Signal(Signal::INT) };
+        assert_eq!(serde_json::to_value(&stopping).unwrap()["data"]["stop"], word);
+        assert_eq!(Notice::of_runtime(stopping).reason(), reason);
     }
 }
 
@@ -308,7 +343,7 @@ fn is_listed(page: &str, value: &Value) {
                 has(word);
                 match word.as_str() {
                     "not-ready" => is_listed(page, &inner["failure"]),
-                    "memory" | "unhealthy" | "command" | "uncaught" => is_listed(page, inner),
+                    "memory" | "health" | "command" => is_listed(page, inner),
                     _ => {}
                 }
             }

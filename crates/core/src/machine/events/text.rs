@@ -10,7 +10,6 @@ use super::{ConfigChange, EventData, Notice, RuntimePart, SignalUse, TaskState};
 use crate::{
     machine::{
         ending::{Ending, FollowUp},
-        fault::Uncaught,
         health::{HealthFailure, ProbeKind},
         memory::MemoryAction,
         readiness::{ReadinessFailure, ReadinessSource},
@@ -441,7 +440,7 @@ impl Notice {
 /// The next step after an exit, by its reason.
 fn exit_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
     match (reason?, next) {
-        (ExitReason::Uncaught(Uncaught::Rejection), _) => Some(
+        (ExitReason::UnhandledRejection, _) => Some(
             "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and continues, \
              as under PM2",
         ),
@@ -455,7 +454,7 @@ fn exit_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str
         }
         (
             ExitReason::CannotListen(_)
-            | ExitReason::Uncaught(Uncaught::Exception)
+            | ExitReason::UncaughtException
             | ExitReason::Memory(_)
             | ExitReason::Unhealthy(_)
             | ExitReason::Command(_)

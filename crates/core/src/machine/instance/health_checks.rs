@@ -86,7 +86,7 @@ impl Instance {
         match ending {
             Ending::Exited(_) => {
                 let listening = self.health.listening.take_failure().map(ExitReason::CannotListen);
-                listening.or_else(|| self.health.uncaught.take().map(ExitReason::Uncaught))
+                listening.or_else(|| self.health.uncaught.take().map(ExitReason::from))
             }
             Ending::Signaled { .. } | Ending::OutOfMemory { .. } | Ending::SpawnFailed(_) => None,
         }
