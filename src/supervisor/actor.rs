@@ -49,6 +49,7 @@ use super::{
     closed_sockets::ClosedSockets,
     deferred::Deferred,
     evaluation::Running,
+    event_queue::EventReceiver,
     health_checks::Checks,
     listen_sockets::ListenSockets,
     lookup::SingleLookup,
@@ -57,7 +58,6 @@ use super::{
     own_file::OwnFile,
     preflight::{Candidate, Preflight, Results},
     reading::Reading,
-    report::ThreadReports,
     schedules::Schedules,
     termination::Cause,
     timers::Timers,
@@ -107,7 +107,7 @@ struct Supervisor<'a> {
     trim_at: Option<Instant>,
     outages: Outages,
     /// Reports of helper threads.
-    thread_reports: ThreadReports,
+    thread_events: EventReceiver,
     usage: UsageSamples,
     wall_clock: WallClock,
     /// Looks up the programs of apps for `describe`.
@@ -163,7 +163,7 @@ impl Supervisor<'_> {
     }
 
     /// Reports an event of a run, unless its instance is forgotten.
-    fn report_of(&mut self, run: Run, data: EventData) {
+    fn report_run(&mut self, run: Run, data: EventData) {
         if let Some(view) = self.machine.instance(run.instance) {
             let notice = Notice::of(view.subject(), data);
             self.report(notice);

@@ -16,17 +16,17 @@ use tracing::debug;
 use super::{
     background::Background,
     clock,
-    event_log::{EventFilter, EventFollowers, EventLog, Recent},
+    event_dispatch::EventDispatch,
+    event_log::{EventFilter, Recent},
     helper_threads::HelperThreads,
     job_queues::Purpose,
     log_followers::Followers,
     pid_file::PidFiles,
-    report,
     role::Role,
 };
 use crate::{
     control::{Answer, ClientId, Name, Request, Server, SocketError, SocketFile, SocketPaths},
-    logs::{self, Follower},
+    logs::Follower,
     machine::{
         Machine, Reply, Tallies, Ticket,
         events::{Notice, RuntimePart},
@@ -44,14 +44,11 @@ pub(super) struct Clients<'a> {
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
     followers: Followers,
-    events: EventLog,
-    event_followers: EventFollowers,
+    events: EventDispatch,
     /// New connections of the HTTP server, if there is one.
     links: Option<Links>,
     /// The file of its unix socket.
     web_file: Option<sockets::SocketFile>,
-    /// Counts of events, if there is an HTTP server.
-    tallies: Option<Box<Tallies>>,
 }
 
 struct Waiting {
@@ -110,11 +107,9 @@ impl<'a> Clients<'a> {
             waiting: HashMap::new(),
             tickets: 0,
             followers: Followers::default(),
-            events: EventLog::default(),
-            event_followers: EventFollowers::default(),
+            events: EventDispatch::default(),
             links: None,
             web_file: None,
-            tallies: None,
         }
     }
 
@@ -122,12 +117,12 @@ impl<'a> Clients<'a> {
     pub(super) fn serve_web(&mut self, links: Links, file: Option<sockets::SocketFile>) {
         self.links = Some(links);
         self.web_file = file;
-        self.tallies = Some(Box::default());
+        self.events.start_tallies();
     }
 
     /// The counts of events so far.
     pub(super) fn tallies(&self) -> Tallies {
-        self.tallies.as_deref().cloned().unwrap_or_default()
+        self.events.tallies()
     }
 
     /// The state of an instance may change.
@@ -172,7 +167,7 @@ impl<'a> Clients<'a> {
     pub(super) async fn turn(&mut self) -> io::Result<()> {
         if self.opening.is_some() {
             if let Err(error) = self.opened().await {
-                self.report(report::outage(RuntimePart::ControlSocket, error), &[]);
+                self.report(Notice::outage(RuntimePart::ControlSocket, error), &[]);
                 if self.links.is_some() {
                     self.server = Some(Server::without_socket()?);
                 }
@@ -180,7 +175,7 @@ impl<'a> Clients<'a> {
             return Ok(());
         }
         let Some(server) = &mut self.server else { return pending().await };
-        self.event_followers.send(&self.events, server);
+        self.events.send_new(server);
         self.followers.send_recent(server);
         let completed = tokio::select! {
             result = server.turn() => return result,
@@ -209,7 +204,7 @@ impl<'a> Clients<'a> {
         recent: Recent,
         stream: bool,
     ) {
-        self.event_followers.add(client, filter, recent, stream, &self.events);
+        self.events.follow(client, filter, recent, stream);
     }
 
     /// Whether an event of an application of this name is kept.
@@ -283,37 +278,22 @@ impl<'a> Clients<'a> {
         }
     }
 
-    /// Logs an event, keeps it for the clients that follow events, and sends it to the clients that wait for these
-    /// operations.
+    /// Dispatches an event, also to the clients that wait for these operations.
     pub(super) fn report(&mut self, notice: Notice, tickets: &[Ticket]) {
         let waiting = tickets.iter().filter_map(|ticket| self.waiting.get(ticket));
         let clients: Vec<ClientId> = waiting.map(|waiting| waiting.client).collect();
-        self.report_to(notice, clients);
+        self.report_to(notice, &clients);
     }
 
-    /// The same for these clients.
-    pub(super) fn report_to(&mut self, notice: Notice, clients: Vec<ClientId>) {
-        report::log(&notice);
-        if let Some(tallies) = &mut self.tallies {
-            tallies.count(&notice);
-        }
-        if !notice.data.is_kept() {
-            return;
-        }
-        let is_step = notice.data.is_step();
-        let event = self.events.keep(notice, logs::wall_clock());
-        if is_step && !clients.is_empty() {
-            let step = Answer::Step(event);
-            for client in clients {
-                self.answer(client, &step);
-            }
-        }
+    /// Dispatches an event, also to these clients.
+    pub(super) fn report_to(&mut self, notice: Notice, clients: &[ClientId]) {
+        self.events.dispatch(notice, clients, self.server.as_mut());
     }
 
     /// Sends the last events to the clients that follow them.
     pub(super) fn send_events(&mut self) {
         if let Some(server) = &mut self.server {
-            self.event_followers.send(&self.events, server);
+            self.events.send_new(server);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The one actor that owns the process table: select, step, carry out.
 //!
-//! Everything that procrun does to processes happens in a turn of the actor, on one thread: spawn and register,
-//! reap and look up, signal, arm timers. The actor makes no decision: the machine decides.
+//! One thread, that of the actor, owns the process table: it registers, reaps and signals processes, and arms timers.
+//! Helper threads create the processes (`start_job`). The actor makes no decision: `machine` decides.
 //!
-//! `actor` owns the machine and the parts; its files are the actor's turn. The other files here are the parts. A
+//! `actor` owns the machine and the parts; its files are the steps of its loop. The other files here are the parts. A
 //! part does not know the actor, and no file is imported by its own imports.
 
 mod actor;
@@ -19,7 +19,9 @@ mod early_output;
 mod early_stop;
 mod environment;
 mod evaluation;
+mod event_dispatch;
 mod event_log;
+mod event_queue;
 mod failed_start;
 mod health_checks;
 mod helper_threads;
@@ -29,6 +31,7 @@ mod inspector;
 mod job_queues;
 mod launch;
 mod listen_sockets;
+mod log_event;
 mod log_files;
 mod log_followers;
 mod lookup;
@@ -43,7 +46,6 @@ mod probe_program;
 mod process_trees;
 mod read_config;
 mod reading;
-mod report;
 mod role;
 mod run;
 mod schedules;

@@ -38,14 +38,14 @@ static TERMINATION_LOG: Mutex<TerminationLog> = Mutex::new(TerminationLog::IfThe
 /// The message of the last panic.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Reports every panic from now on: on stderr, and in the log once [`report_to`] has named it.
+/// Reports every panic from now on: on stderr, and in the log once [`log_to`] has named it.
 pub(super) fn install_hook() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| panic::set_hook(Box::new(report)));
 }
 
 /// Names the log, which is also `procrun.log` in the background, and the file for the reason of the end.
-pub(super) fn report_to(logs: &Logs, termination_log: TerminationLog) {
+pub(super) fn log_to(logs: &Logs, termination_log: TerminationLog) {
     let _ = LOGS.set(logs.clone());
     *TERMINATION_LOG.lock().unwrap_or_else(PoisonError::into_inner) = termination_log;
 }

@@ -24,9 +24,9 @@ use tokio::{
 
 use super::{
     clock,
+    event_queue::EventSender,
     helper_threads::HelperThreads,
     job_queues::{Job, Purpose},
-    report::Reporter,
 };
 use crate::{
     machine::{
@@ -88,7 +88,7 @@ pub(super) struct PidFiles(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    reporter: Reporter,
+    event_sender: EventSender,
     /// The files that a thread changes or will change.
     busy: Mutex<HashMap<PathBuf, Busy>>,
     /// Wakes the end of procrun, which waits for all files.
@@ -122,9 +122,9 @@ enum Content {
 
 impl PidFiles {
     /// Failures are reported there.
-    pub(super) fn new(reporter: Reporter) -> Self {
+    pub(super) fn new(event_sender: EventSender) -> Self {
         let (busy, is_done, file_done) = Default::default();
-        Self(Arc::new(Shared { reporter, busy, is_done, file_done }))
+        Self(Arc::new(Shared { event_sender, busy, is_done, file_done }))
     }
 
     /// Has the id of a process written.
@@ -154,7 +154,7 @@ impl PidFiles {
             // The other files have their threads.
             let refused = self.0.lock().remove(&path).and_then(|busy| busy.next);
             if let Some(change) = refused {
-                self.0.reporter.report_failure(&change, &error);
+                self.0.event_sender.report_failure(&change, &error);
             }
         }
     }
@@ -216,7 +216,7 @@ impl Shared {
                 }
             };
             if let Err(error) = written {
-                self.reporter.report_failure(&change, &error);
+                self.event_sender.report_failure(&change, &error);
             }
         }
         self.is_done.notify_all();
@@ -233,11 +233,11 @@ impl Shared {
     }
 }
 
-impl Reporter {
+impl EventSender {
     fn report_failure(&self, change: &Change, error: &io::Error) {
         if let Content::Pid(subject, _) = &change.content {
             let (path, error) = (change.file.path.display().to_string(), error.to_string());
-            self.report(Notice::of(subject.clone(), EventData::PidFileFailed { path, error }));
+            self.send(Notice::of(subject.clone(), EventData::PidFileFailed { path, error }));
         }
     }
 }
@@ -247,12 +247,12 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::supervisor::report;
+    use crate::supervisor::event_queue::event_queue;
 
     #[test]
     fn a_change_that_is_refused_leaves_the_changes_of_other_files() {
-        let (reporter, _reports) = report::queue();
-        let (files, helpers) = (PidFiles::new(reporter), HelperThreads::default());
+        let (event_sender, _reports) = event_queue();
+        let (files, helpers) = (PidFiles::new(event_sender), HelperThreads::default());
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str| PidFile { path: dir.path().join(name), owner: None };
         let (waits, refused) = (file("waits"), file("refused"));

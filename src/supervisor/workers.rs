@@ -27,11 +27,11 @@ pub(super) use self::{
 };
 use super::{
     environment::{Environment, full_environment},
+    event_queue::EventSender,
     helper_threads::HelperThreads,
     input::{NoInput, StdinWriter},
     launch::Resources,
     pid_file::{PidFile, PidFiles},
-    report::Reporter,
     start_target::Target,
     starting::Starting,
     stop_targets::StartedAs,
@@ -68,7 +68,7 @@ pub(super) struct Workers {
     /// Runs that have not executed their program yet.
     starting: Starting,
     pid_files: PidFiles,
-    reporter: Reporter,
+    event_sender: EventSender,
 }
 
 /// An instance as long as it is in the process list.
@@ -107,12 +107,17 @@ struct Process {
 
 impl Workers {
     /// An empty table.
-    pub(super) fn new(resources: Resources, logs: Logs, cgroups: RunCgroups, reporter: Reporter) -> Self {
+    pub(super) fn new(
+        resources: Resources,
+        logs: Logs,
+        cgroups: RunCgroups,
+        event_sender: EventSender,
+    ) -> Self {
         let helpers = resources.helpers.clone();
         Self {
             token: RandomState::new().hash_one(resources.open_files.hard()),
             resources: Arc::new(resources),
-            reporter: reporter.clone(),
+            event_sender: event_sender.clone(),
             logs,
             slots: HashMap::new(),
             by_pid: HashMap::new(),
@@ -126,7 +131,7 @@ impl Workers {
             trees: Trees::new(),
             cgroups,
             starting: Starting::new(helpers),
-            pid_files: PidFiles::new(reporter),
+            pid_files: PidFiles::new(event_sender),
         }
     }
 

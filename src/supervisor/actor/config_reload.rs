@@ -161,7 +161,7 @@ impl Supervisor<'_> {
         let ReadRequest { by_signal, clients } = self.reading.take_request();
         let kept: Vec<Notice> = loaded.unanswered.iter().filter_map(|it| self.kept(it)).collect();
         for notice in kept {
-            self.clients.report_to(notice, clients.iter().map(|(client, _)| *client).collect());
+            self.clients.report_to(notice, &clients.iter().map(|(client, _)| *client).collect::<Vec<_>>());
         }
         let changes = planned(&self.machine.forecast(&plan, cpus_for(&plan)));
         for (client, dry_run) in &clients {

@@ -151,7 +151,7 @@ impl Supervisor<'_> {
                     self.workers.signal(run, Signal::CONT);
                     return;
                 }
-                self.report_of(run, EventData::ChannelMissing { signal });
+                self.report_run(run, EventData::ChannelMissing { signal });
                 signal
             }
         };

@@ -9,7 +9,6 @@ use super::{
         clock::{self, sleep_until},
         evaluation::Running,
         outages::Part,
-        report,
     },
     BootPhase, Supervisor,
 };
@@ -130,7 +129,7 @@ impl Supervisor<'_> {
                 return Woken::Handled;
             }
             events = self.watcher.events() => self.handle_watch_events(events),
-            report = self.thread_reports.next() => self.report(report),
+            notice = self.thread_events.next() => self.report(notice),
             result = self.node.turn(), if self.outages.allows(Part::Channels) => {
                 self.check(Part::Channels, result);
                 self.handle_node_events();
@@ -217,7 +216,7 @@ impl Supervisor<'_> {
         if self.realtime_at.take().is_some()
             && let Err(error) = self.signals.receive_realtime()
         {
-            self.report(report::outage(RuntimePart::RealTimeSignals, error));
+            self.report(Notice::outage(RuntimePart::RealTimeSignals, error));
         }
     }
 

@@ -9,7 +9,6 @@ use super::{
     super::{
         helper_threads::panicked,
         job_queues::{Job, Purpose},
-        report::outage,
     },
     Continuation, Supervisor,
 };
@@ -68,15 +67,15 @@ impl Supervisor<'_> {
             }
             HubEvent::Heartbeat(run) => return Some(Input::Notified(run, NotifyMessage::Heartbeat)),
             HubEvent::CannotListen { run, failure, is_handled } => {
-                self.report_of(run, EventData::ListenFailed { failure: failure.clone() });
+                self.report_run(run, EventData::ListenFailed { failure: failure.clone() });
                 return Some(Input::Notified(run, NotifyMessage::ListenFailed { failure, is_handled }));
             }
             HubEvent::CannotDrain(why) => {
-                self.report(outage(RuntimePart::DrainScript, why));
+                self.report(Notice::outage(RuntimePart::DrainScript, why));
                 return None;
             }
             HubEvent::CannotSendHeartbeats(why) => {
-                self.report(outage(RuntimePart::HeartbeatScript, why));
+                self.report(Notice::outage(RuntimePart::HeartbeatScript, why));
                 return None;
             }
             HubEvent::CannotAccept(app, error) => {
@@ -113,7 +112,7 @@ impl Supervisor<'_> {
             HubEvent::NoSocketForBun(run) => (run, EventData::SocketRefused {}),
             HubEvent::Disconnected(run, why) => (run, EventData::ChannelClosed { reason: why }),
         };
-        self.report_of(run, data);
+        self.report_run(run, data);
         None
     }
 

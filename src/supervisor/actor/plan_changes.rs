@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    super::{clock, listen_sockets::Socket, report, zones},
+    super::{clock, listen_sockets::Socket, zones},
     Supervisor, cpus_for,
 };
 use crate::{
@@ -32,7 +32,7 @@ impl Supervisor<'_> {
     /// Watches the files of this plan from now on.
     pub(super) fn watch(&mut self, plan: &Plan) {
         if let Err(error) = self.watcher.follow(plan) {
-            self.report(report::outage(RuntimePart::Watching, error));
+            self.report(Notice::outage(RuntimePart::Watching, error));
         }
     }
 

@@ -10,7 +10,6 @@ use super::{
         early_stop::is_stop,
         job_queues::Purpose,
         outages::Part,
-        report,
         role::Role,
         termination::TerminationMessage,
     },
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     logs::{self, Logs},
-    machine::events::RuntimePart,
+    machine::events::{Notice, RuntimePart},
     spec::{ExitCode, Signal, TerminationLog},
     sys::{reap, signals::Received},
 };
@@ -38,8 +37,8 @@ impl Supervisor<'_> {
         let until = clock::now() + FILES_TIMEOUT;
         self.closed_sockets.finish(self.workers.helpers(), until).await;
         self.workers.finish_pid_files();
-        while let Some(report) = self.thread_reports.waiting() {
-            self.report(report);
+        while let Some(notice) = self.thread_events.arrived() {
+            self.report(notice);
         }
         self.clients.send_ready_answers();
         if let Some(background) = &role.background {
@@ -74,7 +73,7 @@ impl Supervisor<'_> {
             written = written.and(termination_message.finish(writing, &helpers).await);
         }
         if let Err(why) = written {
-            self.report(report::outage(RuntimePart::TerminationMessage, why));
+            self.report(Notice::outage(RuntimePart::TerminationMessage, why));
             self.flush_logs(logs, logs.finish()).await;
         }
     }

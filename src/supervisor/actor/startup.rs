@@ -14,6 +14,7 @@ use super::{
         deferred::Deferred,
         early_output::print_early,
         early_stop::{REALTIME_DELAY, stopped_early, unless_stopped},
+        event_queue::event_queue,
         health_checks::Checks,
         helper_threads::HelperThreads,
         job_queues::Purpose,
@@ -25,7 +26,6 @@ use super::{
         panics,
         preflight::{PendingResults, Results},
         reading::Reading,
-        report,
         role::Role,
         schedules::Schedules,
         termination::not_started,
@@ -69,7 +69,7 @@ pub(in crate::supervisor) async fn supervise(
     // While the configuration is read.
     let null = Arc::new(spawn::dev_null()?);
     let node = Hub::default();
-    let (reporter, thread_reports) = report::queue();
+    let (event_sender, thread_events) = event_queue();
     let prepared = boot::finish(found, source, &mut signals, open_files, &helpers, &listen_sockets).await;
     let Prepared { loaded: Loaded { plan, notices, .. }, preflight, results } = match prepared {
         Ok(Ok(prepared)) => prepared,
@@ -103,8 +103,8 @@ pub(in crate::supervisor) async fn supervise(
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
     let termination_log =
         if role.background.is_some() { TerminationLog::Off } else { plan.runtime.termination_log.clone() };
-    panics::report_to(&logs, termination_log);
-    report_boot(&mut clients, notices, listen_sockets.reports().into_iter().chain(web));
+    panics::log_to(&logs, termination_log);
+    report_early(&mut clients, notices, listen_sockets.reports().into_iter().chain(web));
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let resources = Resources {
@@ -117,7 +117,7 @@ pub(in crate::supervisor) async fn supervise(
         null,
         open_files,
     };
-    let workers = Workers::new(resources, logs.clone(), cgroups, reporter);
+    let workers = Workers::new(resources, logs.clone(), cgroups, event_sender);
     let began = clock::now();
     let mut supervisor = Supervisor {
         source,
@@ -141,7 +141,7 @@ pub(in crate::supervisor) async fn supervise(
         realtime_at: Some(began + REALTIME_DELAY),
         trim_at: None,
         outages: Outages::default(),
-        thread_reports,
+        thread_events,
         usage: UsageSamples::default(),
         wall_clock: WallClock::default(),
         program_lookup: SingleLookup::default(),
@@ -214,7 +214,7 @@ async fn checked(
 }
 
 /// Reports what was found before there was a log: warnings of the configuration, and sockets that are open.
-fn report_boot(clients: &mut Clients<'_>, warnings: Vec<String>, sockets: impl Iterator<Item = Notice>) {
+fn report_early(clients: &mut Clients<'_>, warnings: Vec<String>, sockets: impl Iterator<Item = Notice>) {
     let warning = |message| Notice::of_runtime(EventData::ConfigWarning { message });
     for notice in warnings.into_iter().map(warning).chain(sockets) {
         clients.report(notice, &[]);

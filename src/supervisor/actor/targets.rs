@@ -39,7 +39,7 @@ impl Supervisor<'_> {
             }
         }
         for notice in left {
-            self.clients.report_to(notice, vec![client]);
+            self.clients.report_to(notice, &[client]);
         }
         kept
     }

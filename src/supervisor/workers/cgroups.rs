@@ -6,13 +6,13 @@ use tracing::debug;
 
 use super::{
     super::{
+        event_queue::EventSender,
         job_queues::{Job, Purpose},
-        report::{self, Reporter},
     },
     Run, Workers,
 };
 use crate::{
-    machine::events::RuntimePart,
+    machine::events::{Notice, RuntimePart},
     spec,
     sys::run_cgroups::{CgroupMode, NewCgroup, NoCgroupReason, RunCgroups, View},
 };
@@ -24,10 +24,10 @@ const REMOVAL_LIMIT: Duration = Duration::from_millis(500);
 pub(super) fn of_run(
     cgroups: &RunCgroups,
     wanted: spec::RunCgroup,
-    reporter: &Reporter,
+    event_sender: &EventSender,
 ) -> Option<NewCgroup> {
     let wanted = as_wanted(wanted);
-    cgroups.for_run(wanted, |decided| report_decision(wanted, decided, reporter))
+    cgroups.for_run(wanted, |decided| report_decision(wanted, decided, event_sender))
 }
 
 /// Finds out whether runs get cgroups, and prepares one for the next run. For a helper thread.
@@ -43,12 +43,12 @@ fn as_wanted(wanted: spec::RunCgroup) -> CgroupMode {
     }
 }
 
-fn report_decision(wanted: CgroupMode, decided: Result<View, &NoCgroupReason>, reporter: &Reporter) {
+fn report_decision(wanted: CgroupMode, decided: Result<View, &NoCgroupReason>, event_sender: &EventSender) {
     match decided {
         Ok(View::Namespace) => debug!("each run gets a cgroup and a cgroup namespace"),
         Ok(View::Path) => debug!("each run gets a cgroup"),
         Err(reason) if wanted == CgroupMode::Always => {
-            reporter.report(report::outage(RuntimePart::RunCgroups, reason));
+            event_sender.send(Notice::outage(RuntimePart::RunCgroups, reason));
         }
         Err(reason) => debug!("runs get no cgroups: {reason}"),
     }

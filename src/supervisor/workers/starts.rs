@@ -84,7 +84,7 @@ impl Workers {
             context.notify.set_up().map_err(|error| refused("make its notification socket", &error))?;
         }
         let (cgroups, wanted) = (self.cgroups.clone(), context.machine.plan().runtime.cgroup);
-        let (for_next, reporter) = (cgroups.clone(), self.reporter.clone());
+        let (for_next, event_sender) = (cgroups.clone(), self.event_sender.clone());
         let outputs = self.outputs(view);
         let is_labelled = outputs.is_none() && !spec.logs.disabled;
         let job = StartJob {
@@ -93,7 +93,7 @@ impl Workers {
             mark: RunMark::of_run(MARKER, self.token, run.number),
             resources: Arc::clone(&self.resources),
             outputs,
-            cgroup: Box::new(move || cgroups::of_run(&cgroups, wanted, &reporter)),
+            cgroup: Box::new(move || cgroups::of_run(&cgroups, wanted, &event_sender)),
         };
         let after = move || cgroups::prepare(&for_next, wanted);
         // The thread gets the other CPU first.

@@ -10,6 +10,8 @@ mod level;
 mod text;
 mod wire;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -47,6 +49,11 @@ impl Notice {
     /// A notice about procrun as a whole.
     pub fn of_runtime(data: EventData) -> Self {
         Self { subject: EventSubject::RUNTIME, data }
+    }
+
+    /// The notice about a failed part of procrun that is not tried again by itself.
+    pub fn outage(part: RuntimePart, error: impl fmt::Display) -> Self {
+        Self::of_runtime(EventData::Outage { part, error: error.to_string(), retry: None })
     }
 
     /// A notice about an application.
