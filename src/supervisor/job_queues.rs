@@ -172,6 +172,11 @@ impl JobQueues {
         self.threads
     }
 
+    /// Whether a thread has no job.
+    pub(super) fn has_idle_thread(&self) -> bool {
+        self.busy.len() < self.threads
+    }
+
     /// A thread is about to be added.
     pub(super) fn thread_requested(&mut self, now: Instant) {
         // Also where that fails, so that it is not tried again at once.

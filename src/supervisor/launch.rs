@@ -56,9 +56,9 @@ pub(super) struct Prepared {
     pub(super) may_start_runner: bool,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
-    /// The version of the application.
+    /// The version of the application, once its program runs.
     pub(super) version: Option<Arc<str>>,
-    /// The script as a file, if it is one.
+    /// The script as a file, if it is one, once its program runs.
     pub(super) script: Option<Arc<Path>>,
     /// Its `PORT`: that of probes that name none.
     pub(super) port: Result<u16, String>,
@@ -67,6 +67,12 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Looks up what only users read: the program need not wait for it.
+    pub(super) fn find_package(&mut self, packages: &Packages) {
+        self.version = packages.version(&self.exec);
+        self.script = script_file(&self.exec).map(Arc::from);
+    }
+
     /// User and group of its files, unless they are procrun's.
     pub(super) fn owner(&self) -> Option<(u32, u32)> {
         self.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid))
@@ -186,7 +192,7 @@ pub(super) fn prepare(
     resources: &Resources,
     progress: &StartProgress,
 ) -> Result<Prepared, SpawnFailure> {
-    let Resources { inherited, packages, sockets, helpers, .. } = resources;
+    let Resources { inherited, sockets, helpers, .. } = resources;
     progress.enter(Step::EnvFile);
     let instance = &instance.with_env_files()?;
     let spec = instance.spec();
@@ -208,9 +214,6 @@ pub(super) fn prepare(
     let may_start_runner = spec.has_channel() && program::may_start_runner(&command, &exec.cwd);
     let mut env = entries(env)?;
     env.push(c_string(OsStr::new(&mark.entry))?);
-    progress.enter(Step::Package);
-    let version = packages.version(&spec.exec);
-    let script = script_file(&exec).map(Arc::from);
     progress.enter(Step::Sockets);
     let owner = credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
     let sockets = if spec.listen.is_empty() { Vec::new() } else { sockets.open(spec, owner, helpers)? };
@@ -227,8 +230,8 @@ pub(super) fn prepare(
         cgroup: None,
         may_start_runner,
         channel: channel_number(spec.listen.len()),
-        version,
-        script,
+        version: None,
+        script: None,
         port,
         sockets,
     })

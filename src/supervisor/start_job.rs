@@ -168,6 +168,8 @@ impl StartJob {
             .map_err(|error| spawn_failure(&prepared.command.program, &prepared.limits, &error))?;
         drop(sockets);
         drop(cgroup);
+        progress.enter(Step::Package);
+        prepared.find_package(&resources.packages);
         let connections = Connections { outputs, stdin, channel, notify };
         Ok(Started { pid, prepared, connections })
     }

@@ -314,8 +314,10 @@ impl Starting {
     fn time_out(&mut self, pending: Pending) -> StartResult {
         let failure = match pending.job.executes.get() {
             _ if pending.abandoned.is_some() => abandoned(),
-            Some((_, program)) => hangs(&program.display().to_string(), Step::Execution),
-            None => hangs("its start hangs", pending.job.step()),
+            Some((_, program)) if pending.job.step() == Step::Execution => {
+                hangs(&program.display().to_string(), Step::Execution)
+            }
+            Some(_) | None => hangs("its start hangs", pending.job.step()),
         };
         self.leave(pending, failure)
     }

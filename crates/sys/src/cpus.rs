@@ -14,11 +14,16 @@ use super::cgroups;
 
 /// The number of CPUs by affinity (sched_getaffinity(2)) and by the quotas of cgroup v1 and v2; at least 1.
 pub fn available() -> u32 {
+    let affinity = of_affinity();
+    quota(Path::new("/")).map_or(affinity, |quota| quota.min(affinity))
+}
+
+/// The number of CPUs that this thread may use (sched_getaffinity(2)), at least 1.
+pub fn of_affinity() -> u32 {
     let affinity = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).map_or(1, |set| {
         (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
     });
-    let affinity = u32::try_from(affinity).unwrap_or(u32::MAX).max(1);
-    quota(Path::new("/")).map_or(affinity, |quota| quota.min(affinity))
+    u32::try_from(affinity).unwrap_or(u32::MAX).max(1)
 }
 
 /// The number of online CPUs of the machine, at least 1. A container may use fewer.

@@ -47,6 +47,10 @@ impl Supervisor<'_> {
         }
         let _held = self.logs.hold();
         let ended = self.workers.reaped(dead);
+        if !ended.is_empty() && !self.shutdown.is_requested {
+            // Most ends of a worker are followed by a start.
+            self.workers.helpers().expect();
+        }
         let mut notified = Vec::new();
         for Ended { run, .. } in &ended {
             self.node.ended(*run);

@@ -195,6 +195,11 @@ impl Directory {
 
     /// Removes the directory once it has no processes, and waits for that up to a time limit.
     pub(super) fn remove(&self, limit: Duration) -> io::Result<()> {
+        // Most are empty and have known names, so the directory need not be listed.
+        let Numbers { empty, spare, .. } = std::mem::take(&mut *self.lock());
+        for number in empty.into_iter().chain(spare) {
+            let _ = fs::remove_dir(self.path(number));
+        }
         let mut result = remove(&self.path, MAX_DEPTH);
         for _ in 0..WAIT_STEPS {
             if result.is_ok() {
