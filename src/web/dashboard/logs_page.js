@@ -10,6 +10,10 @@ import { store } from './store.js';
 const MOST = 5000;
 const MOST_UP = 10_000;
 const RECENT = 2000;
+// The browser skips blocks of lines that are not visible. A check of each single line would cost it more.
+const BLOCK = 100;
+// Lines in quick succession are shown together.
+const FLUSH_INTERVAL = 200;
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 const SEARCH_DELAY = 250;
 
@@ -20,7 +24,8 @@ export class LogsPage {
   #target;
   #follower = null;
   #pending = [];
-  #frame = 0;
+  #flushTimer = 0;
+  #count = 0;
   #isFollowing = true;
   #unseen = 0;
   #timer = 0;
@@ -74,7 +79,7 @@ export class LogsPage {
 
   close() {
     clearTimeout(this.#timer);
-    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#flushTimer);
     this.#follower?.close();
   }
 
@@ -124,6 +129,7 @@ export class LogsPage {
     this.#atLast.clear();
     this.#isLive = false;
     this.#parts.lines.replaceChildren();
+    this.#count = 0;
     this.#toLatest();
     this.#show();
     this.#follower = new Follower(() => this.#path(this.#recent(), this.#lastAt === null ? {} : { since: this.#lastAt }), {
@@ -153,30 +159,42 @@ export class LogsPage {
       this.#pending.push(data);
       if (this.#pending.length > MOST_UP) this.#pending.splice(0, this.#pending.length - MOST);
     }
-    this.#frame ||= requestAnimationFrame(() => this.#flush());
+    this.#flushTimer ||= setTimeout(() => this.#flush(), FLUSH_INTERVAL);
   }
 
   #flush() {
-    this.#frame = 0;
+    this.#flushTimer = 0;
     const { lines } = this.#parts;
     const pending = this.#pending.slice(-MOST);
     this.#pending = [];
     const wanted = view.text.toLowerCase();
-    const fragment = document.createDocumentFragment();
-    for (const line of pending) fragment.append(line.missed ? missedRow(line.missed) : lineRow(line, wanted));
-    lines.append(fragment);
+    for (const line of pending) this.#append(line.missed ? missedRow(line.missed) : lineRow(line, wanted));
     const most = this.#isFollowing ? MOST : MOST_UP;
-    while (lines.children.length > most) lines.firstChild.remove();
+    while (this.#count - (lines.firstChild?.childElementCount ?? 0) >= most) {
+      this.#count -= lines.firstChild.childElementCount;
+      lines.firstChild.remove();
+    }
     if (this.#isFollowing) lines.scrollTop = lines.scrollHeight;
     else this.#unseen += pending.length;
     this.#show();
   }
 
+  #append(row) {
+    const { lines } = this.#parts;
+    let block = lines.lastChild;
+    if (block === null || block.childElementCount >= BLOCK) {
+      block = h('div', { class: 'block' });
+      lines.append(block);
+    }
+    block.append(row);
+    this.#count += 1;
+  }
+
   #show(problem) {
-    const { status, empty, lines, latest } = this.#parts;
-    empty.hidden = lines.children.length > 0;
+    const { status, empty, latest } = this.#parts;
+    empty.hidden = this.#count > 0;
     setText(empty, problem ?? (this.#isLive ? 'No log lines.' : 'Loading…'));
-    setText(status, problem ?? (this.#isLive ? `live, ${number(lines.children.length)} lines` : ''));
+    setText(status, problem ?? (this.#isLive ? `live, ${number(this.#count)} lines` : ''));
     latest.hidden = this.#isFollowing;
     setText(latest, this.#unseen > 0 ? `${number(this.#unseen)} new lines ↓` : 'Latest ↓');
   }
