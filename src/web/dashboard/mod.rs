@@ -7,7 +7,10 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-use super::{answer::Answer, body::Body};
+use super::{
+    answer::{Answer, TEXT},
+    body::Body,
+};
 
 /// Scripts, styles and requests come from this server alone; the page has no inline script, and no script of it can
 /// turn a string into markup.
@@ -63,6 +66,7 @@ static FILES: &[File] = files! {
     "store.js": SCRIPT,
     "style.css": CSS,
     "theme.js": SCRIPT,
+    "vendor/uplot.LICENSE": TEXT,
     "vendor/uplot.css": CSS,
     "vendor/uplot.js": SCRIPT,
     "virtual_list.js": SCRIPT,
