@@ -25,7 +25,8 @@ sum() {
 status=0
 for name in "$@"; do
     bin=$PWD/target/nodes/$name/node_modules/.bin
-    program=node only='' without="bun $(unsupported "$name")"
+    # The page of the dashboard runs in a browser: `make test` tests it once.
+    program=node only='' without="bun dashboard $(unsupported "$name")"
     [ "$name" != bun ] || program=bun only=bun:: without=''
     version=$("$bin/$program" --version)
     log=$logs/$name.log

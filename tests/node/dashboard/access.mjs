@@ -8,6 +8,10 @@ const PAGES = [
 ];
 
 const page = await open();
+// axe-core reads each line: some are enough.
+await go(page, '#/logs');
+await page.getByLabel('Search log lines').fill('the cache is');
+await shown(page, '.lines mark', 'cache');
 for (const colorScheme of ['dark', 'light']) {
   await page.emulateMedia({ colorScheme });
   await until(page, (wanted) => document.documentElement.dataset.theme === wanted, colorScheme);
