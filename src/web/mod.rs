@@ -1,4 +1,4 @@
-//! The HTTP server of the supervisor: probes, metrics and the API.
+//! The HTTP server of the supervisor: probes, metrics, the API and the dashboard.
 //!
 //! | file | contents |
 //! |---|---|

@@ -9,7 +9,7 @@ let step = Math.floor(Math.random() * 60);
 
 if (name === 'api') {
   const server = http.createServer((_, response) => setTimeout(() => response.end('ok'), 3 + 30 * Math.random() ** 3));
-  server.listen(0, () => setInterval(() => http.get({ port: server.address().port }, (answer) => answer.resume()), 60));
+  server.listen(0, () => setInterval(() => http.get({ port: server.address().port }, (answer) => answer.resume()).on('error', () => {}), 60));
 }
 
 function work() {
