@@ -85,6 +85,7 @@ pub(super) fn build(
         instances: draft.instances.unwrap_or(Instances::Count(1)),
         exec_mode,
         ipc: !draft.no_ipc,
+        node_metrics: !draft.no_node_metrics,
         balance: draft.balance.unwrap_or_default(),
         listen: std::mem::take(&mut draft.listen),
         env,

@@ -31,6 +31,7 @@ pub(super) struct Draft {
     pub(super) interpreter_args: Vec<String>,
     pub(super) source_maps: Option<bool>,
     pub(super) no_ipc: bool,
+    pub(super) no_node_metrics: bool,
     pub(super) stdin: Option<Stdin>,
     pub(super) instances: Option<Instances>,
     pub(super) exec_mode: Option<ExecMode>,

@@ -123,7 +123,7 @@ fn pm2_process(detail: &InstanceDetails, node_version: Option<String>, user: Opt
             "restart_delay": app["restart_delay"].as_u64().unwrap_or(0),
             "wait_ready": app["wait_ready"],
             "axm_actions": [],
-            "axm_monitor": {},
+            "axm_monitor": brief.node.as_ref().map(|node| node.axm_monitor()).unwrap_or_default(),
             "axm_options": {},
             "axm_dynamic": {},
             "vizion_running": false,

@@ -5,8 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::trees::ProcessInfo;
-pub use crate::machine::Status;
 use crate::{config::is_secret, spec::AppSpec};
+pub use crate::{
+    machine::Status,
+    node::{Delay, EventLoop, HTTP_BOUNDS, HttpRequests, NodeSample},
+};
 
 /// A supervisor and its instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,6 +133,9 @@ pub struct InstanceSummary {
     /// Why its last process exited: `exit 1`, `SIGKILL`, or the exit reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<String>,
+    /// What its Node process has measured of itself; only in answers that request it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Box<NodeSample>>,
 }
 
 impl InstanceSummary {

@@ -1,10 +1,13 @@
 //! The hub: every channel and every held socket, and the primary that decides what to do with them.
 //!
-//! `messages` handles messages of workers, `effects` carries out what the primary decides. The hub never examines
+//! `messages` handles messages of workers, `effects` carries out what the primary decides, `samples` requests figures
+//! of workers. The hub never examines
 //! a process.
 
 mod effects;
 mod messages;
+mod rounds;
+mod samples;
 mod token;
 
 use std::{
@@ -17,6 +20,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use self::rounds::{Samples, WorkerSamples};
 use super::{
     channel::{Channel, Reading},
     cluster::{
@@ -126,6 +130,7 @@ pub struct Hub {
     paused: Vec<u64>,
     /// When to try these listeners and channels again.
     retry_at: Option<Instant>,
+    samples: Samples,
     events: Vec<HubEvent>,
     /// Kept between turns so that a turn allocates nothing.
     poll_events: Vec<PollEvent>,
@@ -161,6 +166,7 @@ struct Worker {
     disconnected: bool,
     /// Whether it was reported for messages that it should not send.
     reported: bool,
+    samples: WorkerSamples,
 }
 
 #[derive(Debug)]
@@ -182,7 +188,7 @@ impl Hub {
     }
 
     /// Adds the channel of a run that has started. `slot` is the number of its instance in the list, `owner` the
-    /// user that it runs as, unless that is procrun's.
+    /// user that it runs as, unless that is procrun's. `has_sampler`: `metrics.cjs` runs in it.
     ///
     /// # Errors
     /// The error of epoll_create(2) or epoll_ctl(2).
@@ -193,6 +199,7 @@ impl Hub {
         slot: u32,
         owner: Option<Owner>,
         channel: OwnedFd,
+        has_sampler: bool,
     ) -> io::Result<()> {
         self.set_up()?;
         if let Some(poller) = &self.poller {
@@ -210,6 +217,7 @@ impl Hub {
             is_blocked: false,
             disconnected: false,
             reported: false,
+            samples: WorkerSamples::new(has_sampler),
         };
         self.workers.insert(run.number, worker);
         if let Some(app) = app {
@@ -218,6 +226,7 @@ impl Hub {
             let user = owner.map_or_else(process::user, |(uid, _)| uid);
             self.drive(Event::Joined { worker: run, balance: spec.balance, slot, version, user });
         }
+        self.begin_to_measure(run, has_sampler && spec.node_metrics);
         Ok(())
     }
 
@@ -405,6 +414,7 @@ impl Hub {
 
     fn drop_channel(&mut self, number: u64) {
         let Some(worker) = self.workers.remove(&number) else { return };
+        self.samples.complete(number);
         // A child that has not executed its program yet may hold a copy of the channel.
         if let Some(poller) = &self.poller {
             poller.remove(worker.channel.socket());

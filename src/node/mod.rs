@@ -14,6 +14,7 @@ mod connections;
 mod hub;
 mod listener;
 mod preload;
+mod sample;
 mod versions;
 
 pub use self::{
@@ -21,4 +22,5 @@ pub use self::{
     hub::{Hub, HubEvent, Route},
     listener::{HeldSocket, Listener, Opening},
     preload::{Script, Scripts},
+    sample::{Delay, EventLoop, HTTP_BOUNDS, HttpRequests, NodeSample},
 };

@@ -1,5 +1,5 @@
-//! The scripts that run in a Node worker before the application: one reports uncaught errors, one lets the workers
-//! of a cluster drain, and one sends heartbeats.
+//! The scripts that run in a Node worker before the application: one reports uncaught errors and measures, one
+//! lets the workers of a cluster drain, too, and one sends heartbeats.
 //!
 //! Node's `--require` accepts nothing but the path of a file, so the file must exist for as long as a worker may
 //! start or create a thread: `/dev/shm` first, which is in memory and is writable even with a read-only root. It
@@ -26,9 +26,10 @@ use crate::{
 /// A script that Node runs in a worker before the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
-    /// Lets a worker of a cluster finish its connections, and accept connections by itself; reports uncaught errors.
+    /// Lets a worker of a cluster finish its connections, and accept connections by itself; reports uncaught errors;
+    /// measures.
     Drain,
-    /// Reports uncaught errors and failures to listen.
+    /// Reports uncaught errors and failures to listen; measures.
     Report,
     /// Leaves the channel of a package runner to the Node processes that it starts.
     Forward,
@@ -41,11 +42,14 @@ impl Script {
 
     fn source(self) -> Cow<'static, str> {
         match self {
-            Self::Drain => {
-                concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"))
-                    .into()
-            }
-            Self::Report => include_str!("faults.cjs").into(),
+            Self::Drain => concat!(
+                include_str!("drain.cjs"),
+                include_str!("accept.cjs"),
+                include_str!("faults.cjs"),
+                include_str!("metrics.cjs")
+            )
+            .into(),
+            Self::Report => concat!(include_str!("faults.cjs"), include_str!("metrics.cjs")).into(),
             Self::Forward => {
                 let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
                 let programs = serde_json::json!(PACKAGE_RUNNER_PROGRAMS).to_string();

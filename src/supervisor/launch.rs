@@ -54,6 +54,8 @@ pub(super) struct Prepared {
     pub(super) cgroup: Option<NewCgroup>,
     /// A package runner below it must leave the channel to the application.
     pub(super) may_start_runner: bool,
+    /// The script that measures runs in it.
+    pub(super) has_sampler: bool,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
     /// The version of the application, once its program runs.
@@ -229,6 +231,7 @@ pub(super) fn prepare(
         mark,
         cgroup: None,
         may_start_runner,
+        has_sampler: false,
         channel: channel_number(spec.listen.len()),
         version: None,
         script: None,

@@ -196,7 +196,11 @@ fn add_scripts(prepared: &mut Prepared, target: &Target, resources: &Resources) 
         match script {
             Script::Forward if takes_preload => prepared.forward_channel(&path, spec.listen.len())?,
             Script::Forward => prepared.forward_channel_below(&path, spec.listen.len())?,
-            Script::Drain | Script::Report | Script::Heartbeat => prepared.preload(&path)?,
+            Script::Drain | Script::Report => {
+                prepared.preload(&path)?;
+                prepared.has_sampler = true;
+            }
+            Script::Heartbeat => prepared.preload(&path)?,
         }
     }
     if !takes_preload {

@@ -14,6 +14,7 @@ mod ecosystem;
 mod held_sockets;
 mod js_config;
 mod log_flow;
+mod metrics;
 mod nest;
 mod next;
 mod order;

@@ -9,6 +9,7 @@ mod capture;
 mod command;
 pub mod load;
 pub mod procfs;
+pub mod promtool;
 mod run;
 pub mod strace;
 mod wait;

@@ -16,7 +16,7 @@ use crate::{
         wrap::folded,
     },
     config::non_default_settings,
-    control::snapshot::InstanceDetails,
+    control::{Pm2Metric, snapshot::InstanceDetails},
     shown::printable,
     spec::ExitCode,
 };
@@ -27,8 +27,9 @@ pub(super) static DESCRIBE: Command = Command {
     arguments: TARGETS,
     options: &[JSON],
     summary: "Show all details of processes",
-    description: "Show all details of processes: status, versions, usage, process tree, settings\n\
-                  that are not the default, and the last five exits with their reasons.\n\
+    description: "Show all details of processes: status, versions, usage, process tree, figures of\n\
+                  Node (event loop, heap, HTTP requests), settings that are not the default, and\n\
+                  the last five exits with their reasons.\n\
                   `procrun check` shows all settings of an ecosystem file.",
     examples: &[("procrun describe api", "all instances of the app api")],
     run: Run::Function(describe),
@@ -62,6 +63,12 @@ fn shown(of: &InstanceDetails, style: OutputStyle) -> String {
         page.heading("process tree");
         for (pid, text) in process_tree::described(&of.tree) {
             page.line(&pid, text);
+        }
+    }
+    if let Some(node) = &brief.node {
+        page.heading("node metrics");
+        for Pm2Metric { name, value, unit, .. } in node.pm2_metrics() {
+            page.line(name, format!("{value} {unit}").trim_end());
         }
     }
     page.heading("settings");

@@ -46,6 +46,7 @@ fn default_app() -> AppSpec {
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
         ipc: true,
+        node_metrics: true,
         balance: Balance::default(),
         listen: Vec::new(),
         env: EnvSpec { instance_var: INSTANCE_VAR.to_owned(), ..EnvSpec::default() },

@@ -15,6 +15,7 @@ use serde::{
 use serde_json::Value;
 
 use super::{
+    super::sample::NodeSample,
     endpoint::{Endpoint, display_path},
     message::{Answer, Data, Handle, ListenerId, Outcome, Query, WorkerMessage},
 };
@@ -48,6 +49,8 @@ pub enum Message {
     HandleNack,
     /// A heartbeat.
     Heartbeat,
+    /// What the worker has measured of itself.
+    Sample(Box<NodeSample>),
     /// The worker could not listen.
     CannotListen {
         /// The address for messages.
@@ -279,6 +282,8 @@ fn parse_script_message(line: &[u8]) -> Result<Message, Broken> {
     let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Malformed)?;
     Ok(match raw.act.as_deref() {
         Some("beat") => Message::Heartbeat,
+        // One that is not valid is no answer.
+        Some("sample") => NodeSample::parse(line).map_or(Message::Other, Message::Sample),
         Some("cannot-listen") => {
             let address: String =
                 address(&raw).chars().filter(|it| !it.is_control()).take(MAX_ADDRESS).collect();
@@ -372,6 +377,12 @@ pub const HANDLE_ACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
 /// Requests procrun's own script in a worker to finish its connections. Node's prefix for such messages (`NODE_`)
 /// hides it from the application.
 pub const DRAIN: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"drain\"}\n";
+
+/// Requests procrun's own script in a worker to count HTTP requests and garbage collections.
+pub const MEASURE: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"measure\"}\n";
+
+/// Requests a sample from procrun's own script in a worker.
+pub const SAMPLE: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"sample\"}\n";
 
 /// PM2's message that requests a worker to exit.
 pub const SHUTDOWN: &[u8] = b"\"shutdown\"\n";

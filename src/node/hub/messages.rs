@@ -82,6 +82,7 @@ impl Hub {
                 Some(HubEvent::Messages(other, count)) if *other == run => *count += 1,
                 _ => self.events.push(HubEvent::Messages(run, 1)),
             },
+            (Message::Sample(sample), _) => self.sampled(run, sample),
             (Message::Heartbeat, _) => self.events.push(HubEvent::Heartbeat(run)),
             (Message::CannotListen { address, errno, is_handled }, _) => {
                 let failure = listen_failure(address, errno);

@@ -19,7 +19,7 @@ use crate::{
     control::{Action, Answer, ClientId, Count, Request, RequestError, snapshot::Overview},
     logs::{Filter, OwnLines},
     machine::{
-        Input, InstanceId, Operation,
+        Input, InstanceId, Operation, Run,
         events::{EventData, Notice},
     },
     spec::Signal,
@@ -27,6 +27,10 @@ use crate::{
 
 /// How long a client waits until its log files are empty.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client waits for the figures of Node workers. The first ones take 100 ms; a worker that is busy
+/// for longer sends them later.
+const NODE_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Supervisor<'_> {
     /// Handles the requests that have arrived.
@@ -55,13 +59,45 @@ impl Supervisor<'_> {
     fn describe(&mut self, client: ClientId, targets: &[String]) -> Result<Option<Answer>, RequestError> {
         let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
         let Some(programs) = snapshots::look_up_programs(self, ids.as_deref()) else {
-            return Ok(Some(self.details(ids.as_deref(), &Programs::default())));
+            return Ok(self.describe_with(client, ids, Programs::default()));
         };
         self.when_answered(programs, LOOKUP_TIMEOUT, move |supervisor, programs| {
-            let answer = supervisor.details(ids.as_deref(), &programs.unwrap_or_default());
-            supervisor.clients.answer(client, &answer);
+            let answer = supervisor.describe_with(client, ids, programs.unwrap_or_default());
+            supervisor.answer(client, Ok(answer));
         });
         Ok(None)
+    }
+
+    fn describe_with(
+        &mut self,
+        client: ClientId,
+        ids: Option<Vec<InstanceId>>,
+        programs: Programs,
+    ) -> Option<Answer> {
+        let of = ids.clone();
+        self.with_node_samples(client, of.as_deref(), move |supervisor| {
+            supervisor.details(ids.as_deref(), &programs)
+        })
+    }
+
+    /// The answer once the Node workers of these instances, or all, have sent their figures; `None`: it comes later.
+    fn with_node_samples(
+        &mut self,
+        client: ClientId,
+        ids: Option<&[InstanceId]>,
+        answer: impl FnOnce(&mut Supervisor<'_>) -> Answer + Send + 'static,
+    ) -> Option<Answer> {
+        let machine = &self.machine;
+        let is_wanted = |run: Run| {
+            ids.is_none_or(|ids| ids.contains(&run.instance))
+                && machine.spec(run.instance).is_some_and(|spec| spec.node_metrics)
+        };
+        let Some(sampled) = self.node.request_samples(is_wanted) else { return Some(answer(self)) };
+        self.when_answered(sampled, NODE_SAMPLE_TIMEOUT, move |supervisor, _| {
+            let answer = answer(supervisor);
+            supervisor.clients.answer(client, &answer);
+        });
+        None
     }
 
     fn details(&mut self, ids: Option<&[InstanceId]>, programs: &Programs) -> Answer {
@@ -82,18 +118,15 @@ impl Supervisor<'_> {
                 let report = self.usage.sample(&mut self.workers, &self.machine, &[]);
                 Ok(Some(Answer::Overview(snapshots::overview(self, Some(&report)))))
             }
-            Request::Monitor => {
-                let report = self.usage.sample(&mut self.workers, &self.machine, &[]);
-                let surroundings = Some(Box::new(self.usage.sample_container(&report)));
-                Ok(Some(Answer::Overview(Overview {
-                    surroundings,
-                    ..snapshots::overview(self, Some(&report))
-                })))
-            }
-            Request::Metrics => {
-                let report = self.usage.sample(&mut self.workers, &self.machine, &[]);
-                Ok(Some(Answer::Metrics(Box::new(snapshots::metrics(self, &report)))))
-            }
+            Request::Monitor => Ok(self.with_node_samples(client, None, |supervisor| {
+                let report = supervisor.usage.sample(&mut supervisor.workers, &supervisor.machine, &[]);
+                let surroundings = Some(Box::new(supervisor.usage.sample_container(&report)));
+                Answer::Overview(Overview { surroundings, ..snapshots::overview(supervisor, Some(&report)) })
+            })),
+            Request::Metrics => Ok(self.with_node_samples(client, None, |supervisor| {
+                let report = supervisor.usage.sample(&mut supervisor.workers, &supervisor.machine, &[]);
+                Answer::Metrics(Box::new(snapshots::metrics(supervisor, &report)))
+            })),
             Request::Status { targets } => {
                 let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
                 Ok(Some(Answer::Status(self.machine.status_report(self.failing(), ids.as_deref()))))

@@ -23,6 +23,7 @@ use crate::{
         snapshot::{ExitInfo, InstanceDetails, InstanceSummary, Overview, Status, SupervisorSummary, masked},
     },
     machine::{Ending, Generation, InstanceId, InstanceView, PastRun},
+    node::NodeSample,
     program,
     spec::{AppSpec, EnvSpec, ExecMode, Interpreter, PrincipalRef, ProgramKind},
 };
@@ -177,7 +178,14 @@ fn brief(
         user: user(view.spec),
         watching: of.machine.is_watching(view.spec),
         last_exit: view.past_runs.last().map(last_exit),
+        node: node_sample(of, view),
     }
+}
+
+/// What the Node process of an instance has measured lately.
+fn node_sample(of: &Supervisor<'_>, view: &InstanceView<'_>) -> Option<Box<NodeSample>> {
+    let run = of.workers.run_with_processes(view.id).filter(|_| view.spec.node_metrics)?;
+    of.node.sample(run).cloned().map(Box::new)
 }
 
 fn user(spec: &AppSpec) -> Option<String> {

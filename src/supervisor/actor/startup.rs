@@ -68,7 +68,7 @@ pub(in crate::supervisor) async fn supervise(
     let Boot { helpers, mut listen_sockets, cgroups, found } = boot;
     // While the configuration is read.
     let null = Arc::new(spawn::dev_null()?);
-    let node = Hub::default();
+    let mut node = Hub::default();
     let (event_sender, thread_events) = event_queue();
     let prepared = boot::finish(found, source, &mut signals, open_files, &helpers, &listen_sockets).await;
     let Prepared { loaded: Loaded { plan, notices, .. }, preflight, results } = match prepared {
@@ -96,6 +96,9 @@ pub(in crate::supervisor) async fn supervise(
         Ok(checked) => checked,
         Err(code) => return Ok(code),
     };
+    if web.is_some() {
+        node.measure_from_start();
+    }
     let notices = [notices, results.notices()].concat();
     results.into_apps(&mut listen_sockets);
     let subscriber =

@@ -221,7 +221,7 @@ impl Workers {
         let Connections { outputs, stdin, channel, notify } = connections;
         context.listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
         if let Some(channel) = channel {
-            let added = context.node.add(run, spec, view.pm_id, owner, channel);
+            let added = context.node.add(run, spec, view.pm_id, owner, channel, prepared.has_sampler);
             added.map_err(|error| refused("make its IPC channel", &error))?;
             if !spec.listen.is_empty() && spec.is_cluster() {
                 context.node.set_held_sockets(run, context.listen_sockets.lent_to(spec));

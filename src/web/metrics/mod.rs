@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `table` | every metric: name, unit, type, labels, meaning |
 //! | `samples` | figures → samples |
+//! | `node` | what Node workers measure of themselves → samples |
 //! | `own` | what this thread reads itself: the process of procrun, the container, open files |
 //! | `text` | samples → OpenMetrics or the text format of Prometheus |
 
+mod node;
 mod own;
 #[cfg(test)]
 mod reference;

@@ -12,7 +12,10 @@ const PAGE: &str = "\
 metric without a value is left out, for example a limit that the container does not have. Counters begin with 0 when
 procrun starts; counters of an instance begin again with each process.
 
-OpenMetrics calls a counter without `_total`, and an info without `_info`.
+OpenMetrics calls a counter without `_total`, and an info without `_info`. A histogram has samples with `_bucket` (and the
+label `le`), `_sum` and `_count`.
+
+The metrics `procrun_node_...` are those of [Node processes](../how-to/monitor.md#node).
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -33,7 +36,10 @@ const LABELS: &str = "
 | `code` | an exit code, or 128 and the number of a signal |
 | `probe` | `health` or `readiness` |
 | `result` | `completed` or `aborted` |
-| `kind` | the kind of an [event](events.md) |
+| `kind` | the kind of an [event](events.md); of a garbage collection `minor`, `major`, `incremental` or `weak_callbacks` |
+| `percentile` | `50`, `95`, `99` or `100` (the maximum) |
+| `class` | the class of an HTTP status: `1xx` to `5xx` |
+| `le` | an upper bound in seconds, from 0.001 to 10, or `+Inf` |
 ";
 
 fn page() -> String {
@@ -43,6 +49,7 @@ fn page() -> String {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
             Kind::Info => "info",
         };
         let (name, labels, help) = (metric.sample_name(), labels.join(", "), cell(metric.help));

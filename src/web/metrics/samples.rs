@@ -21,7 +21,24 @@ const MAX_LABEL: usize = 255;
 #[derive(Debug, PartialEq)]
 pub(in crate::web) struct Sample<'a> {
     pub(super) labels: Vec<Cow<'a, str>>,
-    pub(super) value: f64,
+    pub(super) value: Value<'a>,
+}
+
+/// The value of a sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::web) enum Value<'a> {
+    Number(f64),
+    /// The sum of all observations, and their counts by bucket.
+    Histogram {
+        sum: f64,
+        counts: &'a [u64],
+    },
+}
+
+impl From<f64> for Value<'_> {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
 }
 
 /// A metric with its samples.
@@ -42,17 +59,17 @@ pub(in crate::web) fn samples<'a>(figures: &'a Metrics, own: &Own) -> Vec<Family
 }
 
 fn one<'a>(metric: &'static Metric, value: Option<f64>) -> Family<'a> {
-    let sample = value.map(|value| Sample { labels: Vec::new(), value });
+    let sample = value.map(|value| Sample { labels: Vec::new(), value: value.into() });
     Family { metric, samples: sample.into_iter().collect() }
 }
 
 fn of_supervisor<'a>(figures: &'a Metrics, own: &Own) -> Vec<Family<'a>> {
     let Metrics { supervisor, status, tallies, .. } = figures;
-    let version = Sample { labels: vec![label(&supervisor.version)], value: 1.0 };
+    let version = Sample { labels: vec![label(&supervisor.version)], value: 1.0.into() };
     let events = tallies
         .events
         .iter()
-        .map(|(kind, count)| Sample { labels: vec![label(kind)], value: number(*count) });
+        .map(|(kind, count)| Sample { labels: vec![label(kind)], value: number(*count).into() });
     vec![
         Family { metric: &table::BUILD, samples: vec![version] },
         one(&table::START_TIME, Some(seconds(supervisor.started_at))),
@@ -89,7 +106,9 @@ fn of_apps(figures: &Metrics) -> Vec<Family<'_>> {
     let reports = || figures.status.ready.iter();
     let of_report = |metric, value: fn(&crate::machine::AppReport) -> f64| Family {
         metric,
-        samples: reports().map(|app| Sample { labels: vec![label(&app.app)], value: value(app) }).collect(),
+        samples: reports()
+            .map(|app| Sample { labels: vec![label(&app.app)], value: value(app).into() })
+            .collect(),
     };
     let mut families = vec![
         Family { metric: &table::APP_INSTANCES, samples: statuses(&figures.instances) },
@@ -122,7 +141,7 @@ fn statuses(instances: &[InstanceFigures]) -> Vec<Sample<'_>> {
     let samples = apps.into_iter().flat_map(|((app, namespace), counts)| {
         STATUSES.into_iter().zip(counts).map(move |(status, count)| Sample {
             labels: vec![label(app), label(namespace), status.word().into()],
-            value: count.into(),
+            value: f64::from(count).into(),
         })
     });
     samples.collect()
@@ -134,7 +153,7 @@ fn of_tallies(tallies: &Tallies) -> Vec<Family<'_>> {
         samples: tallies
             .apps
             .iter()
-            .map(|(app, tally)| Sample { labels: vec![label(app)], value: value(tally) })
+            .map(|(app, tally)| Sample { labels: vec![label(app)], value: value(tally).into() })
             .collect(),
     };
     let by_reason = |metric, counts: fn(&AppTally) -> &BTreeMap<String, u64>| Family {
@@ -145,7 +164,7 @@ fn of_tallies(tallies: &Tallies) -> Vec<Family<'_>> {
             .flat_map(|(app, tally)| {
                 counts(tally).iter().map(move |(reason, count)| Sample {
                     labels: vec![label(app), label(reason)],
-                    value: number(*count),
+                    value: number(*count).into(),
                 })
             })
             .collect(),
@@ -158,7 +177,7 @@ fn of_tallies(tallies: &Tallies) -> Vec<Family<'_>> {
             .flat_map(|(app, tally)| {
                 words.into_iter().zip(values(tally)).map(move |(word, count)| Sample {
                     labels: vec![label(app), word.into()],
-                    value: number(count),
+                    value: number(count).into(),
                 })
             })
             .collect(),
@@ -166,7 +185,7 @@ fn of_tallies(tallies: &Tallies) -> Vec<Family<'_>> {
     let codes = tallies.apps.iter().flat_map(|(app, tally)| {
         tally.exit_codes.iter().map(move |(code, count)| Sample {
             labels: vec![label(app), code.to_string().into()],
-            value: number(*count),
+            value: number(*count).into(),
         })
     });
     vec![
@@ -191,19 +210,18 @@ fn of_instances<'a>(instances: &'a [InstanceFigures], own: &Own) -> Vec<Family<'
         let samples = instances
             .iter()
             .zip(&names)
-            .filter_map(|(it, names)| Some(Sample { labels: names.to_vec(), value: value(it)? }));
+            .filter_map(|(it, names)| Some(Sample { labels: names.to_vec(), value: value(it)?.into() }));
         Family { metric, samples: samples.collect() }
     };
     let infos = instances.iter().zip(&names).map(|(it, [app, id])| {
         let version = label(it.brief.version.as_deref().unwrap_or_default());
         let labels =
             vec![app.clone(), id.clone(), label(&it.brief.namespace), label(&it.brief.mode), version];
-        Sample { labels, value: 1.0 }
+        Sample { labels, value: 1.0.into() }
     });
-    let files = names
-        .iter()
-        .zip(&own.files_of_instances)
-        .filter_map(|(names, files)| Some(Sample { labels: names.to_vec(), value: number((*files)?) }));
+    let files = names.iter().zip(&own.files_of_instances).filter_map(|(names, files)| {
+        Some(Sample { labels: names.to_vec(), value: number((*files)?).into() })
+    });
     vec![
         Family { metric: &table::INSTANCE_INFO, samples: infos.collect() },
         each(&table::INSTANCE_UP, |it| Some(switch(it.brief.status == Status::Online))),
@@ -220,7 +238,7 @@ fn of_instances<'a>(instances: &'a [InstanceFigures], own: &Own) -> Vec<Family<'
     ]
 }
 
-fn label(text: &str) -> Cow<'_, str> {
+pub(super) fn label(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(&text[..text.floor_char_boundary(MAX_LABEL)])
 }
 
@@ -234,6 +252,6 @@ fn seconds(milliseconds: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a sample has 53 bits")]
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }

@@ -6,6 +6,8 @@ pub(super) enum Kind {
     /// It grows. Its samples end with `_total`.
     Counter,
     Gauge,
+    /// Counts of observations by their size, and the sum. Its samples end with `_bucket`, `_sum` and `_count`.
+    Histogram,
     /// It is always 1, and its labels are the information. Its samples end with `_info`.
     Info,
 }
@@ -34,6 +36,8 @@ const fn metric(
 
 const APP: &[&str] = &["app"];
 const INSTANCE: &[&str] = &["app", "id"];
+const INSTANCE_KIND: &[&str] = &["app", "id", "kind"];
+const INSTANCE_PERCENTILE: &[&str] = &["app", "id", "percentile"];
 
 macro_rules! metrics {
     ($($constant:ident = $kind:ident, $name:literal, $unit:literal, $labels:expr, $help:literal;)*) => {
@@ -92,6 +96,23 @@ metrics! {
     INSTANCE_PROCESSES = Gauge, "procrun_instance_processes", "", INSTANCE, "Processes of the process tree";
     INSTANCE_THREADS = Gauge, "procrun_instance_threads", "", INSTANCE, "Threads of the process tree";
     INSTANCE_FILES = Gauge, "procrun_instance_open_files", "", INSTANCE, "Open file descriptors of the main process; absent if it belongs to another user";
+    NODE_HEAP_USED = Gauge, "procrun_node_heap_used", "bytes", INSTANCE, "V8 heap in use";
+    NODE_HEAP_TOTAL = Gauge, "procrun_node_heap_size", "bytes", INSTANCE, "V8 heap that is reserved";
+    NODE_HEAP_LIMIT = Gauge, "procrun_node_heap_limit", "bytes", INSTANCE, "V8 heap that the process may use (--max-old-space-size)";
+    NODE_EXTERNAL = Gauge, "procrun_node_external_memory", "bytes", INSTANCE, "Memory of buffers and other objects outside the V8 heap";
+    NODE_GC = Counter, "procrun_node_gc_duration", "seconds", INSTANCE_KIND, "Time of garbage collections";
+    NODE_GC_COUNT = Counter, "procrun_node_gc_collections", "", INSTANCE_KIND, "Garbage collections";
+    NODE_LOOP_ACTIVE = Counter, "procrun_node_eventloop_active", "seconds", INSTANCE, "Time in which the event loop ran callbacks";
+    NODE_LOOP_IDLE = Counter, "procrun_node_eventloop_idle", "seconds", INSTANCE, "Time in which the event loop waited";
+    NODE_LOOP_UTILIZATION = Gauge, "procrun_node_eventloop_utilization", "ratio", INSTANCE, "Part of the last seconds in which the event loop ran callbacks, 0 to 1";
+    NODE_LOOP_DELAY = Gauge, "procrun_node_eventloop_delay", "seconds", INSTANCE_PERCENTILE, "Delay of timers in the last seconds";
+    NODE_LOOP_DELAY_MEAN = Gauge, "procrun_node_eventloop_delay_mean", "seconds", INSTANCE, "Mean delay of timers in the last seconds";
+    NODE_HANDLES = Gauge, "procrun_node_active_handles", "", INSTANCE, "Open handles, such as sockets, servers and files";
+    NODE_REQUESTS = Gauge, "procrun_node_active_requests", "", INSTANCE, "Operations of libuv in progress, such as reads of files";
+    NODE_HTTP = Counter, "procrun_node_http_requests", "", INSTANCE, "HTTP requests that have arrived";
+    NODE_HTTP_ACTIVE = Gauge, "procrun_node_http_requests_in_flight", "", INSTANCE, "HTTP requests in progress";
+    NODE_HTTP_RESPONSES = Counter, "procrun_node_http_responses", "", &["app", "id", "class"], "Completed HTTP responses by the class of their status";
+    NODE_HTTP_DURATION = Histogram, "procrun_node_http_request_duration", "seconds", INSTANCE, "Time from an HTTP request to the end of its response";
 }
 
 #[cfg(test)]
@@ -108,7 +129,7 @@ impl Metric {
     pub(super) fn sample_name(&self) -> String {
         let suffix = match self.kind {
             Kind::Counter => "_total",
-            Kind::Gauge => "",
+            Kind::Gauge | Kind::Histogram => "",
             Kind::Info => "_info",
         };
         self.family() + suffix
@@ -133,7 +154,7 @@ mod tests {
             }
             assert!(metric.name.starts_with("procrun"), "{}", metric.name);
             assert!(!metric.name.ends_with("_total") && !metric.name.ends_with("_info"), "{}", metric.name);
-            assert!(metric.unit.is_none_or(|unit| ["seconds", "bytes", "cores"].contains(&unit)));
+            assert!(metric.unit.is_none_or(|unit| ["seconds", "bytes", "cores", "ratio"].contains(&unit)));
             // The label that Prometheus sets itself.
             assert!(!metric.labels.contains(&"instance") && !metric.labels.contains(&"job"));
             assert!(

@@ -12,11 +12,12 @@ use prometheus_client::{
 };
 
 use super::{
+    node,
     own::Own,
-    samples::{Family, Sample, samples},
+    samples::{Family, Sample, Value, samples},
     table::{Kind, Metric},
 };
-use crate::control::metrics::Metrics;
+use crate::control::{metrics::Metrics, snapshot::HTTP_BOUNDS};
 
 /// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +45,13 @@ struct Figures {
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        for Family { metric, samples } in samples(&self.metrics, &self.own) {
+        let of_node = node::families(&self.metrics.instances);
+        for Family { metric, samples } in samples(&self.metrics, &self.own).into_iter().chain(of_node) {
             let unit = metric.unit.map(|unit| Unit::Other(unit.to_owned()));
             let kind = match metric.kind {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,
+                Kind::Histogram => MetricType::Histogram,
                 Kind::Info => MetricType::Info,
             };
             let mut family = encoder.encode_descriptor(metric.name, metric.help, unit.as_ref(), kind)?;
@@ -63,9 +66,16 @@ impl Collector for Figures {
 fn encode(metric: &Metric, sample: &Sample<'_>, family: &mut MetricEncoder<'_>) -> Result<(), fmt::Error> {
     let labels: Vec<(&str, &str)> =
         metric.labels.iter().copied().zip(sample.labels.iter().map(Cow::as_ref)).collect();
-    let value = |encoder: &mut MetricEncoder<'_>| match metric.kind {
-        Kind::Counter => encoder.encode_counter::<NoLabelSet, f64, f64>(&sample.value, None),
-        Kind::Gauge | Kind::Info => encoder.encode_gauge(&sample.value),
+    let value = |encoder: &mut MetricEncoder<'_>| match (sample.value, metric.kind) {
+        (Value::Number(number), Kind::Counter) => {
+            encoder.encode_counter::<NoLabelSet, f64, f64>(&number, None)
+        }
+        (Value::Number(number), Kind::Gauge | Kind::Info | Kind::Histogram) => encoder.encode_gauge(&number),
+        (Value::Histogram { sum, counts }, _) => {
+            let bounds = HTTP_BOUNDS.into_iter().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
+            encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+        }
     };
     if metric.kind == Kind::Info {
         family.encode_info(&labels)
@@ -100,11 +110,31 @@ pub(super) mod tests {
     use crate::{
         control::{
             metrics::InstanceFigures,
-            snapshot::{InstanceSummary, Status, SupervisorSummary},
+            snapshot::{
+                Delay, EventLoop, HttpRequests, InstanceSummary, NodeSample, Status, SupervisorSummary,
+            },
         },
         machine::{AppReport, AppTally, StatusReport, Tallies},
         monitor::CgroupUsage,
     };
+
+    fn node_sample() -> NodeSample {
+        let delay = Delay { p95: 0.25, ..Delay::default() };
+        let http = HttpRequests {
+            started: 12,
+            seconds: 1.5,
+            counts: [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4],
+            classes: [0, 3, 0, 0, 4],
+            ..HttpRequests::default()
+        };
+        NodeSample {
+            event_loop: EventLoop { delay: Some(delay), ..EventLoop::default() },
+            active_handles: Some(3),
+            active_requests: Some(0),
+            http: Some(http),
+            ..NodeSample::default()
+        }
+    }
 
     /// Figures with a sample of each metric.
     fn figures() -> (Arc<Metrics>, Own) {
@@ -128,6 +158,7 @@ pub(super) mod tests {
             user: None,
             watching: false,
             last_exit: None,
+            node: Some(Box::new(node_sample())),
         };
         let report = AppReport {
             app: brief.name.clone(),
@@ -215,6 +246,7 @@ pub(super) mod tests {
             let kind = match metric.kind {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
                 Kind::Info => "info",
             };
             let line = format!("# TYPE {} {kind}\n", metric.family());
@@ -238,6 +270,11 @@ pub(super) mod tests {
             "procrun_app_exit_codes_total{app=\"a\\\"p\\\\i\\n\",code=\"1\"} 2",
             "procrun_app_instances{app=\"a\\\"p\\\\i\\n\",namespace=\"default\",status=\"waiting restart\"} 0",
             "procrun_container_cpu_quota_cores 1.5",
+            "procrun_node_eventloop_delay_seconds{app=\"a\\\"p\\\\i\\n\",id=\"3\",percentile=\"95\"} 0.25",
+            "procrun_node_http_responses_total{app=\"a\\\"p\\\\i\\n\",id=\"3\",class=\"5xx\"} 4",
+            "procrun_node_http_request_duration_seconds_sum{app=\"a\\\"p\\\\i\\n\",id=\"3\"} 1.5",
+            "procrun_node_http_request_duration_seconds_bucket{app=\"a\\\"p\\\\i\\n\",id=\"3\",le=\"0.0025\"} 3",
+            "procrun_node_http_request_duration_seconds_bucket{app=\"a\\\"p\\\\i\\n\",id=\"3\",le=\"+Inf\"} 7",
         ] {
             assert!(text.lines().any(|written| written.trim_end_matches(".0") == line), "{line}\n{text}");
         }

@@ -1,12 +1,13 @@
 //! `/metrics` in both formats, checked by the tool of Prometheus.
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
-use crate::support::{Bed, repository, spawn, wait_for, wait_until, web::free_port};
+use crate::support::{
+    Bed,
+    promtool::{check_metrics, program},
+    spawn, wait_for, wait_until,
+    web::free_port,
+};
 
 use super::{TOKEN, Web, receive, send, sleeper};
 
@@ -21,24 +22,6 @@ fn text_of<'a>(text: &'a str, sample: &str) -> &'a str {
 #[track_caller]
 fn value(text: &str, sample: &str) -> f64 {
     text_of(text, sample).parse().unwrap()
-}
-
-/// A program of Prometheus, where tests/setup.sh has put it or in PATH.
-fn program(name: &str) -> PathBuf {
-    let own = repository().join("target/prometheus/usr/bin").join(name);
-    if own.exists() { own } else { name.into() }
-}
-
-/// Requires that `promtool check metrics` finds nothing.
-#[track_caller]
-fn promtool(text: &str) {
-    let mut command = Command::new(program("promtool"));
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = spawn(&mut command);
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let problems = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && problems.is_empty(), "{problems}");
 }
 
 #[test]
@@ -66,7 +49,7 @@ fn the_figures_are_those_of_the_apps_and_both_formats_are_valid() {
     assert!(value(&text, "procrun_instance_resident_memory_bytes{app=\"api\",id=\"1\"}") > 0.0);
     assert!(value(&text, "procrun_cpu_seconds_total") > 0.0);
     assert_eq!(text_of(&text, "procrun_ready"), "0", "the task has failed");
-    promtool(&text);
+    check_metrics(&text);
     // A restart is counted, and counters never decrease.
     web.post("/api/v1/instances/1/restart", "").expect(200);
     wait_until("the restart to be counted", || {

@@ -31,6 +31,9 @@ pub struct AppSpec {
     /// Whether each process gets Node's IPC channel (`ipc`).
     #[serde(default = "yes")]
     pub ipc: bool,
+    /// Whether Node workers report figures of their runtime (`node_metrics`).
+    #[serde(default = "yes")]
+    pub node_metrics: bool,
     /// How the instances of a cluster share their connections.
     pub balance: Balance,
     /// The sockets that procrun opens and passes to each worker, in the order of their descriptors (`listen`).

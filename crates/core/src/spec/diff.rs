@@ -44,6 +44,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
             ready_when: new.ready_when,
+            node_metrics: new.node_metrics,
             order: new.order.clone(),
             ..old.clone()
         } == *new

@@ -65,6 +65,18 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
         ..OWN
     },
     Key {
+        name: "node_metrics",
+        meaning: "measure [event loop, heap and HTTP requests](../how-to/monitor.md#node) of Node processes",
+        default: "true",
+        example: "false",
+        kind: Kind::Boolean(|app, on| app.no_node_metrics = !on),
+        show: |app| (!app.node_metrics).then(|| "false".to_owned()),
+        change: Change::Live,
+        part: field!(node_metrics),
+        patch: KeyPatch::Copy,
+        ..OWN
+    },
+    Key {
         name: "balance",
         meaning: "how a [cluster](../how-to/node-clusters.md#choose-how-connections-are-shared) shares its connections: `auto`, `round-robin`, `shared` or `sticky`",
         default: "`auto`",

@@ -51,6 +51,7 @@ fn app(name: &str) -> AppSpec {
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
         ipc: true,
+        node_metrics: true,
         balance: Balance::default(),
         listen: Vec::new(),
         env: EnvSpec::default(),
