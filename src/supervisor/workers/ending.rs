@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use tracing::debug;
 
-use super::Workers;
+use super::{Workers, sweep::Sweep};
 use crate::{
     machine::{Ending, Input, Machine, Run},
     spec::Signal,
     sys::{
         reap::{self, Pid, Status},
-        tree::{self, Identity},
+        tree::{self, Identity, Member},
     },
 };
 
@@ -29,6 +29,30 @@ impl Ended {
 }
 
 impl Workers {
+    /// Sends a signal to the leftovers of a run that have not received the stop signal yet, and watches for their
+    /// end. The trees must have been read in this turn.
+    pub(in crate::supervisor) fn sweep(&mut self, run: Run, signal: Signal) {
+        let Some(process) = self.process(run) else { return };
+        let signalled = process.signalled.take();
+        self.sweeping.insert(run, Sweep::new(signal, signalled));
+        self.signal_leftovers(run);
+    }
+
+    /// Sends the signal of a sweep to the leftovers that are due. The trees must have been read in this turn.
+    fn signal_leftovers(&mut self, run: Run) {
+        let Some(sweep) = self.sweeping.get_mut(&run) else { return };
+        let living: Vec<Member> =
+            self.trees.members(run).filter(|member| !member.stat.is_zombie).copied().collect();
+        let due = sweep.next(&living);
+        if due.is_empty() {
+            return;
+        }
+        let is_due = |member: &Member| due.contains(&member.identity());
+        self.trees.signal(run, sweep.signal().number(), is_due);
+        // A stopped process (SIGSTOP) would not see the signal before it goes on.
+        self.trees.signal(run, Signal::CONT.number(), is_due);
+    }
+
     /// Handles the processes that have been reaped. Returns the main processes among them.
     pub(in crate::supervisor) fn reaped(&mut self, dead: &[(Pid, Status)]) -> Vec<Ended> {
         let mut ended: Vec<Ended> = Vec::new();

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Workers;
 use crate::{
-    machine::Run,
     spec::Signal,
     sys::tree::{Identity, Member},
 };
@@ -17,30 +15,21 @@ pub(super) struct Sweep {
     signalled: HashSet<Identity>,
 }
 
-impl Workers {
-    /// Sends a signal to the leftovers of a run that have not received the stop signal yet, and watches for their
-    /// end. The trees must have been read in this turn.
-    pub(in crate::supervisor) fn sweep(&mut self, run: Run, signal: Signal) {
-        let Some(process) = self.process(run) else { return };
-        let signalled = process.signalled.take();
-        self.sweeping.insert(run, Sweep { signal, signalled });
-        self.signal_leftovers(run);
+impl Sweep {
+    /// `signalled` are the processes that have received the stop signal.
+    pub(super) fn new(signal: Signal, signalled: HashSet<Identity>) -> Self {
+        Self { signal, signalled }
     }
 
-    /// Sends the signal of a sweep to the leftovers that are due. The trees must have been read in this turn.
-    pub(super) fn signal_leftovers(&mut self, run: Run) {
-        let Some(sweep) = self.sweeping.get_mut(&run) else { return };
-        let members: Vec<Member> =
-            self.trees.members(run).filter(|member| !member.stat.is_zombie).copied().collect();
-        let due = due(&members, &sweep.signalled);
-        if due.is_empty() {
-            return;
-        }
-        let is_due = |member: &Member| due.contains(&member.identity());
-        self.trees.signal(run, sweep.signal.number(), is_due);
-        // A stopped process (SIGSTOP) would not see the signal before it goes on.
-        self.trees.signal(run, Signal::CONT.number(), is_due);
-        sweep.signalled.extend(due);
+    pub(super) fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// The processes of these that get the signal now. They count as signalled.
+    pub(super) fn next(&mut self, living: &[Member]) -> HashSet<Identity> {
+        let due = due(living, &self.signalled);
+        self.signalled.extend(&due);
+        due
     }
 }
 
