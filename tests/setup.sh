@@ -147,9 +147,9 @@ own_prometheus() {
     (cd "$root/target/prometheus" && apt-get -q download prometheus >&2 && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
 }
 
-# has_browser: there is a Chromium or Chrome for the tests of the dashboard.
+# has_browser: there is a Chromium or Chrome for the tests of the dashboard, which expect it at these paths.
 has_browser() {
-    command -v chromium >/dev/null || command -v google-chrome >/dev/null
+    [ -x /usr/bin/chromium ] || [ -x /usr/bin/google-chrome ]
 }
 
 # Where the distribution has no package of Chromium: Playwright's build, with the libraries that it needs.
