@@ -32,6 +32,7 @@ export class LogsPage {
   #lastAt = null;
   #atLast = new Set();
   #isLive = false;
+  #isRefused = false;
   #names = '';
   #parts;
 
@@ -89,7 +90,10 @@ export class LogsPage {
   }
 
   update(what) {
-    if (what === 'data') this.#updateApps();
+    if (what !== 'data') return;
+    this.#updateApps();
+    // Meanwhile there may be a token, or the app.
+    if (this.#isRefused) this.#restart();
   }
 
   #updateApps() {
@@ -127,7 +131,7 @@ export class LogsPage {
     this.#pending = [];
     this.#lastAt = null;
     this.#atLast.clear();
-    this.#isLive = false;
+    this.#isLive = this.#isRefused = false;
     this.#parts.lines.replaceChildren();
     this.#count = 0;
     this.#toLatest();
@@ -137,8 +141,8 @@ export class LogsPage {
       onState: ({ isConnected, problem }) => {
         if (isConnected) return;
         this.#isLive = false;
-        const isRefused = problem instanceof Problem && problem.status >= 400 && problem.status < 500;
-        this.#show(isRefused ? problem.message : 'not connected');
+        this.#isRefused = problem instanceof Problem && problem.status >= 400 && problem.status < 500;
+        this.#show(this.#isRefused ? problem.message : 'not connected');
       },
     });
   }

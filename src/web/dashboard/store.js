@@ -114,8 +114,9 @@ function accept({ supervisor, surroundings, instances }, apps, history) {
   if (history !== null) store.history.load(history);
   store.supervisor = supervisor;
   store.surroundings = surroundings ?? null;
-  const byName = Map.groupBy(instances, (instance) => instance.name);
-  store.apps = apps.map((app) => ({ ...app, node: nodeFiguresOf(byName.get(app.name) ?? []) }));
+  const byName = new Map(apps.map((app) => [app.name, []]));
+  for (const instance of instances) byName.get(instance.name)?.push(instance);
+  store.apps = apps.map((app) => ({ ...app, node: nodeFiguresOf(byName.get(app.name)) }));
   store.instances = instances;
   store.updatedAt = Date.now();
   const now = store.updatedAt / 1000;
