@@ -37,12 +37,12 @@ impl StartedAs {
     }
 }
 
-/// These processes, without a rule about forwarding.
+/// These processes, without a rule about wrappers.
 pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> StopTargets<Identity> {
     let mut direct: Vec<&tree::Member> = members.into_iter().collect();
     // The main process is mostly the oldest, and a shell is older than its children.
     direct.sort_by_key(|member| (member.stat.start, member.pid));
-    StopTargets { direct: direct.into_iter().map(tree::Member::identity).collect(), forwarded: Vec::new() }
+    StopTargets { direct: direct.into_iter().map(tree::Member::identity).collect(), indirect: Vec::new() }
 }
 
 /// The processes that the stop signal of the worker with this main process reaches, among those of its tree.

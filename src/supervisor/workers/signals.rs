@@ -43,7 +43,7 @@ impl Workers {
             }
             StopSignalScope::Tree => stop_targets::of(&members),
         };
-        debug!("sending {signal} to {:?}, which reaches {:?}", targets.direct, targets.forwarded);
+        debug!("sending {signal} to {:?}, and none to {:?}", targets.direct, targets.indirect);
         let is_main = |target: &Identity| target.pid == process.pid;
         let send = |to: &Identity, signal: Signal| {
             // It is not reaped yet: its number is its own.
@@ -69,7 +69,7 @@ impl Workers {
             self.signal(run, Signal::CONT);
         }
         let mut signalled = process.signalled.borrow_mut();
-        for target in targets.direct.into_iter().chain(targets.forwarded) {
+        for target in targets.direct.into_iter().chain(targets.indirect) {
             let _ = send(&target, Signal::CONT);
             // A process that ignores the signal gets one later.
             if !is_main(&target) && !IgnoredSignals::of(target.pid).has(signal.number()) {

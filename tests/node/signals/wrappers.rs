@@ -152,9 +152,10 @@ fn installed(bed: &Bed) {
 /// npm -> sh -> npm -> sh -> node. npm forwards signals to its shell, which forwards nothing.
 #[test]
 fn package_runners_pass_the_stop_signal_on_once() {
-    let runners: [(&str, &[&str]); 8] = [
+    let runners: [(&str, &[&str]); 9] = [
         ("npm", &["start"]),
         ("npm", &["run", "chain"]),
+        ("npm", &["run", "parallel"]),
         ("npx", &["-c", "node app.js"]),
         ("node_modules/.bin/yarn", &["start"]),
         ("node_modules/.bin/yarn", &["run", "chain"]),
@@ -168,7 +169,7 @@ fn package_runners_pass_the_stop_signal_on_once() {
             installed(&bed);
             bed.file(
                 "package.json",
-                r#"{ "name": "x", "version": "1.0.0", "scripts": { "start": "A=1 node app.js && echo after", "chain": "npm start" } }"#,
+                r#"{ "name": "x", "version": "1.0.0", "scripts": { "start": "A=1 node app.js && echo after", "chain": "npm start", "parallel": "run-p start" } }"#,
             );
             stops(&bed, signal, &[name(signal)]);
         }
@@ -177,7 +178,7 @@ fn package_runners_pass_the_stop_signal_on_once() {
 
 #[test]
 fn inits_in_front_of_an_application_pass_the_stop_signal_on_once() {
-    let inits: [(&str, &[&str]); 8] = [
+    let inits: [(&str, &[&str]); 9] = [
         ("tini", &["--", "node", "app.js"]),
         ("tini", &["--", "bash", "start.sh"]),
         ("tini", &["-g", "--", "bash", "start.sh"]),
@@ -186,6 +187,8 @@ fn inits_in_front_of_an_application_pass_the_stop_signal_on_once() {
         ("catatonit", &["--", "bash", "start.sh"]),
         ("timeout", &["1000", "bash", "start.sh"]),
         ("setsid", &["-w", "node", "app.js"]),
+        // The shell ends by SIGTERM at once, and su would forward a signal that it gets as a leftover.
+        ("sh", &["-c", "su root -c 'node app.js'; echo after"]),
     ];
     for (script, args) in inits {
         for signal in [SIGINT, SIGTERM] {

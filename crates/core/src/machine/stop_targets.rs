@@ -10,7 +10,7 @@
 //! - A group runner (dumb-init, timeout) gets the signal and sends it to the process group of what it runs.
 //! - A runner does not get the signal, but each process that it runs does. npm, pnpm and tini forward some signals and
 //!   not others, depending on their version, and all of them end when the program that they run has ended. So each
-//!   process gets exactly one signal.
+//!   process gets exactly one signal, also when a shell above the runner ends first.
 //!
 //! A shell or runner may run another one (`npm start`: npm, sh, npm, sh, node).
 
@@ -58,13 +58,13 @@ pub struct StopTargets<P> {
     /// The processes that it is sent to, a shell before what it runs: when the foreground process ends by a signal, the
     /// shell must have received the signal too, or it continues with its next command.
     pub direct: Vec<P>,
-    /// The processes that get it from one of these.
-    pub forwarded: Vec<P>,
+    /// The processes that get none of their own, now or as leftovers: they get it from one of these, or run one.
+    pub indirect: Vec<P>,
 }
 
 /// The processes that the stop signal reaches, for a worker with this main process.
 pub fn stop_targets<P: Copy>(main: &Member<P>) -> StopTargets<P> {
-    let mut targets = StopTargets { direct: Vec::new(), forwarded: Vec::new() };
+    let mut targets = StopTargets { direct: Vec::new(), indirect: Vec::new() };
     targets.add(main);
     targets
 }
@@ -85,9 +85,9 @@ impl<P: Copy> StopTargets<P> {
                     self.add(child);
                 }
                 // It has not started a process yet, or all have ended.
-                if self.direct.len() == before {
-                    self.direct.push(member.process);
-                }
+                let runs_none = self.direct.len() == before;
+                let list = if runs_none { &mut self.direct } else { &mut self.indirect };
+                list.push(member.process);
             }
             Role::GroupRunner => {
                 self.direct.push(member.process);
@@ -102,7 +102,7 @@ impl<P: Copy> StopTargets<P> {
     fn add_forwarded(&mut self, members: &[Member<P>], group: i32) {
         for member in members {
             if member.group == group {
-                self.forwarded.push(member.process);
+                self.indirect.push(member.process);
             }
             self.add_forwarded(&member.children, group);
         }
@@ -173,10 +173,22 @@ fn applet(mut arguments: Vec<String>) -> Role {
     if applet == "busybox" { Role::Application } else { role(&applet, || arguments) }
 }
 
-/// Whether Node runs npm, npx, pnpm or yarn. npm puts its own name in place of its arguments (`npm start`).
+/// Whether Node runs npm, npx, pnpm, yarn, or several scripts of a package at once (npm-run-all). npm puts its own name in place of its arguments (`npm start`).
 fn runs_package_runner(arguments: &[String]) -> bool {
-    const RUNNERS: [&str; 9] =
-        ["npm", "npm-cli", "npx", "npx-cli", "pnpm", "pnpx", "yarn", "yarnpkg", "corepack"];
+    const RUNNERS: [&str; 12] = [
+        "npm",
+        "npm-cli",
+        "npx",
+        "npx-cli",
+        "pnpm",
+        "pnpx",
+        "yarn",
+        "yarnpkg",
+        "corepack",
+        "npm-run-all",
+        "run-p",
+        "run-s",
+    ];
     let is_runner = |path: &str| {
         let name = file_name(path);
         let stem = ["js", "cjs", "mjs"].iter().find_map(|it| name.strip_suffix(it)?.strip_suffix('.'));
@@ -250,9 +262,7 @@ mod tests {
     }
 
     fn direct(main: &Member<u32>) -> Vec<u32> {
-        let targets = stop_targets(main);
-        assert_eq!(targets.forwarded, [0; 0]);
-        targets.direct
+        stop_targets(main).direct
     }
 
     #[test]
@@ -271,7 +281,8 @@ mod tests {
 
     #[test]
     fn the_program_of_a_runner_gets_the_signal_and_the_runner_does_not() {
-        assert_eq!(direct(&member(1, Role::Runner, vec![app(2), app(3)])), [2, 3]);
+        let targets = stop_targets(&member(1, Role::Runner, vec![app(2), app(3)]));
+        assert_eq!((targets.direct, targets.indirect), (vec![2, 3], vec![1]));
         assert_eq!(direct(&member(1, Role::Runner, Vec::new())), [1]);
         let nothing_below = member(2, Role::Runner, Vec::new());
         assert_eq!(direct(&member(1, Role::Runner, vec![nothing_below])), [2]);
@@ -283,7 +294,7 @@ mod tests {
             member(3, Role::Shell, vec![app(4), in_background(member(5, Role::Application, vec![app(6)]))]);
         let all = member(1, Role::Runner, vec![member(2, Role::GroupRunner, vec![shell])]);
         let targets = stop_targets(&all);
-        assert_eq!((targets.direct, targets.forwarded), (vec![2], vec![3, 4, 5, 6]));
+        assert_eq!((targets.direct, targets.indirect), (vec![2], vec![3, 4, 5, 6, 1]));
     }
 
     #[test]
@@ -294,7 +305,7 @@ mod tests {
         let shell = with_group(3, member(3, Role::Shell, vec![in_own_session]));
         let adopted = with_group(7, app(7));
         let targets = stop_targets(&member(2, Role::GroupRunner, vec![shell, adopted]));
-        assert_eq!((targets.direct, targets.forwarded), (vec![2], vec![3, 5]));
+        assert_eq!((targets.direct, targets.indirect), (vec![2], vec![3, 5]));
     }
 
     #[test]
@@ -309,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_role_is_that_of_the_executed_program() {
-        let cases: [(Role, &[&str]); 46] = [
+        let cases: [(Role, &[&str]); 48] = [
             (Role::Shell, &["bash", "start.sh"]),
             (Role::Shell, &["-bash"]),
             (Role::Shell, &["/bin/dash", "-c", "node a.js; echo b"]),
@@ -333,6 +344,8 @@ mod tests {
             (Role::Runner, &["node", "/app/.yarn/releases/yarn-4.5.0.cjs", "start"]),
             (Role::Runner, &["node", "--require", "./pnp.cjs", "/usr/bin/yarn.js", "start"]),
             (Role::Runner, &["/opt/pnpm", "start"]),
+            (Role::Runner, &["node", "/app/node_modules/.bin/run-p", "serve", "work"]),
+            (Role::Runner, &["node", "/app/node_modules/.bin/npm-run-all", "-p", "serve"]),
             (Role::Application, &["python3", "manage.py", "runserver"]),
             (Role::Application, &["nginx: master process nginx -g daemon off;"]),
             (Role::Application, &["gunicorn: master [app:app]"]),
