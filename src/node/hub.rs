@@ -24,7 +24,7 @@ use self::rounds::{Samples, WorkerSamples};
 use super::{
     channel::{Channel, Reading},
     cluster::{
-        Effect, Event, ListenerId, Primary, Reach, Version,
+        ListenerId, Primary, PrimaryEffect, PrimaryEvent, Reach, Version,
         wire::{self, Decoder},
     },
     connections::Connections,
@@ -134,7 +134,7 @@ pub struct Hub {
     events: Vec<HubEvent>,
     /// Kept between turns so that a turn allocates nothing.
     poll_events: Vec<PollEvent>,
-    effects: Vec<Effect>,
+    effects: Vec<PrimaryEffect>,
     outgoing: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -224,7 +224,7 @@ impl Hub {
             let number = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
             let version = Version { app, number };
             let user = owner.map_or_else(process::user, |(uid, _)| uid);
-            self.drive(Event::Joined { worker: run, balance: spec.balance, slot, version, user });
+            self.drive(PrimaryEvent::Joined { worker: run, balance: spec.balance, slot, version, user });
         }
         self.begin_to_measure(run, has_sampler && spec.node_metrics);
         Ok(())
@@ -287,7 +287,7 @@ impl Hub {
     fn handle_time(&mut self, now: Instant) {
         if self.retry_at.take_if(|at| *at <= now).is_some() {
             for listener in std::mem::take(&mut self.failing_listeners) {
-                self.drive(Event::Waiting(listener));
+                self.drive(PrimaryEvent::Waiting(listener));
             }
             self.resume_channels();
         }
@@ -304,7 +304,7 @@ impl Hub {
             })
             .collect();
         for version in &ended {
-            self.drive(Event::Outdated(*version));
+            self.drive(PrimaryEvent::Outdated(*version));
         }
         !ended.is_empty()
     }
@@ -326,7 +326,7 @@ impl Hub {
         if worker.is_none_or(|worker| worker.app.is_none()) {
             return false;
         }
-        self.drive(Event::Drain(run));
+        self.drive(PrimaryEvent::Drain(run));
         self.primary.is_draining(run)
     }
 
@@ -346,7 +346,7 @@ impl Hub {
         match sockets::loopback_pair() {
             Ok((client, server)) => {
                 let connection = self.connections.hold(server);
-                self.drive(Event::Probe(run, listener, connection));
+                self.drive(PrimaryEvent::Probe(run, listener, connection));
                 Route::Connection(client)
             }
             Err(error) => Route::Closed(format!("no connection: {error}")),
@@ -365,7 +365,7 @@ impl Hub {
     /// Gives the connections of a run that is about to be stopped to other runs.
     pub fn retire(&mut self, run: Run) {
         if self.workers.get(&run.number).is_some_and(|worker| worker.app.is_some()) {
-            self.drive(Event::Retiring(run));
+            self.drive(PrimaryEvent::Retiring(run));
         }
     }
 
@@ -386,7 +386,7 @@ impl Hub {
         let abandoned: Vec<u32> =
             self.apps.iter().filter(|(_, app)| !is_alive(&app.name)).map(|(id, _)| *id).collect();
         for id in abandoned {
-            self.drive(Event::Abandoned(id));
+            self.drive(PrimaryEvent::AppUnused(id));
             self.apps.remove(&id);
         }
         for app in self.apps.values_mut() {
@@ -397,7 +397,7 @@ impl Hub {
     fn handle_poll_event(&mut self, event: PollEvent) {
         let PollEvent { token, readable, writable, hung_up } = event;
         if let Some(listener) = token::listener_of_token(token) {
-            self.drive(Event::Waiting(listener));
+            self.drive(PrimaryEvent::Waiting(listener));
             return;
         }
         if writable && !hung_up {
@@ -421,7 +421,7 @@ impl Hub {
         }
         self.ended.push(worker.channel);
         if worker.app.is_some() {
-            self.drive(Event::Gone(worker.run));
+            self.drive(PrimaryEvent::Gone(worker.run));
         }
     }
 }

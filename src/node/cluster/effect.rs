@@ -8,17 +8,17 @@ use crate::machine::Run;
 
 /// An output of the primary, which `node` carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Open a socket on behalf of a worker. Answered by `Event::Bound` or `Event::BindFailed`.
+pub enum PrimaryEffect {
+    /// Open a socket on behalf of a worker. Answered by `PrimaryEvent::Bound` or `PrimaryEvent::BindFailed`.
     Bind(ListenerId, Endpoint, Run),
     /// Close the socket with all connections that wait in it.
     Close(ListenerId),
-    /// Report `Event::Waiting` whenever connections arrive from now on.
+    /// Report `PrimaryEvent::Waiting` whenever connections arrive from now on.
     Watch(ListenerId),
-    /// Stop reporting `Event::Waiting`.
+    /// Stop reporting `PrimaryEvent::Waiting`.
     Unwatch(ListenerId),
-    /// Accept one connection. Answered by `Event::Accepted`, `Event::Drained` or
-    /// `Event::AcceptFailed`.
+    /// Accept one connection. Answered by `PrimaryEvent::Accepted`, `PrimaryEvent::QueueEmpty` or
+    /// `PrimaryEvent::AcceptFailed`.
     Accept(ListenerId),
     /// Send an answer to a worker, with the listener's own descriptor if the answer has one.
     Answer(Run, Answer),
@@ -61,11 +61,11 @@ pub enum Effect {
     SharesSocket(Run, Endpoint, u32),
     /// Request a worker to finish its connections.
     Drain(Run),
-    /// A worker has finished its connections after [`Effect::Drain`].
+    /// A worker has finished its connections after [`PrimaryEffect::Drain`].
     HasDrained(Run),
     /// A worker violates the protocol; reported once for each kind.
     Report(Run, ProtocolViolation),
-    /// Close the channel of a worker that violates the protocol. Followed by `Event::Gone`.
+    /// Close the channel of a worker that violates the protocol. Followed by `PrimaryEvent::Gone`.
     Disconnect(Run, ProtocolViolation),
 }
 
@@ -74,9 +74,9 @@ pub enum Effect {
 pub enum ProtocolViolation {
     /// A message about clustering that Node does not have.
     UnknownAct,
-    /// An answer without a request.
-    WrongAnswer,
-    /// A socket of another application.
+    /// An acknowledgement of a handle that was not sent.
+    UnexpectedAck,
+    /// A socket that the application of the worker does not have.
     WrongListener,
     /// Too many sockets for one application.
     TooManyListeners,
@@ -91,7 +91,7 @@ impl ProtocolViolation {
     pub fn describe(self) -> &'static str {
         match self {
             Self::UnknownAct => "sent a cluster message that Node does not have",
-            Self::WrongAnswer => "acknowledged a handle that was never sent",
+            Self::UnexpectedAck => "acknowledged a handle that was never sent",
             Self::WrongListener => "named a socket that it does not have",
             Self::TooManyListeners => "requested more sockets than one application may have",
             Self::TooManyHandles => "requested descriptors and confirmed none",

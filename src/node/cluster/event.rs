@@ -16,7 +16,7 @@ pub struct Version {
 
 /// An input of the primary.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum PrimaryEvent {
     /// A worker has been started.
     Joined {
         /// Its run.
@@ -55,9 +55,9 @@ pub enum Event {
     /// A connection to this socket that probes this worker, as `Primary::reach` returned it.
     Probe(Run, ListenerId, ConnectionId),
     /// No connection is waiting.
-    Drained(ListenerId),
+    QueueEmpty(ListenerId),
     /// A connection could not be accepted; it is still waiting.
     AcceptFailed(ListenerId),
     /// No worker of this application runs and none will.
-    Abandoned(u32),
+    AppUnused(u32),
 }

@@ -22,9 +22,9 @@ pub mod wire;
 mod tests;
 
 pub use self::{
-    effect::{Effect, ProtocolViolation},
+    effect::{PrimaryEffect, ProtocolViolation},
     endpoint::Endpoint,
-    event::{Event, Version},
+    event::{PrimaryEvent, Version},
     message::{Answer, ConnectionId, Data, Handle, ListenerId, Outcome, Query, WorkerMessage},
     primary::{Primary, Reach},
 };

@@ -9,8 +9,8 @@ mod state;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    effect::{Effect, ProtocolViolation},
-    event::Event,
+    effect::{PrimaryEffect, ProtocolViolation},
+    event::PrimaryEvent,
     message::{Answer, ListenerId, Outcome, WorkerMessage},
 };
 use crate::{
@@ -43,9 +43,9 @@ pub struct Primary {
 
 impl Primary {
     /// Handles one event and appends its effects to `out`.
-    pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
+    pub fn step(&mut self, now: Time, event: PrimaryEvent, out: &mut Vec<PrimaryEffect>) {
         match event {
-            Event::Joined { worker, balance, slot, version, user } => {
+            PrimaryEvent::Joined { worker, balance, slot, version, user } => {
                 let worker_state = Worker {
                     balance,
                     slot,
@@ -61,43 +61,45 @@ impl Primary {
                 };
                 self.workers.insert(worker, worker_state);
             }
-            Event::Outdated(version) => {
+            PrimaryEvent::Outdated(version) => {
                 for listener in self.listeners.values_mut() {
                     listener.versions.retain(|other| *other != version);
                 }
                 self.close_outdated(out);
             }
-            Event::WorkerMessage(worker, message) => self.worker_message(now, worker, message, out),
-            Event::HandleAck(worker) => {
+            PrimaryEvent::WorkerMessage(worker, message) => self.worker_message(now, worker, message, out),
+            PrimaryEvent::HandleAck(worker) => {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && state.handles.pop_front().is_none()
                 {
-                    self.report(worker, ProtocolViolation::WrongAnswer, out);
+                    self.report(worker, ProtocolViolation::UnexpectedAck, out);
                 }
             }
-            Event::HandleNack(worker) => self.handle_lost(now, worker, out),
-            Event::Retiring(worker) => self.set_leaving(worker, out),
-            Event::Drain(worker) => {
+            PrimaryEvent::HandleNack(worker) => self.handle_lost(now, worker, out),
+            PrimaryEvent::Retiring(worker) => self.set_leaving(worker, out),
+            PrimaryEvent::Drain(worker) => {
                 self.set_leaving(worker, out);
                 if let Some(state) = self.workers.get_mut(&worker)
                     && state.drain == DrainState::Possible
                 {
                     state.drain = DrainState::Requested;
-                    out.push(Effect::Drain(worker));
+                    out.push(PrimaryEffect::Drain(worker));
                 }
             }
-            Event::Gone(worker) => self.worker_gone(worker, out),
-            Event::Bound(id, address) => self.bound(id, Ok(address), out),
-            Event::BindFailed(id, errno) => self.bound(id, Err(errno), out),
-            Event::Waiting(id) => {
+            PrimaryEvent::Gone(worker) => self.worker_gone(worker, out),
+            PrimaryEvent::Bound(id, address) => self.bound(id, Ok(address), out),
+            PrimaryEvent::BindFailed(id, errno) => self.bound(id, Err(errno), out),
+            PrimaryEvent::Waiting(id) => {
                 if let Some(listener) = self.listeners.get_mut(&id) {
                     listener.waiting = true;
                     self.dispatch(id, out);
                     self.unwatch(id, out);
                 }
             }
-            Event::Probe(worker, listener, connection) => self.probe(worker, listener, connection, out),
-            Event::Accepted(id, connection, origin) => {
+            PrimaryEvent::Probe(worker, listener, connection) => {
+                self.probe(worker, listener, connection, out);
+            }
+            PrimaryEvent::Accepted(id, connection, origin) => {
                 let connection =
                     Connection { id: connection, origin, refused_by: Vec::new(), is_probe: false };
                 match self.listeners.get_mut(&id) {
@@ -107,20 +109,20 @@ impl Primary {
                         self.count_arrival(now, id, out);
                         self.dispatch(id, out);
                     }
-                    None => out.push(Effect::Release(connection.id)),
+                    None => out.push(PrimaryEffect::Release(connection.id)),
                 }
             }
-            Event::Drained(id) => {
+            PrimaryEvent::QueueEmpty(id) => {
                 if let Some(listener) = self.listeners.get_mut(&id) {
                     (listener.accepting, listener.waiting) = (false, false);
                 }
             }
-            Event::AcceptFailed(id) => {
+            PrimaryEvent::AcceptFailed(id) => {
                 if let Some(listener) = self.listeners.get_mut(&id) {
                     listener.accepting = false;
                 }
             }
-            Event::Abandoned(app) => {
+            PrimaryEvent::AppUnused(app) => {
                 let mut unused = Vec::new();
                 for (id, listener) in &mut self.listeners {
                     let was_used = listener.apps.contains(&app);
@@ -149,7 +151,13 @@ impl Primary {
         self.workers.get(&worker).is_some_and(|state| state.drain == DrainState::Requested)
     }
 
-    fn worker_message(&mut self, now: Time, worker: Run, message: WorkerMessage, out: &mut Vec<Effect>) {
+    fn worker_message(
+        &mut self,
+        now: Time,
+        worker: Run,
+        message: WorkerMessage,
+        out: &mut Vec<PrimaryEffect>,
+    ) {
         if !self.workers.contains_key(&worker) {
             return;
         }
@@ -160,13 +168,13 @@ impl Primary {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && !std::mem::replace(&mut state.listening, true)
                 {
-                    out.push(Effect::Listening(worker, address));
+                    out.push(PrimaryEffect::Listening(worker, address));
                 }
                 self.close_outdated(out);
             }
             WorkerMessage::Close { listener } => self.closed_by(worker, listener, out),
             WorkerMessage::Leaving { seq } => {
-                out.push(Effect::Answer(worker, Answer { seq, to_query: None }));
+                out.push(PrimaryEffect::Answer(worker, Answer { seq, to_query: None }));
                 self.set_leaving(worker, out);
             }
             WorkerMessage::Ack { seq, accepted } => self.acknowledged(worker, seq, accepted, out),
@@ -191,12 +199,12 @@ impl Primary {
         }
     }
 
-    fn drained(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn drained(&mut self, worker: Run, out: &mut Vec<PrimaryEffect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         match state.drain {
             DrainState::Requested => {
                 state.drain = DrainState::Done;
-                out.push(Effect::HasDrained(worker));
+                out.push(PrimaryEffect::HasDrained(worker));
             }
             DrainState::Unsupported | DrainState::Possible | DrainState::Done => {
                 self.report(worker, ProtocolViolation::NotDraining, out);
@@ -204,17 +212,17 @@ impl Primary {
         }
     }
 
-    fn set_leaving(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn set_leaving(&mut self, worker: Run, out: &mut Vec<PrimaryEffect>) {
         if let Some(state) = self.workers.get_mut(&worker) {
             state.leaving = true;
             self.dispatch_all(out);
         }
     }
 
-    fn acknowledged(&mut self, worker: Run, seq: u64, accepted: bool, out: &mut Vec<Effect>) {
+    fn acknowledged(&mut self, worker: Run, seq: u64, accepted: bool, out: &mut Vec<PrimaryEffect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else {
-            self.report(worker, ProtocolViolation::WrongAnswer, out);
+            self.report(worker, ProtocolViolation::UnexpectedAck, out);
             return;
         };
         let Some(pending) = state.pending.remove(at) else { return };
@@ -225,7 +233,7 @@ impl Primary {
             state.handles.remove(at);
         }
         if accepted {
-            out.push(Effect::Release(pending.connection.id));
+            out.push(PrimaryEffect::Release(pending.connection.id));
         } else {
             self.return_connection(worker, pending, out);
         }
@@ -233,20 +241,20 @@ impl Primary {
     }
 
     /// Gives a connection that this worker refused to another worker.
-    fn return_connection(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<Effect>) {
+    fn return_connection(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<PrimaryEffect>) {
         match self.listeners.get_mut(&pending.listener) {
-            Some(_) if pending.connection.is_probe => out.push(Effect::Release(pending.connection.id)),
+            Some(_) if pending.connection.is_probe => out.push(PrimaryEffect::Release(pending.connection.id)),
             Some(listener) => {
                 pending.connection.refused_by.push(worker);
                 listener.returned.push_back(pending.connection);
                 self.dispatch(pending.listener, out);
             }
-            None => out.push(Effect::Release(pending.connection.id)),
+            None => out.push(PrimaryEffect::Release(pending.connection.id)),
         }
     }
 
     /// Gives a worker that can accept another connection one from any of its sockets.
-    fn dispatch_to(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn dispatch_to(&mut self, worker: Run, out: &mut Vec<PrimaryEffect>) {
         let mut next = self.listeners.range(..).next().map(|(id, _)| *id);
         while let Some(id) = next {
             let listener = &self.listeners[&id];
@@ -257,10 +265,10 @@ impl Primary {
         }
     }
 
-    fn handle_lost(&mut self, now: Time, worker: Run, out: &mut Vec<Effect>) {
+    fn handle_lost(&mut self, now: Time, worker: Run, out: &mut Vec<PrimaryEffect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let Some((sent, lost)) = state.handles.pop_front() else {
-            self.report(worker, ProtocolViolation::WrongAnswer, out);
+            self.report(worker, ProtocolViolation::UnexpectedAck, out);
             return;
         };
         let may_retry = lost < MAX_RETRIES;
@@ -271,7 +279,7 @@ impl Primary {
                     let Pending { listener, ref connection, .. } = state.pending[at];
                     let connection = connection.id;
                     state.handles.push_back((Sent::Connection(seq), lost + 1));
-                    out.push(Effect::Hand { worker, listener, seq, connection });
+                    out.push(PrimaryEffect::Hand { worker, listener, seq, connection });
                 } else if let Some(pending) = state.pending.remove(at) {
                     self.return_connection(worker, pending, out);
                 }
@@ -286,7 +294,7 @@ impl Primary {
             }
             Sent::Answer(answer) if may_retry => {
                 state.handles.push_back((Sent::Answer(answer.clone()), lost + 1));
-                out.push(Effect::Answer(worker, answer));
+                out.push(PrimaryEffect::Answer(worker, answer));
             }
             Sent::Answer(Answer { seq, to_query }) => {
                 let to_query = to_query.map(|outcome| Outcome {
@@ -300,36 +308,36 @@ impl Primary {
                 {
                     listener.members.retain(|member| *member != worker);
                 }
-                out.push(Effect::Answer(worker, Answer { seq, to_query }));
+                out.push(PrimaryEffect::Answer(worker, Answer { seq, to_query }));
                 self.dispatch_all(out);
             }
         }
     }
 
-    fn worker_gone(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn worker_gone(&mut self, worker: Run, out: &mut Vec<PrimaryEffect>) {
         let Some(state) = self.workers.remove(&worker) else { return };
         for listener in self.listeners.values_mut() {
             listener.members.retain(|member| *member != worker);
         }
         for Pending { listener, connection, .. } in state.pending.into_iter().rev() {
             match self.listeners.get_mut(&listener) {
-                Some(_) if connection.is_probe => out.push(Effect::Release(connection.id)),
+                Some(_) if connection.is_probe => out.push(PrimaryEffect::Release(connection.id)),
                 Some(listener) => listener.returned.push_front(connection),
-                None => out.push(Effect::Release(connection.id)),
+                None => out.push(PrimaryEffect::Release(connection.id)),
             }
         }
         self.dispatch_all(out);
         self.close_outdated(out);
     }
 
-    fn dispatch_all(&mut self, out: &mut Vec<Effect>) {
+    fn dispatch_all(&mut self, out: &mut Vec<PrimaryEffect>) {
         for id in self.listeners.keys().copied().collect::<Vec<_>>() {
             self.dispatch(id, out);
         }
     }
 
     /// Hands out refused connections, and accepts more while a worker can take one.
-    fn dispatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    fn dispatch(&mut self, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         self.update_direct(id, out);
         loop {
             let Some(listener) = self.listeners.get(&id) else { return };
@@ -340,7 +348,7 @@ impl Primary {
                 Choice::NoWorker => return,
                 Choice::Refused => {
                     if let Some(connection) = listener.returned.pop_front() {
-                        out.push(Effect::Release(connection.id));
+                        out.push(PrimaryEffect::Release(connection.id));
                     }
                 }
                 Choice::Worker(worker) => {
@@ -350,7 +358,7 @@ impl Primary {
                     listener.members.push_back(worker);
                     self.last_seq += 1;
                     let seq = self.last_seq;
-                    out.push(Effect::Hand { worker, listener: id, seq, connection: connection.id });
+                    out.push(PrimaryEffect::Hand { worker, listener: id, seq, connection: connection.id });
                     if let Some(state) = self.workers.get_mut(&worker) {
                         state.handles.push_back((Sent::Connection(seq), 0));
                         state.pending.push_back(Pending { seq, listener: id, connection });
@@ -366,26 +374,26 @@ impl Primary {
             && let Some(listener) = self.listeners.get_mut(&id)
         {
             listener.accepting = true;
-            out.push(Effect::Accept(id));
+            out.push(PrimaryEffect::Accept(id));
         }
     }
 
     /// Stops the wake-ups for connections that the workers accept themselves.
-    fn unwatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    fn unwatch(&mut self, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let is_shared = |run: &Run| self.workers.get(run).is_some_and(|it| it.balance == Balance::Shared);
         if listener.watched && !listener.members.is_empty() && listener.members.iter().all(is_shared) {
             listener.watched = false;
-            out.push(Effect::Unwatch(id));
+            out.push(PrimaryEffect::Unwatch(id));
         }
     }
 
-    fn report(&mut self, worker: Run, violation: ProtocolViolation, out: &mut Vec<Effect>) {
+    fn report(&mut self, worker: Run, violation: ProtocolViolation, out: &mut Vec<PrimaryEffect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let bit = 1 << violation as u8;
         if state.reported & bit == 0 {
             state.reported |= bit;
-            out.push(Effect::Report(worker, violation));
+            out.push(PrimaryEffect::Report(worker, violation));
         }
     }
 

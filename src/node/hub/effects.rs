@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        cluster::{Effect, Event, ListenerId, wire},
+        cluster::{ListenerId, PrimaryEffect, PrimaryEvent, wire},
         listener::{Listener, Opening},
         versions::Versions,
     },
@@ -27,7 +27,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 impl Hub {
     /// Passes an event to the primary and carries out its effects.
-    pub(super) fn drive(&mut self, event: Event) {
+    pub(super) fn drive(&mut self, event: PrimaryEvent) {
         let mut effects = std::mem::take(&mut self.effects);
         self.step(event, &mut effects);
         let mut done = 0;
@@ -40,14 +40,14 @@ impl Hub {
         self.effects = effects;
     }
 
-    fn step(&mut self, event: Event, out: &mut Vec<Effect>) {
+    fn step(&mut self, event: PrimaryEvent, out: &mut Vec<PrimaryEffect>) {
         let now = self.clock.now();
         self.primary.step(now, event, out);
     }
 
-    fn carry_out(&mut self, effect: Effect, out: &mut Vec<Effect>) {
+    fn carry_out(&mut self, effect: PrimaryEffect, out: &mut Vec<PrimaryEffect>) {
         match effect {
-            Effect::Bind(id, endpoint, worker) => {
+            PrimaryEffect::Bind(id, endpoint, worker) => {
                 let worker = self.workers.get(&worker.number);
                 let (app, owner, held_sockets) = worker.map_or((None, None, Vec::new()), |worker| {
                     (worker.app, worker.owner, worker.held_sockets.clone())
@@ -65,7 +65,7 @@ impl Hub {
                 let event = self.add_listener(id, opened);
                 self.step(event, out);
             }
-            Effect::Close(id) => {
+            PrimaryEffect::Close(id) => {
                 self.opening.remove(&id);
                 if let Some(listener) = self.listeners.remove(&id) {
                     if let Some(poller) = &self.poller {
@@ -74,22 +74,22 @@ impl Hub {
                     self.closed_files.extend(listener.into_file());
                 }
             }
-            Effect::Watch(id) => {
+            PrimaryEffect::Watch(id) => {
                 if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
                     // Fails only for lack of memory; then the workers wait for connections in vain.
                     let _ = poller.add(listener.socket().as_fd(), token_of_listener(id), Readiness::Arrival);
                 }
             }
-            Effect::Unwatch(id) => {
+            PrimaryEffect::Unwatch(id) => {
                 if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
                     poller.remove(listener.socket().as_fd());
                 }
             }
-            Effect::Accept(id) => {
+            PrimaryEffect::Accept(id) => {
                 let event = self.accept(id);
                 self.step(event, out);
             }
-            Effect::Answer(run, answer) => {
+            PrimaryEffect::Answer(run, answer) => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
                 answer.encode(&mut bytes);
                 let shared = answer.to_query.filter(|outcome| outcome.handle.is_some());
@@ -98,14 +98,14 @@ impl Hub {
                 bytes.clear();
                 self.outgoing = bytes;
             }
-            Effect::Hand { worker, listener, seq, connection } => {
+            PrimaryEffect::Hand { worker, listener, seq, connection } => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
                 wire::encode_connection(listener, seq, &mut bytes);
                 self.send(worker, &bytes, Some(Attached::Connection(connection)));
                 bytes.clear();
                 self.outgoing = bytes;
             }
-            Effect::LetAccept { worker, listener, backlog, handed } => {
+            PrimaryEffect::LetAccept { worker, listener, backlog, handed } => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
                 wire::encode_accept(listener, backlog, handed, &mut bytes);
                 self.send(worker, &bytes, Some(Attached::Listener(listener)));
@@ -113,7 +113,7 @@ impl Hub {
                 self.outgoing = bytes;
                 self.events.push(HubEvent::Accepts(worker, true));
             }
-            Effect::StopAccepting { worker, listener } => {
+            PrimaryEffect::StopAccepting { worker, listener } => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
                 wire::encode_stop_accepting(listener, &mut bytes);
                 self.send(worker, &bytes, None);
@@ -121,28 +121,30 @@ impl Hub {
                 self.outgoing = bytes;
                 self.events.push(HubEvent::Accepts(worker, false));
             }
-            Effect::Release(connection) => self.connections.release(connection),
-            Effect::Listening(run, address) => {
+            PrimaryEffect::Release(connection) => self.connections.release(connection),
+            PrimaryEffect::Listening(run, address) => {
                 self.events.push(HubEvent::Ready(run, ReadinessSource::Listening));
                 self.events.push(HubEvent::Listens(run, address));
             }
-            Effect::CannotListen(run, endpoint, errno) => {
+            PrimaryEffect::CannotListen(run, endpoint, errno) => {
                 let failure = listen_failure(endpoint.describe(), errno);
                 self.events.push(HubEvent::CannotListen { run, failure, is_handled: false });
             }
-            Effect::SharesSocket(run, endpoint, with) => {
+            PrimaryEffect::SharesSocket(run, endpoint, with) => {
                 if let Some(app) = self.apps.get(&with) {
                     self.events.push(HubEvent::SharesSocket(run, endpoint.describe(), app.name.clone()));
                 }
             }
-            Effect::Drain(run) => {
+            PrimaryEffect::Drain(run) => {
                 self.send(run, wire::DRAIN, None);
             }
-            Effect::HasDrained(run) => self.events.push(HubEvent::Drained(run)),
-            Effect::Report(run, violation) => {
+            PrimaryEffect::HasDrained(run) => self.events.push(HubEvent::Drained(run)),
+            PrimaryEffect::Report(run, violation) => {
                 self.events.push(HubEvent::ProtocolViolation(run, violation.describe()));
             }
-            Effect::Disconnect(run, violation) => self.disconnect(run, violation.describe().to_owned()),
+            PrimaryEffect::Disconnect(run, violation) => {
+                self.disconnect(run, violation.describe().to_owned());
+            }
         }
     }
 
@@ -166,14 +168,14 @@ impl Hub {
         std::mem::take(&mut self.closed_files)
     }
 
-    fn add_listener(&mut self, id: ListenerId, opened: io::Result<Listener>) -> Event {
+    fn add_listener(&mut self, id: ListenerId, opened: io::Result<Listener>) -> PrimaryEvent {
         match opened {
             Ok(listener) => {
                 let bound_to = listener.bound_to();
                 self.listeners.insert(id, listener);
-                Event::Bound(id, bound_to)
+                PrimaryEvent::Bound(id, bound_to)
             }
-            Err(error) => Event::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
+            Err(error) => PrimaryEvent::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
         }
     }
 
@@ -182,11 +184,11 @@ impl Hub {
         self.retry_at.get_or_insert_with(|| Instant::now() + RETRY_PAUSE);
     }
 
-    fn accept(&mut self, id: ListenerId) -> Event {
-        let Some(listener) = self.listeners.get_mut(&id) else { return Event::Drained(id) };
+    fn accept(&mut self, id: ListenerId) -> PrimaryEvent {
+        let Some(listener) = self.listeners.get_mut(&id) else { return PrimaryEvent::QueueEmpty(id) };
         match listener.accept() {
-            Ok((socket, origin)) => Event::Accepted(id, self.connections.hold(socket), origin),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Drained(id),
+            Ok((socket, origin)) => PrimaryEvent::Accepted(id, self.connections.hold(socket), origin),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => PrimaryEvent::QueueEmpty(id),
             Err(error) => {
                 let app = listener.app.and_then(|app| self.apps.get_mut(&app));
                 if let Some(app) = app.filter(|_| listener.set_failing()) {
@@ -196,7 +198,7 @@ impl Hub {
                     self.failing_listeners.push(id);
                 }
                 self.schedule_retry();
-                Event::AcceptFailed(id)
+                PrimaryEvent::AcceptFailed(id)
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
     super::{
         channel::{Delivery, READ, Reading},
         cluster::{
-            Answer, ConnectionId, Endpoint, Event, ListenerId, Query, WorkerMessage,
+            Answer, ConnectionId, Endpoint, ListenerId, PrimaryEvent, Query, WorkerMessage,
             wire::{self, Message},
         },
         listener::Listener,
@@ -94,13 +94,13 @@ impl Hub {
             (Message::Handle, _) => {
                 self.send(run, wire::HANDLE_ACK, None);
             }
-            (Message::HandleAck, Some(_)) => self.drive(Event::HandleAck(run)),
-            (Message::HandleNack, Some(_)) => self.drive(Event::HandleNack(run)),
+            (Message::HandleAck, Some(_)) => self.drive(PrimaryEvent::HandleAck(run)),
+            (Message::HandleNack, Some(_)) => self.drive(PrimaryEvent::HandleNack(run)),
             (Message::Cluster(WorkerMessage::Query(query)), Some(_)) => {
                 let query = self.with_held_socket(run, query);
-                self.drive(Event::WorkerMessage(run, WorkerMessage::Query(query)));
+                self.drive(PrimaryEvent::WorkerMessage(run, WorkerMessage::Query(query)));
             }
-            (Message::Cluster(message), Some(_)) => self.drive(Event::WorkerMessage(run, message)),
+            (Message::Cluster(message), Some(_)) => self.drive(PrimaryEvent::WorkerMessage(run, message)),
             (Message::Bun(message), Some(_)) => self.bun(run, message),
             (Message::Other | Message::Bun(_) | Message::Cluster(WorkerMessage::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
@@ -122,7 +122,7 @@ impl Hub {
     /// neither a socket nor a connection.
     fn bun(&mut self, run: Run, message: WorkerMessage) {
         let answer = match message {
-            WorkerMessage::Listening { .. } => return self.drive(Event::WorkerMessage(run, message)),
+            WorkerMessage::Listening { .. } => return self.drive(PrimaryEvent::WorkerMessage(run, message)),
             WorkerMessage::Query(query) => Answer::not_supported(query.seq),
             WorkerMessage::Leaving { seq } => Answer { seq, to_query: None },
             WorkerMessage::Online

@@ -13,9 +13,9 @@ use crate::{machine::Run, spec::Balance};
 /// each worker gets connections according to its speed.
 const WINDOW: usize = 16;
 
-/// A worker with this number of connections that it has not accepted counts as busier than one with fewer. Below it
-/// the turn alone decides, because a difference of some microseconds between workers is chance. If the number were
-/// larger, connections would wait behind a busy worker while another is idle.
+/// A worker with this number of connections that it has not accepted counts as busier than one with fewer. Below it,
+/// workers alternate (round robin): smaller differences are noise. If the number were larger, connections would wait
+/// behind a busy worker while another is idle.
 const BUSY_STEP: usize = 4;
 
 /// As [`WINDOW`] with `balance = "sticky"`. No other worker may accept them, so more may wait. Beyond this number
@@ -59,15 +59,15 @@ impl Worker {
     }
 }
 
-/// Rendezvous hashing: of all places the one with the greatest rank is that of a client. When a slot
-/// comes or goes, no client moves between two others.
+/// Rendezvous hashing: a client goes to the slot with the highest rank. When a slot comes or goes, no client moves
+/// between two others.
 fn rank(origin: IpAddr, slot: u32) -> u64 {
     let mut hasher = DefaultHasher::new();
     (origin.to_canonical(), slot).hash(&mut hasher);
     hasher.finish()
 }
 
-/// The preferred worker among those with a free place in their window. By default that is the one in turn among the
+/// The preferred worker among those that accept more connections (`window`). By default round robin decides among the
 /// least busy ones.
 ///
 /// A leaving worker gets a connection only when no other stays. A worker that accepts by itself gets only connections

@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{
     machine::{Run, Time},
-    node::cluster::{effect::Effect, endpoint::Endpoint, message::ListenerId, rate::Reports},
+    node::cluster::{effect::PrimaryEffect, endpoint::Endpoint, message::ListenerId, rate::Reports},
     spec::Balance,
 };
 
 impl Primary {
     /// Counts a connection that procrun has accepted to hand it out.
-    pub(super) fn count_arrival(&mut self, now: Time, id: ListenerId, out: &mut Vec<Effect>) {
+    pub(super) fn count_arrival(&mut self, now: Time, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         if listener.direct.is_some() || !listener.arrivals.count(now) {
             return;
@@ -31,7 +31,7 @@ impl Primary {
         }
         listener.direct = Some(DirectPeriod { reports: Reports::new(now), handed, notified: Vec::new() });
         if std::mem::replace(&mut listener.watched, false) {
-            out.push(Effect::Unwatch(id));
+            out.push(PrimaryEffect::Unwatch(id));
         }
         self.update_direct(id, out);
     }
@@ -55,7 +55,7 @@ impl Primary {
 
     /// Tells the workers to accept or to stop, after the set of workers or their abilities have changed: all workers that
     /// stay accept, or none does.
-    pub(super) fn update_direct(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    pub(super) fn update_direct(&mut self, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         let Some(listener) = self.listeners.get(&id) else { return };
         let Some(direct) = &listener.direct else { return };
         let backlog = match listener.endpoint {
@@ -75,7 +75,7 @@ impl Primary {
         direct.notified.retain(|run| {
             let stays = staying_workers.contains(run);
             if !stays && self.workers.contains_key(run) {
-                out.push(Effect::StopAccepting { worker: *run, listener: id });
+                out.push(PrimaryEffect::StopAccepting { worker: *run, listener: id });
             }
             stays
         });
@@ -95,23 +95,23 @@ impl Primary {
         backlog: i32,
         handed: u32,
         lost: u8,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<PrimaryEffect>,
     ) {
         if let Some(state) = self.workers.get_mut(&worker) {
             state.handles.push_back((Sent::Socket { listener, backlog, handed }, lost));
-            out.push(Effect::LetAccept { worker, listener, backlog, handed });
+            out.push(PrimaryEffect::LetAccept { worker, listener, backlog, handed });
         }
     }
 
     /// Ends the period: procrun accepts again.
-    pub(super) fn accept_again(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    pub(super) fn accept_again(&mut self, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let Some(direct) = listener.direct.take() else { return };
         for worker in direct.notified.into_iter().filter(|run| self.workers.contains_key(run)) {
-            out.push(Effect::StopAccepting { worker, listener: id });
+            out.push(PrimaryEffect::StopAccepting { worker, listener: id });
         }
         if !std::mem::replace(&mut listener.watched, true) {
-            out.push(Effect::Watch(id));
+            out.push(PrimaryEffect::Watch(id));
         }
     }
 
@@ -122,7 +122,7 @@ impl Primary {
         worker: Run,
         id: ListenerId,
         count: u32,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<PrimaryEffect>,
     ) {
         let Some(direct) = self.listeners.get_mut(&id).and_then(|listener| listener.direct.as_mut()) else {
             // The worker has not read the message to stop yet.
@@ -134,7 +134,7 @@ impl Primary {
     }
 
     /// Handles a worker that does not accept by itself: its connections are long, or it refuses some.
-    pub(super) fn declined(&mut self, now: Time, worker: Run, id: ListenerId, out: &mut Vec<Effect>) {
+    pub(super) fn declined(&mut self, now: Time, worker: Run, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         if listener.direct.as_ref().is_some_and(|direct| direct.notified.contains(&worker)) {
             listener.arrivals.postpone(now);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     machine::Run,
     node::cluster::{
-        effect::{Effect, ProtocolViolation},
+        effect::{PrimaryEffect, ProtocolViolation},
         endpoint::Endpoint,
         message::{Answer, Handle, ListenerId, Outcome, Query},
         rate::Arrivals,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Primary {
-    pub(super) fn query(&mut self, worker: Run, query: Query, out: &mut Vec<Effect>) {
+    pub(super) fn query(&mut self, worker: Run, query: Query, out: &mut Vec<PrimaryEffect>) {
         let Query { seq, endpoint, descriptor: _, index, data } = query;
         let refuse = |errno| {
             let outcome = Outcome {
@@ -28,7 +28,7 @@ impl Primary {
                 handle: None,
                 bound_to: None,
             };
-            Effect::Answer(worker, Answer { seq, to_query: Some(outcome) })
+            PrimaryEffect::Answer(worker, Answer { seq, to_query: Some(outcome) })
         };
         let Some(endpoint) = endpoint else {
             out.push(refuse(EINVAL));
@@ -49,7 +49,7 @@ impl Primary {
                     return;
                 }
                 if let Some(other) = listener.apps.first() {
-                    out.push(Effect::SharesSocket(worker, endpoint, *other));
+                    out.push(PrimaryEffect::SharesSocket(worker, endpoint, *other));
                 }
                 listener.apps.push(version.app);
             }
@@ -91,14 +91,14 @@ impl Primary {
             direct: None,
         };
         self.listeners.insert(id, listener);
-        out.push(Effect::Bind(id, endpoint, worker));
+        out.push(PrimaryEffect::Bind(id, endpoint, worker));
     }
 
     pub(super) fn bound(
         &mut self,
         id: ListenerId,
         result: Result<Option<SocketAddr>, i32>,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<PrimaryEffect>,
     ) {
         if result == Err(EADDRINUSE) && self.close_conflicting(id, out) {
             return;
@@ -123,7 +123,7 @@ impl Primary {
                 for (worker, seq) in requests {
                     if self.workers.contains_key(&worker) {
                         if let Some(endpoint) = &endpoint {
-                            out.push(Effect::CannotListen(worker, endpoint.clone(), errno));
+                            out.push(PrimaryEffect::CannotListen(worker, endpoint.clone(), errno));
                         }
                         let outcome = Outcome {
                             listener: id,
@@ -132,7 +132,7 @@ impl Primary {
                             handle: None,
                             bound_to: None,
                         };
-                        out.push(Effect::Answer(worker, Answer { seq, to_query: Some(outcome) }));
+                        out.push(PrimaryEffect::Answer(worker, Answer { seq, to_query: Some(outcome) }));
                     }
                 }
             }
@@ -141,7 +141,7 @@ impl Primary {
 
     /// Closes unused sockets that prevent another one from being opened. Returns whether there were any; then the
     /// caller tries again.
-    pub(super) fn close_conflicting(&mut self, id: ListenerId, out: &mut Vec<Effect>) -> bool {
+    pub(super) fn close_conflicting(&mut self, id: ListenerId, out: &mut Vec<PrimaryEffect>) -> bool {
         let Some(wanted) = self.listeners.get(&id).map(|listener| listener.endpoint.clone()) else {
             return false;
         };
@@ -162,13 +162,13 @@ impl Primary {
             self.close(*other, out);
         }
         if !conflicting.is_empty() {
-            out.push(Effect::Bind(id, wanted, worker));
+            out.push(PrimaryEffect::Bind(id, wanted, worker));
         }
         !conflicting.is_empty()
     }
 
     /// Answers a worker's request; the worker gets connections from now on.
-    pub(super) fn join(&mut self, id: ListenerId, worker: Run, seq: u64, out: &mut Vec<Effect>) {
+    pub(super) fn join(&mut self, id: ListenerId, worker: Run, seq: u64, out: &mut Vec<PrimaryEffect>) {
         let (Some(listener), Some(state)) = (self.listeners.get_mut(&id), self.workers.get_mut(&worker))
         else {
             return;
@@ -202,18 +202,18 @@ impl Primary {
         if handle.is_some() {
             state.handles.push_back((Sent::Answer(answer.clone()), 0));
             if state.handles.len() > MAX_HANDLES {
-                out.push(Effect::Disconnect(worker, ProtocolViolation::TooManyHandles));
+                out.push(PrimaryEffect::Disconnect(worker, ProtocolViolation::TooManyHandles));
                 return;
             }
         }
-        out.push(Effect::Answer(worker, answer));
+        out.push(PrimaryEffect::Answer(worker, answer));
         if handle.is_none() && listener.direct.is_none() && !std::mem::replace(&mut listener.watched, true) {
-            out.push(Effect::Watch(id));
+            out.push(PrimaryEffect::Watch(id));
         }
         self.dispatch(id, out);
     }
 
-    pub(super) fn closed_by(&mut self, worker: Run, id: Option<ListenerId>, out: &mut Vec<Effect>) {
+    pub(super) fn closed_by(&mut self, worker: Run, id: Option<ListenerId>, out: &mut Vec<PrimaryEffect>) {
         let leaving = self.workers[&worker].leaving;
         let Some(listener) = id.and_then(|id| self.listeners.get_mut(&id)) else {
             // Two messages crossed: it closes what was closed before.
@@ -237,7 +237,7 @@ impl Primary {
     /// Closes sockets on which no worker listens and which no version of the application needs, once a worker
     /// listens on another one. The sockets that each worker got at its start are not held here: they end with the
     /// last worker that listens on them.
-    pub(super) fn close_outdated(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn close_outdated(&mut self, out: &mut Vec<PrimaryEffect>) {
         let listens = |app: &u32| self.workers.values().any(|it| it.listening && it.version.app == *app);
         let outdated = |listener: &Listener| {
             matches!(listener.state, State::Bound(_))
@@ -251,9 +251,9 @@ impl Primary {
         }
     }
 
-    pub(super) fn close(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+    pub(super) fn close(&mut self, id: ListenerId, out: &mut Vec<PrimaryEffect>) {
         let Some(listener) = self.listeners.remove(&id) else { return };
-        out.push(Effect::Close(id));
-        out.extend(listener.returned.into_iter().map(|connection| Effect::Release(connection.id)));
+        out.push(PrimaryEffect::Close(id));
+        out.extend(listener.returned.into_iter().map(|connection| PrimaryEffect::Release(connection.id)));
     }
 }

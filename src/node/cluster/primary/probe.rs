@@ -10,7 +10,7 @@ use super::{
 use crate::{
     machine::Run,
     node::cluster::{
-        effect::Effect,
+        effect::PrimaryEffect,
         endpoint::Endpoint,
         message::{ConnectionId, ListenerId},
     },
@@ -78,16 +78,16 @@ impl Primary {
         worker: Run,
         id: ListenerId,
         connection: ConnectionId,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<PrimaryEffect>,
     ) {
         let is_member = self.listeners.get(&id).is_some_and(|listener| listener.members.contains(&worker));
         let Some(state) = self.workers.get_mut(&worker).filter(|_| is_member) else {
-            out.push(Effect::Release(connection));
+            out.push(PrimaryEffect::Release(connection));
             return;
         };
         self.last_seq += 1;
         let seq = self.last_seq;
-        out.push(Effect::Hand { worker, listener: id, seq, connection });
+        out.push(PrimaryEffect::Hand { worker, listener: id, seq, connection });
         let connection = Connection { id: connection, origin: None, refused_by: Vec::new(), is_probe: true };
         state.handles.push_back((Sent::Connection(seq), 0));
         state.pending.push_back(Pending { seq, listener: id, connection });

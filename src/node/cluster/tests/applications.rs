@@ -22,13 +22,13 @@ fn two_applications_share_a_port_and_it_stays_as_long_as_one_of_them() {
     assert_eq!(of_other, 2);
 
     world.exit(workers[0]);
-    world.feed(Event::Abandoned(0));
+    world.feed(PrimaryEvent::AppUnused(0));
     world.connect(id);
     world.settle();
     assert_eq!(world.served().last(), Some(&other.number));
     world.exit(other);
     assert_eq!(world.kernel.len(), 1, "a crash closes nothing");
-    world.feed(Event::Abandoned(1));
+    world.feed(PrimaryEvent::AppUnused(1));
     assert!(world.kernel.is_empty());
 }
 

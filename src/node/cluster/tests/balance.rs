@@ -127,7 +127,7 @@ fn closing_the_last_server_closes_the_port_unless_the_worker_is_leaving() {
     assert!(world.kernel.is_empty());
 
     let (mut world, workers, id) = cluster(1);
-    world.feed(Event::Retiring(workers[0]));
+    world.feed(PrimaryEvent::Retiring(workers[0]));
     world.send(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert_eq!(world.kernel.len(), 1, "its successor will want it");
 }
@@ -135,13 +135,13 @@ fn closing_the_last_server_closes_the_port_unless_the_worker_is_leaving() {
 #[test]
 fn a_leaving_worker_gets_connections_only_if_no_other_stays() {
     let (mut world, workers, id) = cluster(2);
-    world.feed(Event::Retiring(workers[0]));
+    world.feed(PrimaryEvent::Retiring(workers[0]));
     for _ in 0..4 {
         world.connect(id);
         world.settle();
     }
     assert_eq!(world.served(), [workers[1].number; 4]);
-    world.feed(Event::Retiring(workers[1]));
+    world.feed(PrimaryEvent::Retiring(workers[1]));
     world.connect(id);
     world.connect(id);
     world.settle();
@@ -214,7 +214,7 @@ fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
     for worker in workers {
         world.exit(worker);
     }
-    world.feed(Event::Outdated(Version { app: 0, number: 0 }));
+    world.feed(PrimaryEvent::Outdated(Version { app: 0, number: 0 }));
     assert_eq!(world.kernel.len(), 2, "no worker listens yet");
     world.send(new, WorkerMessage::Listening { address: "port 2".to_owned() });
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(2)]);
@@ -230,7 +230,7 @@ fn the_sockets_of_a_failed_version_are_closed() {
     world.query(new, tcp(2), 0);
     world.exit(new);
     assert_eq!(world.kernel.len(), 2, "a crash closes nothing");
-    world.feed(Event::Outdated(Version { app: 0, number: 1 }));
+    world.feed(PrimaryEvent::Outdated(Version { app: 0, number: 1 }));
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(1)]);
     world.exit(workers[0]);
     assert_eq!(world.kernel.len(), 1, "the old version will want it again");
@@ -294,7 +294,7 @@ fn connections_in_hand_when_the_balance_changes_go_to_workers_that_accept_by_the
     world.connect(id);
     let shares = world.join(Balance::Shared);
     world.query(shares, tcp(1), 0);
-    world.feed(Event::Retiring(workers[0]));
+    world.feed(PrimaryEvent::Retiring(workers[0]));
     world.connect(id);
     assert_eq!(world.connections.len(), 1, "the next one is left to the new worker");
     world.exit(workers[0]);

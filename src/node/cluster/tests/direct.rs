@@ -56,7 +56,7 @@ fn all_listening_workers_accept_by_themselves_or_none_does() {
     world.settle();
     assert_eq!(world.accept_themselves(id), [workers[0], other], "a worker that joins later accepts, too");
 
-    world.feed(Event::Retiring(other));
+    world.feed(PrimaryEvent::Retiring(other));
     world.settle();
     assert_eq!(world.accept_themselves(id), [workers[0]], "a worker that is about to end stops");
 

@@ -17,8 +17,8 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    Answer, ConnectionId, Effect, Endpoint, Event, Handle, ListenerId, Primary, ProtocolViolation, Query,
-    Reach, Version, WorkerMessage,
+    Answer, ConnectionId, Endpoint, Handle, ListenerId, Primary, PrimaryEffect, PrimaryEvent,
+    ProtocolViolation, Query, Reach, Version, WorkerMessage,
 };
 use crate::{
     machine::{InstanceId, Run, Time},
@@ -101,7 +101,7 @@ struct World {
 }
 
 impl World {
-    fn feed(&mut self, event: Event) {
+    fn feed(&mut self, event: PrimaryEvent) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let mut out = Vec::new();
@@ -112,50 +112,50 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+    fn carry_out(&mut self, effect: PrimaryEffect) -> Option<PrimaryEvent> {
         match effect {
-            Effect::Bind(id, endpoint, _) => {
+            PrimaryEffect::Bind(id, endpoint, _) => {
                 let port = match endpoint {
                     Endpoint::Tcp { port, .. } | Endpoint::Udp { port, .. } => port,
                     Endpoint::Unix { .. } | Endpoint::Held { .. } => 0,
                 };
                 let ours = port != 0 && self.kernel.values().any(|(open, _)| open.conflicts_with(&endpoint));
                 if self.taken.contains(&port) || ours {
-                    return Some(Event::BindFailed(id, ADDRINUSE));
+                    return Some(PrimaryEvent::BindFailed(id, ADDRINUSE));
                 }
                 assert!(self.kernel.insert(id, (endpoint, 0)).is_none(), "a socket was opened twice");
                 self.indexes.insert(id, self.last_index);
                 let address = format!("127.0.0.1:{port}").parse().unwrap();
-                return Some(Event::Bound(id, Some(address)));
+                return Some(PrimaryEvent::Bound(id, Some(address)));
             }
-            Effect::Close(id) => {
+            PrimaryEffect::Close(id) => {
                 assert!(self.kernel.remove(&id).is_some(), "closed a socket that was not open");
                 self.watched.remove(&id);
                 self.has_closed_socket = true;
             }
-            Effect::Watch(id) => {
+            PrimaryEffect::Watch(id) => {
                 assert!(self.kernel.contains_key(&id) && self.watched.insert(id), "watched twice");
-                return (self.kernel[&id].1 > 0).then_some(Event::Waiting(id));
+                return (self.kernel[&id].1 > 0).then_some(PrimaryEvent::Waiting(id));
             }
-            Effect::Unwatch(id) => assert!(self.watched.remove(&id), "it was not watched"),
-            Effect::Accept(id) => {
+            PrimaryEffect::Unwatch(id) => assert!(self.watched.remove(&id), "it was not watched"),
+            PrimaryEffect::Accept(id) => {
                 let waiting = &mut self.kernel.get_mut(&id).expect("it is open").1;
                 if *waiting == 0 {
-                    return Some(Event::Drained(id));
+                    return Some(PrimaryEvent::QueueEmpty(id));
                 }
                 *waiting -= 1;
                 self.connections.push(ConnectionState::Waiting);
                 let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
-                return Some(Event::Accepted(id, connection, self.origin));
+                return Some(PrimaryEvent::Accepted(id, connection, self.origin));
             }
-            Effect::Answer(to, answer) => {
+            PrimaryEffect::Answer(to, answer) => {
                 self.answers.push((to, answer.clone()));
                 self.workers
                     .get_mut(&to)
                     .expect("an answer to a worker that has exited")
                     .push_back(Sent::Answer(answer));
             }
-            Effect::Hand { worker, listener, seq, connection } => {
+            PrimaryEffect::Hand { worker, listener, seq, connection } => {
                 assert!(self.kernel.contains_key(&listener), "handed over for a closed server");
                 assert_eq!(
                     self.state(connection),
@@ -167,42 +167,42 @@ impl World {
                 let inbox = self.workers.get_mut(&worker).expect("a connection for a worker that has exited");
                 inbox.push_back(Sent::Connection { seq, connection });
             }
-            Effect::LetAccept { worker, listener, .. } => {
+            PrimaryEffect::LetAccept { worker, listener, .. } => {
                 assert!(self.kernel.contains_key(&listener) && !self.watched.contains(&listener));
                 let inbox = self.workers.get_mut(&worker).expect("a socket for a worker that has exited");
                 inbox.push_back(Sent::Socket(listener));
             }
-            Effect::StopAccepting { worker, listener } => {
+            PrimaryEffect::StopAccepting { worker, listener } => {
                 self.workers
                     .get_mut(&worker)
                     .expect("a message to a worker that has exited")
                     .push_back(Sent::Stop(listener));
             }
-            Effect::Release(connection) => self.release(connection),
-            Effect::Report(run, violation) => self.reports.push((run, violation)),
-            Effect::Drain(run) => {
+            PrimaryEffect::Release(connection) => self.release(connection),
+            PrimaryEffect::Report(run, violation) => self.reports.push((run, violation)),
+            PrimaryEffect::Drain(run) => {
                 assert!(
                     self.drains.remove(&run),
                     "a drain was requested twice, or of a worker that cannot drain"
                 );
                 assert!(self.workers.contains_key(&run) && self.draining.insert(run));
             }
-            Effect::HasDrained(run) => {
+            PrimaryEffect::HasDrained(run) => {
                 assert!(
                     self.draining.remove(&run),
                     "the end of a drain was reported twice, or was not requested"
                 );
             }
-            Effect::SharesSocket(run, endpoint, with) => {
+            PrimaryEffect::SharesSocket(run, endpoint, with) => {
                 assert!(self.workers.contains_key(&run) && with < 2);
                 self.shared.push(endpoint.describe());
             }
-            Effect::Listening(run, _) | Effect::CannotListen(run, ..) => {
+            PrimaryEffect::Listening(run, _) | PrimaryEffect::CannotListen(run, ..) => {
                 assert!(self.workers.contains_key(&run));
             }
-            Effect::Disconnect(run, _) => {
+            PrimaryEffect::Disconnect(run, _) => {
                 self.workers.remove(&run);
-                return Some(Event::Gone(run));
+                return Some(PrimaryEvent::Gone(run));
             }
         }
         None
@@ -237,14 +237,14 @@ impl World {
         self.workers.insert(worker, VecDeque::new());
         let slot = worker.instance.0;
         let version = Version { app: self.app, number: self.version };
-        self.feed(Event::Joined { worker, balance, slot, version, user: self.user });
+        self.feed(PrimaryEvent::Joined { worker, balance, slot, version, user: self.user });
         worker
     }
 
     fn exit(&mut self, worker: Run) {
         if self.workers.remove(&worker).is_some() {
             self.accepting.retain(|(run, _)| *run != worker);
-            self.feed(Event::Gone(worker));
+            self.feed(PrimaryEvent::Gone(worker));
         }
     }
 
@@ -256,7 +256,7 @@ impl World {
 
     fn send(&mut self, worker: Run, message: WorkerMessage) {
         if self.workers.contains_key(&worker) {
-            self.feed(Event::WorkerMessage(worker, message));
+            self.feed(PrimaryEvent::WorkerMessage(worker, message));
         }
     }
 
@@ -267,7 +267,7 @@ impl World {
             self.connections.push(ConnectionState::Waiting);
             let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
             self.probes.insert(connection, worker);
-            self.feed(Event::Probe(worker, id, connection));
+            self.feed(PrimaryEvent::Probe(worker, id, connection));
         }
         reach
     }
@@ -280,7 +280,7 @@ impl World {
         if let Some((_, waiting)) = self.kernel.get_mut(&id) {
             *waiting += count;
             if self.watched.contains(&id) {
-                self.feed(Event::Waiting(id));
+                self.feed(PrimaryEvent::Waiting(id));
             }
         }
     }
@@ -322,7 +322,7 @@ impl World {
         match (sent, reaction) {
             (Sent::Connection { connection, .. }, Reaction::Lose) => {
                 *self.lost.entry(connection).or_default() += 1;
-                self.feed(Event::HandleNack(worker));
+                self.feed(PrimaryEvent::HandleNack(worker));
             }
             (Sent::Connection { seq, connection }, reaction) => {
                 let accepted = reaction != Reaction::Refuse;
@@ -332,20 +332,20 @@ impl World {
                     self.refused.insert(connection);
                 }
                 if reaction != Reaction::Silent {
-                    self.feed(Event::HandleAck(worker));
+                    self.feed(PrimaryEvent::HandleAck(worker));
                 }
-                self.feed(Event::WorkerMessage(worker, WorkerMessage::Ack { seq, accepted }));
+                self.feed(PrimaryEvent::WorkerMessage(worker, WorkerMessage::Ack { seq, accepted }));
             }
             (Sent::Answer(Answer { to_query: Some(outcome), .. }), reaction) if outcome.handle.is_some() => {
                 self.feed(match reaction {
-                    Reaction::Lose => Event::HandleNack(worker),
-                    Reaction::Accept | Reaction::Refuse | Reaction::Silent => Event::HandleAck(worker),
+                    Reaction::Lose => PrimaryEvent::HandleNack(worker),
+                    Reaction::Accept | Reaction::Refuse | Reaction::Silent => PrimaryEvent::HandleAck(worker),
                 });
             }
             (Sent::Answer(_), _) => {}
-            (Sent::Socket(_), Reaction::Lose) => self.feed(Event::HandleNack(worker)),
+            (Sent::Socket(_), Reaction::Lose) => self.feed(PrimaryEvent::HandleNack(worker)),
             (Sent::Socket(listener), reaction) => {
-                self.feed(Event::HandleAck(worker));
+                self.feed(PrimaryEvent::HandleAck(worker));
                 if reaction == Reaction::Refuse {
                     self.send(worker, WorkerMessage::Declines { listener });
                 } else if self.workers.contains_key(&worker) {

@@ -118,7 +118,7 @@ fn apply(world: &mut World, op: &Op) {
         }
         Op::Retire(at) => {
             if let Some(run) = pick(world, at) {
-                world.feed(Event::Retiring(run));
+                world.feed(PrimaryEvent::Retiring(run));
             }
         }
         Op::Drains(at) => {
@@ -132,7 +132,7 @@ fn apply(world: &mut World, op: &Op) {
         }
         Op::Drain(at) => {
             if let Some(run) = pick(world, at) {
-                world.feed(Event::Drain(run));
+                world.feed(PrimaryEvent::Drain(run));
                 assert_eq!(world.primary.is_draining(run), world.draining.contains(&run));
             }
         }
@@ -166,7 +166,7 @@ fn apply(world: &mut World, op: &Op) {
         Op::Change => {
             world.version += 1;
             if let Some(outdated) = world.version.checked_sub(2) {
-                world.feed(Event::Outdated(Version { app: world.app, number: outdated }));
+                world.feed(PrimaryEvent::Outdated(Version { app: world.app, number: outdated }));
             }
         }
         Op::OtherApp => world.app = 1 - world.app,
@@ -230,7 +230,7 @@ proptest! {
             world.exit(run);
         }
         for app in 0..2 {
-            world.feed(Event::Abandoned(app));
+            world.feed(PrimaryEvent::AppUnused(app));
         }
         prop_assert!(world.kernel.is_empty(), "a socket was left open");
         prop_assert!(!held(&world), "a connection was left open");
