@@ -47,7 +47,7 @@ const MAX_UNREAD: usize = 1024 * 1024;
 const MAX_INCOMPLETE: usize = 8 * 1024 * 1024;
 /// The delay before accepting is retried.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// The number of bytes that are read from a client in a turn.
+/// The number of bytes that are read from a client in one loop iteration.
 const READ_SIZE: usize = 8 * 1024;
 
 /// A connected client.
@@ -179,7 +179,7 @@ impl Server {
     /// # Errors
     ///
     /// The error of epoll_wait(2).
-    pub async fn turn(&mut self) -> io::Result<()> {
+    pub async fn wait(&mut self) -> io::Result<()> {
         if !self.requests.is_empty() {
             // A client has sent its next request before it has read its answer.
             return Ok(());

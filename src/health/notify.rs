@@ -24,7 +24,7 @@ use crate::{
 
 /// A longer datagram is not a message (systemd has the same limit).
 const MAX_DATAGRAM_BYTES: usize = 4096;
-/// Maximum number of datagrams of one run that are read in a turn.
+/// Maximum number of datagrams of one run that are read in one loop iteration.
 const MAX_READS: usize = 32;
 
 /// All notification sockets. Empty, and without cost, until the first worker needs one.
@@ -84,7 +84,7 @@ impl Notify {
     ///
     /// # Errors
     /// The error of epoll_wait(2).
-    pub async fn turn(&mut self) -> io::Result<Vec<Input>> {
+    pub async fn wait(&mut self) -> io::Result<Vec<Input>> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
         poller.wait(&mut self.poll_events).await?;
         let mut events = Vec::new();

@@ -153,7 +153,7 @@ impl Pump {
             {
                 self.wait_for_message(pause);
             }
-            // In each turn: messages that were sent before a worker wrote must precede the worker's output.
+            // In each loop iteration: messages that were sent before a worker wrote must precede the worker's output.
             if self.handle_messages().is_break() {
                 return;
             }

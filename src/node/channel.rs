@@ -9,7 +9,7 @@ use std::{
 
 use crate::sys::{channel, shortage::is_shortage};
 
-/// Bytes of one read. There is one read a turn and channel, so a flood of one worker delays no other.
+/// Bytes of one read. There is one read per channel and loop iteration, so a flood of one worker delays no other.
 pub const READ: usize = 8 * 1024;
 
 /// Maximum number of outgoing bytes that the worker has not read. The kernel holds about 200 KiB more.

@@ -122,7 +122,7 @@ pub struct Hub {
     opening: HashSet<ListenerId>,
     closed_files: Vec<SocketFile>,
     connections: Connections,
-    /// Channels of ended runs, to be closed in the next turn: it is not urgent.
+    /// Channels of ended runs, to be closed in the next loop iteration: it is not urgent.
     ended: Vec<Channel>,
     /// Listeners that could not accept. They are tried again.
     failing_listeners: Vec<ListenerId>,
@@ -258,11 +258,11 @@ impl Hub {
         self.last_app
     }
 
-    /// Waits for events and handles them; returns when there are reports, or after a turn. Cancel-safe.
+    /// Waits for events and handles them; returns when there are reports, or after one loop iteration. Cancel-safe.
     ///
     /// # Errors
     /// The error of epoll_wait(2).
-    pub async fn turn(&mut self) -> io::Result<()> {
+    pub async fn wait(&mut self) -> io::Result<()> {
         self.ended.clear();
         let Some(poller) = &self.poller else { return std::future::pending().await };
         let version_ends = self.apps.values().filter_map(|app| app.versions.next_end());

@@ -4,7 +4,7 @@
 //! the protocol requests, and accepts and hands over connections. It never decides which worker listens where or
 //! gets the next connection, and it never blocks.
 //!
-//! A worker may be broken or hostile. Its cost is bounded: one read of [`READ`] bytes a turn, [`MAX_OUTGOING`]
+//! A worker may be broken or hostile. Its cost is bounded: one read of [`READ`] bytes per loop iteration, [`MAX_OUTGOING`]
 //! bytes that it has not read, no read at all while there are any, and the bounds of the protocol. Beyond them
 //! its channel is shut down, which ends a Node worker.
 

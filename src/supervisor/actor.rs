@@ -127,7 +127,7 @@ struct Supervisor<'a> {
     effects: Vec<Effect>,
 }
 
-/// How a request continues, in the supervisor's own turn.
+/// How a request continues, on the supervisor's thread.
 type Continuation = Box<dyn FnOnce(&mut Supervisor<'_>) + Send>;
 
 /// The progress of the first starts.

@@ -132,7 +132,7 @@ impl<'a> Clients<'a> {
         }
     }
 
-    /// Has the control socket opened. [`Self::turn`] serves it once it is open.
+    /// Has the control socket opened. [`Self::wait`] serves it once it is open.
     pub(super) fn begin_to_open(&mut self) {
         if self.opening.is_some() || self.server.is_some() {
             return;
@@ -164,7 +164,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Waits for a request of a client. Cancel-safe.
-    pub(super) async fn turn(&mut self) -> io::Result<()> {
+    pub(super) async fn wait(&mut self) -> io::Result<()> {
         if self.opening.is_some() {
             if let Err(error) = self.opened().await {
                 self.report(Notice::outage(RuntimePart::ControlSocket, error), &[]);
@@ -178,7 +178,7 @@ impl<'a> Clients<'a> {
         self.events.send_new(server);
         self.followers.send_recent(server);
         let completed = tokio::select! {
-            result = server.turn() => return result,
+            result = server.wait() => return result,
             completed = self.followers.next() => completed,
             link = next(&mut self.links) => return server.adopt_link(link),
         };

@@ -235,7 +235,7 @@ impl Starting {
     }
 
     /// Waits until a start has ended. Cancel-safe.
-    pub(super) async fn turn(&mut self) -> Vec<StartResult> {
+    pub(super) async fn wait(&mut self) -> Vec<StartResult> {
         if self.pending.is_empty() && self.abandoned.is_empty() && self.holds.is_empty() {
             return std::future::pending().await;
         }
@@ -400,7 +400,7 @@ mod tests {
         for number in 1..=2 {
             let run = Run { number, ..RUN };
             starting.submit(run, "app", |_| panic!("on purpose"), || (), None).unwrap();
-            let results = starting.turn().await;
+            let results = starting.wait().await;
             assert!(matches!(&*results, [StartResult::Failed(failed, _)] if *failed == run), "{results:?}");
             assert!(starting.is_empty() && starting.abandoned.is_empty());
         }
@@ -417,7 +417,7 @@ mod tests {
             is_done.recv().unwrap();
             // As after a suspension of procrun.
             starting.pending.get_mut(&number).unwrap().abandoned = Some(clock::now() - KILL_TIMEOUT);
-            let results = starting.turn().await;
+            let results = starting.wait().await;
             let [StartResult::Failed(_, failed)] = &*results else { panic!("{results:?}") };
             assert!(failed.failure.message.contains("on purpose"), "{failed:?}");
         }
@@ -438,7 +438,7 @@ mod tests {
         starting.submit(second, "app", |_| Err(abandoned().into()), || (), Some(logs.hold())).unwrap();
         let released = async {
             while !starting.holds.is_empty() {
-                starting.turn().await;
+                starting.wait().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), released).await.expect("the only thread hangs");

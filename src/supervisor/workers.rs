@@ -1,6 +1,6 @@
 //! The process table: which process runs which instance, and the pipes they write to.
 //!
-//! Processes are registered and reaped here, in the supervisor's own turn. The end of a process whose start
+//! Processes are registered and reaped here, on the supervisor's thread. The end of a process whose start
 //! has not come back yet is kept until it has (see `starting`), so no exit comes before its process is known.
 
 mod cgroups;

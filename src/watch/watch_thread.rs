@@ -282,7 +282,7 @@ impl WatchThread<'_> {
         if let Some(kernel) = &self.kernel {
             waiting.push(PollFd::new(kernel.inotify.as_fd(), PollFlags::POLLIN));
         }
-        // An interrupted wait only causes one more turn.
+        // An interrupted wait only causes one more loop iteration.
         let _ = poll(&mut waiting, timeout);
         let _ = self.shared_state.wake_fd.read();
     }
@@ -297,7 +297,7 @@ fn add(burst: &mut Debouncer, changes: Vec<Change>) {
     }
 }
 
-/// Rounded up: a wait that ends too early would cause one more turn.
+/// Rounded up: a wait that ends too early would cause one more loop iteration.
 fn milliseconds(wait: Duration) -> PollTimeout {
     let milliseconds = wait.as_nanos().div_ceil(1_000_000);
     PollTimeout::from(u16::try_from(milliseconds).unwrap_or(u16::MAX))

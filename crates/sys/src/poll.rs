@@ -1,6 +1,6 @@
 //! Waits for many descriptors with one descriptor of the async runtime.
 //!
-//! The set has its own epoll instance. The cost of a turn depends on the number of events, not on the number of
+//! The set has its own epoll instance. The cost of a loop iteration depends on the number of events, not on the number of
 //! descriptors, and a descriptor needs no task.
 
 use std::{

@@ -21,9 +21,9 @@ use crate::{
     sys::{clock::after, process, signals::Received, threads},
 };
 
-/// After this number of turns the runtime polls all its sources. While one source always has something (a
-/// worker that floods its channel, a follower of many lines), it would not, and no other source would be
-/// served, not even a signal. A poll costs a system call.
+/// Maximum number of turns until the runtime polls all its sources. tokio polls timers and I/O only when the
+/// task yields: without it one busy source (a worker that floods its channel, a follower of many lines) would starve
+/// the others, signals included. A poll costs a system call.
 const POLL_ALL_INTERVAL: u32 = 8;
 
 /// How long after the first starts their memory is given back: by then the workers have written their first lines
@@ -130,7 +130,7 @@ impl Supervisor<'_> {
             }
             events = self.watcher.events() => self.handle_watch_events(events),
             notice = self.thread_events.next() => self.report(notice),
-            result = self.node.turn(), if self.outages.allows(Part::Channels) => {
+            result = self.node.wait(), if self.outages.allows(Part::Channels) => {
                 self.check(Part::Channels, result);
                 self.handle_node_events();
                 // Connections arrive by the thousand; no child has ended and no timer is due.
@@ -141,18 +141,18 @@ impl Supervisor<'_> {
                 self.feed(answers);
                 return Woken::Handled;
             }
-            result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
+            result = self.notify.wait(), if self.outages.allows(Part::Notifications) => {
                 if let Some(notified) = self.check(Part::Notifications, result) {
                     self.feed(notified);
                 }
                 return Woken::Handled;
             }
             explained = self.unexplained.explained() => self.handle_explained(explained),
-            results = self.workers.turn() => {
+            results = self.workers.wait() => {
                 self.handle_starts(results);
                 return Woken::Handled;
             }
-            result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
+            result = self.clients.wait(), if self.outages.allows(Part::Commands) => {
                 self.check(Part::Commands, result);
                 self.serve();
             }

@@ -1,6 +1,6 @@
 //! The requests of clients, and their answers. A request that changes instances becomes an operation of the machine.
 //!
-//! A request is handled in the supervisor's own turn.
+//! A request is handled on the supervisor's thread.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -52,7 +52,7 @@ pub(in crate::supervisor) struct StartContext<'a> {
 }
 
 impl Workers {
-    /// Begins to start these runs. [`Self::turn`] reports the results. Returns events for starts that have
+    /// Begins to start these runs. [`Self::wait`] reports the results. Returns events for starts that have
     /// already failed.
     pub(in crate::supervisor) fn start_all(
         &mut self,
@@ -114,8 +114,8 @@ impl Workers {
     }
 
     /// Waits until starts have ended. Cancel-safe.
-    pub(in crate::supervisor) async fn turn(&mut self) -> Vec<StartResult> {
-        self.starting.turn().await
+    pub(in crate::supervisor) async fn wait(&mut self) -> Vec<StartResult> {
+        self.starting.wait().await
     }
 
     /// Handles starts that have ended.

@@ -88,7 +88,7 @@ fn changed(thread: &mut WatchThread<'_>) -> Vec<String> {
             scan.next = now();
         }
     }
-    // Several turns: one does not read the whole queue of the kernel.
+    // Several loop iterations: one does not read the whole queue of the kernel.
     for _ in 0..8 {
         thread.read_events();
     }

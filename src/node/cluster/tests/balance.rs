@@ -1,4 +1,4 @@
-//! Connections that procrun hands out in turn, and the sockets that workers request.
+//! Connections that procrun hands out by round robin, and the sockets that workers request.
 
 use super::*;
 
