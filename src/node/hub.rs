@@ -383,9 +383,9 @@ impl Hub {
     /// Closes the sockets of applications that have no process and will have none, and after a while those of
     /// versions that no worker runs and none will.
     pub fn keep_only(&mut self, is_alive: impl Fn(&str) -> bool, is_run: impl Fn(&AppSpec) -> bool) {
-        let abandoned: Vec<u32> =
+        let unused: Vec<u32> =
             self.apps.iter().filter(|(_, app)| !is_alive(&app.name)).map(|(id, _)| *id).collect();
-        for id in abandoned {
+        for id in unused {
             self.drive(PrimaryEvent::AppUnused(id));
             self.apps.remove(&id);
         }

@@ -60,8 +60,8 @@ pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
     permanent(NOT_EXECUTABLE, refusal.to_string())
 }
 
-/// The start was abandoned before its program was executed.
-pub(super) fn abandoned() -> SpawnFailure {
+/// The start was cancelled before its program was executed.
+pub(super) fn cancelled() -> SpawnFailure {
     refused("execute its program", &io::Error::other("it was stopped before"))
 }
 

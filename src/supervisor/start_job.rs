@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    failed_start::{abandoned, refused, spawn_failure},
+    failed_start::{cancelled, refused, spawn_failure},
     launch::{self, Prepared, Resources},
     listen_sockets::Socket,
     start_progress::{StartProgress, Step},
@@ -112,7 +112,7 @@ impl StartJob {
     fn execute(self, mut prepared: Prepared, progress: &StartProgress) -> Result<Started, SpawnFailure> {
         let Self { run, target, resources, outputs, cgroup, .. } = self;
         if progress.child.is_cancelled() {
-            return Err(abandoned());
+            return Err(cancelled());
         }
         prepared.cgroup = cgroup();
         progress.enter(Step::Scripts);

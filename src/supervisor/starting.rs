@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     clock::{self, sleep_until},
-    failed_start::{abandoned, hangs, refused},
+    failed_start::{cancelled, hangs, refused},
     helper_threads::{HelperThreads, panicked},
     job_queues::{self, Purpose},
     start_job::{Failed, Started},
@@ -36,13 +36,13 @@ use crate::{
 
 /// How long the preparation of a start may take, and then the execution of its program.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SIGKILL may take to end a child that is to be abandoned.
+/// How long SIGKILL may take to end a child that is to be cancelled.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delay before the next attempt to kill a child that is about to be made.
 const KILL_RETRY: Duration = Duration::from_millis(5);
 /// How long a log line may wait until a thread begins with a start.
 const MAX_HOLD: Duration = Duration::from_millis(2);
-/// After this time an abandoned job counts as one that hangs.
+/// After this time an cancelled job counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
 /// The result of a job of a helper thread.
@@ -77,26 +77,26 @@ pub(super) struct Starting {
     receiver: UnboundedReceiver<JobResult>,
     /// By the number of the run.
     pending: HashMap<u64, Pending>,
-    /// Abandoned jobs whose thread has not returned, by the number of the run.
-    abandoned: HashMap<u64, AbandonedJob>,
+    /// Cancelled jobs whose thread has not returned, by the number of the run.
+    cancelled: HashMap<u64, CancelledJob>,
     /// Log output that is held back until a thread begins, each with its time limit.
     holds: Vec<(Instant, SharedHold)>,
 }
 
-/// An abandoned job.
-struct AbandonedJob {
+/// An cancelled job.
+struct CancelledJob {
     instance: InstanceId,
     job: Arc<StartProgress>,
     /// How its process has ended, if that has been reaped.
     status: Option<Status>,
 }
 
-impl AbandonedJob {
+impl CancelledJob {
     fn new(run: Run, job: Arc<StartProgress>) -> Self {
         Self { instance: run.instance, job, status: None }
     }
 
-    /// Kills its process, unless that has been reaped. The process may have been made after its start was abandoned.
+    /// Kills its process, unless that has been reaped. The process may have been made after its start was cancelled.
     fn kill(&self) {
         if let Some(pid) = self.job.child.get().filter(|_| self.status.is_none()) {
             process::kill_with_group(pid);
@@ -109,8 +109,8 @@ struct Pending {
     app: Arc<str>,
     job: Arc<StartProgress>,
     submitted: Instant,
-    /// When it was abandoned: its process is to be killed.
-    abandoned: Option<Instant>,
+    /// When it was cancelled: its process is to be killed.
+    cancelled: Option<Instant>,
     is_killed: bool,
     status: Option<Status>,
     /// When it had timed out while its program ran: its result follows.
@@ -125,7 +125,7 @@ impl Pending {
             self.submitted.max(last_taken.unwrap_or(self.submitted))
         });
         let deadline = since + START_TIMEOUT;
-        self.abandoned.map_or(deadline, |at| deadline.min(at + KILL_TIMEOUT))
+        self.cancelled.map_or(deadline, |at| deadline.min(at + KILL_TIMEOUT))
     }
 
     /// Whether its program runs although it has timed out: procrun itself was suspended, or the machine. The result
@@ -160,7 +160,7 @@ impl Starting {
             sender,
             receiver,
             pending: HashMap::new(),
-            abandoned: HashMap::new(),
+            cancelled: HashMap::new(),
             holds: Vec::new(),
         }
     }
@@ -189,10 +189,10 @@ impl Starting {
         held: Option<Hold>,
     ) -> Result<(), SpawnFailure> {
         let now = clock::now();
-        let hanging = self.abandoned.values().find(|AbandonedJob { instance, job, .. }| {
+        let hanging = self.cancelled.values().find(|CancelledJob { instance, job, .. }| {
             *instance == run.instance && job.begun.get().is_some_and(|begun| *begun + HANGS_AFTER <= now)
         });
-        if let Some(AbandonedJob { job, .. }) = hanging {
+        if let Some(CancelledJob { job, .. }) = hanging {
             return Err(hangs("its last start still hangs", job.step()));
         }
         let (job, app) = (Arc::new(StartProgress::default()), Arc::<str>::from(app));
@@ -225,7 +225,7 @@ impl Starting {
             app,
             job,
             submitted: now,
-            abandoned: None,
+            cancelled: None,
             is_killed: false,
             status: None,
             executed: None,
@@ -236,7 +236,7 @@ impl Starting {
 
     /// Waits until a start has ended. Cancel-safe.
     pub(super) async fn wait(&mut self) -> Vec<StartResult> {
-        if self.pending.is_empty() && self.abandoned.is_empty() && self.holds.is_empty() {
+        if self.pending.is_empty() && self.cancelled.is_empty() && self.holds.is_empty() {
             return std::future::pending().await;
         }
         let next = self.next();
@@ -254,7 +254,7 @@ impl Starting {
     fn next(&self) -> Option<Instant> {
         let wakes = self.pending.values().map(|pending| {
             let deadline = pending.deadline(&self.helpers);
-            match pending.abandoned {
+            match pending.cancelled {
                 Some(_) if pending.job.child.get().is_none() => deadline.min(clock::now() + KILL_RETRY),
                 Some(_) | None => deadline,
             }
@@ -274,18 +274,18 @@ impl Starting {
         self.holds.retain(|(_, hold)| is_held(hold));
         let JobResult { run, outcome } = done;
         let Some(pending) = self.pending.remove(&run.number) else {
-            // It took too long, or was abandoned.
-            if let Some(abandoned) = self.abandoned.remove(&run.number) {
-                abandoned.kill();
+            // It took too long, or was cancelled.
+            if let Some(cancelled) = self.cancelled.remove(&run.number) {
+                cancelled.kill();
             }
             return None;
         };
         Some(match outcome {
-            Outcome::Started(_) if pending.is_killed => StartResult::Failed(run, abandoned().into()),
+            Outcome::Started(_) if pending.is_killed => StartResult::Failed(run, cancelled().into()),
             Outcome::Started(started) => StartResult::Started(run, started, pending.status),
             Outcome::Failed(failure) => StartResult::Failed(run, failure),
             Outcome::Panicked => {
-                AbandonedJob { status: pending.status, ..AbandonedJob::new(run, pending.job) }.kill();
+                CancelledJob { status: pending.status, ..CancelledJob::new(run, pending.job) }.kill();
                 StartResult::Failed(run, refused("start it", &panicked()).into())
             }
         })
@@ -297,10 +297,10 @@ impl Starting {
         }
     }
 
-    /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
+    /// Cancels starts that timed out, and kills children that could not be killed when they were cancelled.
     fn handle_deadlines(&mut self, now: Instant) -> Vec<StartResult> {
         self.end_holds(now);
-        for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
+        for pending in self.pending.values_mut().filter(|pending| pending.cancelled.is_some()) {
             pending.kill_unexecuted();
         }
         let helpers = &self.helpers;
@@ -313,7 +313,7 @@ impl Starting {
 
     fn time_out(&mut self, pending: Pending) -> StartResult {
         let failure = match pending.job.executes.get() {
-            _ if pending.abandoned.is_some() => abandoned(),
+            _ if pending.cancelled.is_some() => cancelled(),
             Some((_, program)) if pending.job.step() == Step::Execution => {
                 hangs(&program.display().to_string(), Step::Execution)
             }
@@ -327,32 +327,32 @@ impl Starting {
         let Pending { run, job, status, .. } = pending;
         job.child.cancel();
         // It is suspended, or waits for a file system. A process that is made later is killed when its thread returns.
-        let abandoned = AbandonedJob { status, ..AbandonedJob::new(run, job) };
-        abandoned.kill();
-        if !abandoned.job.cancel() {
-            self.abandoned.insert(run.number, abandoned);
+        let cancelled = CancelledJob { status, ..CancelledJob::new(run, job) };
+        cancelled.kill();
+        if !cancelled.job.cancel() {
+            self.cancelled.insert(run.number, cancelled);
         }
         StartResult::Failed(run, failure.into())
     }
 
-    /// Abandons a start: kills its process if that has not executed its program. Returns the result if it is known
+    /// Cancels a start: kills its process if that has not executed its program. Returns the result if it is known
     /// at once.
-    pub(super) fn abandon(&mut self, run: Run) -> Option<StartResult> {
+    pub(super) fn cancel(&mut self, run: Run) -> Option<StartResult> {
         let pending = self.pending.get_mut(&run.number)?;
         if pending.job.executes.get().is_some() {
-            pending.abandoned = Some(clock::now());
+            pending.cancelled = Some(clock::now());
             pending.kill_unexecuted();
             return None;
         }
         let pending = self.pending.remove(&run.number)?;
-        Some(self.leave(pending, abandoned()))
+        Some(self.leave(pending, cancelled()))
     }
 
     /// Handles a reaped child. Returns whether it was the process of a start.
     pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
         let pending = self.pending.values_mut().map(|pending| (&pending.job, &mut pending.status));
-        let abandoned = self.abandoned.values_mut().map(|abandoned| (&abandoned.job, &mut abandoned.status));
-        let mut unreaped = pending.chain(abandoned).filter(|(_, status)| status.is_none());
+        let cancelled = self.cancelled.values_mut().map(|cancelled| (&cancelled.job, &mut cancelled.status));
+        let mut unreaped = pending.chain(cancelled).filter(|(_, status)| status.is_none());
         match unreaped.find(|(job, _)| job.child.is(pid)) {
             // A child that has ended may have executed its program before: the thread knows.
             Some((_, place)) => {
@@ -365,8 +365,8 @@ impl Starting {
 
     /// Whether this is a process of a start.
     pub(super) fn has(&self, pid: Pid) -> bool {
-        let abandoned = self.abandoned.values().map(|abandoned| &abandoned.job);
-        self.pending.values().map(|pending| &pending.job).chain(abandoned).any(|job| job.child.is(pid))
+        let cancelled = self.cancelled.values().map(|cancelled| &cancelled.job);
+        self.pending.values().map(|pending| &pending.job).chain(cancelled).any(|job| job.child.is(pid))
     }
 }
 
@@ -402,7 +402,7 @@ mod tests {
             starting.submit(run, "app", |_| panic!("on purpose"), || (), None).unwrap();
             let results = starting.wait().await;
             assert!(matches!(&*results, [StartResult::Failed(failed, _)] if *failed == run), "{results:?}");
-            assert!(starting.is_empty() && starting.abandoned.is_empty());
+            assert!(starting.is_empty() && starting.cancelled.is_empty());
         }
     }
 
@@ -416,7 +416,7 @@ mod tests {
             starting.submit(run, "app", fails, move || done.send(()).unwrap(), None).unwrap();
             is_done.recv().unwrap();
             // As after a suspension of procrun.
-            starting.pending.get_mut(&number).unwrap().abandoned = Some(clock::now() - KILL_TIMEOUT);
+            starting.pending.get_mut(&number).unwrap().cancelled = Some(clock::now() - KILL_TIMEOUT);
             let results = starting.wait().await;
             let [StartResult::Failed(_, failed)] = &*results else { panic!("{results:?}") };
             assert!(failed.failure.message.contains("on purpose"), "{failed:?}");
@@ -429,13 +429,13 @@ mod tests {
         let (end, hang) = std::sync::mpsc::channel::<()>();
         let hangs = move |_: &StartProgress| {
             let _ = hang.recv();
-            Err(abandoned().into())
+            Err(cancelled().into())
         };
         starting.submit(RUN, "app", hangs, || (), None).unwrap();
         let null = || std::fs::File::options().write(true).open("/dev/null").unwrap().into();
         let logs = crate::logs::Logs::start_with(&RuntimeLog::default(), null(), null()).unwrap();
         let second = Run { number: 2, ..RUN };
-        starting.submit(second, "app", |_| Err(abandoned().into()), || (), Some(logs.hold())).unwrap();
+        starting.submit(second, "app", |_| Err(cancelled().into()), || (), Some(logs.hold())).unwrap();
         let released = async {
             while !starting.holds.is_empty() {
                 starting.wait().await;

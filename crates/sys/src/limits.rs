@@ -175,7 +175,7 @@ impl Limits {
     }
 
     /// Sets `no_new_privs` if requested, after everything that needs privileges.
-    pub(super) fn give_up_privileges(&self) -> Option<Part> {
+    pub(super) fn drop_privileges(&self) -> Option<Part> {
         let refused =
             // SAFETY: takes integers.
             self.no_new_privileges && unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0;

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn blocked_readers_are_abandoned_and_bounded() {
+    fn blocked_readers_are_left_and_bounded() {
         static READERS: Readers = Readers::new();
         let refill = || *READERS.allowance.lock().unwrap() = None;
         let (mut releases, mut threads) = (Vec::new(), 0);

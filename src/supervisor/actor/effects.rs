@@ -92,7 +92,7 @@ impl Supervisor<'_> {
     fn apply(&mut self, effect: Effect, batch: &mut Batch) {
         match effect {
             Effect::Spawn(run) => batch.starts.push(run),
-            Effect::AbandonStart(run) => batch.answers.extend(self.workers.abandon_start(run)),
+            Effect::CancelStart(run) => batch.answers.extend(self.workers.cancel_start(run)),
             Effect::KillTree(run) => batch.kills.push(run),
             Effect::Probe(run, kind) => {
                 self.checks.start(run, kind, &self.machine, &mut self.workers, &mut self.node);

@@ -220,7 +220,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Ends the phase of the first starts once they are over. They may all have been abandoned before anything
+    /// Ends the phase of the first starts once they are over. They may all have been cancelled before anything
     /// was reported of them.
     fn end_boot(&mut self) {
         if matches!(self.boot, BootPhase::FirstStarts | BootPhase::Followed) && !self.workers.is_starting() {

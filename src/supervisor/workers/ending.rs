@@ -68,7 +68,7 @@ impl Workers {
         debug!("reaped {} workers and {orphans} orphans", ended.len());
         for Ended { run, .. } in &ended {
             self.trees.main_ended(*run);
-            // An abandoned start may end when its successor runs already.
+            // An cancelled start may end when its successor runs already.
             if let Some(slot) = self.slots.get_mut(&run.instance)
                 && let Some(process) = slot.process.as_mut().filter(|process| process.run == *run)
             {

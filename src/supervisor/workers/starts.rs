@@ -187,9 +187,9 @@ impl Workers {
         self.trees.remove(run);
     }
 
-    /// Abandons a start. Returns its end if that is known at once.
-    pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Input> {
-        match self.starting.abandon(run)? {
+    /// Cancels a start. Returns its end if that is known at once.
+    pub(in crate::supervisor) fn cancel_start(&mut self, run: Run) -> Option<Input> {
+        match self.starting.cancel(run)? {
             StartResult::Failed(run, Failed { failure, .. }) => Some(Input::SpawnFailed(run, failure)),
             StartResult::Started(..) => None,
         }

@@ -16,10 +16,10 @@ pub enum Effect {
     /// Start the program of an instance. Answered by [`Input::Started`](super::Input::Started) or
     /// [`Input::SpawnFailed`](super::Input::SpawnFailed).
     Spawn(Run),
-    /// Abandon a start whose program is not executed yet. Answered by
+    /// Cancel a start whose program is not executed yet. Answered by
     /// [`Input::SpawnFailed`](super::Input::SpawnFailed), or by [`Input::Started`](super::Input::Started) if the program
     /// is executed already.
-    AbandonStart(Run),
+    CancelStart(Run),
     /// Probe a run. Answered by [`Input::Probed`](super::Input::Probed), unless the run ends before.
     Probe(Run, ProbeKind),
     /// Send a signal to the main process.

@@ -109,7 +109,7 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         if libc::getppid().cast_unsigned() != shared.parent {
             libc::_exit(127);
         }
-        if let Some(part) = launch.limits.and_then(Limits::give_up_privileges) {
+        if let Some(part) = launch.limits.and_then(Limits::drop_privileges) {
             return Stage::Limits(part);
         }
         default_signals(shared.signals);

@@ -60,7 +60,7 @@ impl Instance {
             State::Launching { run, stop: pending, .. } => {
                 if pending.replace(stop).is_none() {
                     let run = Run { instance: self.id, number: *run };
-                    step.out.push(Effect::AbandonStart(run));
+                    step.out.push(Effect::CancelStart(run));
                 }
                 StepOutcome::Nothing
             }

@@ -83,7 +83,7 @@ fn a_run_of_min_uptime_resets_the_unstable_runs() {
 }
 
 #[test]
-fn a_stop_abandons_a_start_in_progress() {
+fn a_stop_cancels_a_start_in_progress() {
     let mut world = World::new(plan([app("a"), app("b")]));
     world.spawns_wait = true;
     world.request(Operation::Act(Action::Restart, vec![InstanceId(0)]));
@@ -95,7 +95,7 @@ fn a_stop_abandons_a_start_in_progress() {
     let spawned = world.spawned.len();
     world.answer_start(0, false);
     assert_eq!(world.spawned.len(), spawned + 1);
-    // A start that is abandoned too late is stopped like any other run.
+    // A start that is cancelled too late is stopped like any other run.
     world.stop(Signal::TERM);
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
     world.answer_start(0, true);

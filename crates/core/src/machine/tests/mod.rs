@@ -133,7 +133,7 @@ struct World {
     spawns_fail: bool,
     /// The next starts wait for `answer_start`.
     spawns_wait: bool,
-    /// Runs whose start has not been answered yet, and whether it was abandoned.
+    /// Runs whose start has not been answered yet, and whether it was cancelled.
     starting: BTreeMap<Run, bool>,
     /// The kind of such a failure.
     spawn_failure: FailureKind,
@@ -212,10 +212,10 @@ impl World {
                             Input::Started(run, self.kind, PID)
                         });
                     }
-                    Effect::AbandonStart(run) => {
+                    Effect::CancelStart(run) => {
                         // A start that is answered at once is answered after the stop here.
-                        if let Some(is_abandoned) = self.starting.get_mut(&run) {
-                            assert!(!std::mem::replace(is_abandoned, true), "abandoned twice");
+                        if let Some(is_cancelled) = self.starting.get_mut(&run) {
+                            assert!(!std::mem::replace(is_cancelled, true), "cancelled twice");
                         }
                     }
                     Effect::Probe(run, kind) => {
@@ -366,7 +366,7 @@ impl World {
             self.feed(Input::Started(run, self.kind, PID));
         } else {
             let failure =
-                SpawnFailure { code: 126, message: "abandoned".to_owned(), kind: FailureKind::Shortage };
+                SpawnFailure { code: 126, message: "cancelled".to_owned(), kind: FailureKind::Shortage };
             self.feed(Input::SpawnFailed(run, failure));
         }
     }

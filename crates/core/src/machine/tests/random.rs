@@ -14,7 +14,7 @@ impl World {
         (!alive.is_empty()).then(|| *which.get(&alive))
     }
 
-    /// Answers all starts that wait; an abandoned one may have executed its program already.
+    /// Answers all starts that wait; an cancelled one may have executed its program already.
     fn answer_starts(&mut self, is_executed: bool) {
         self.spawns_wait = false;
         while let Some((run, _)) = self.starting.first_key_value() {
