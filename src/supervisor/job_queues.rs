@@ -273,10 +273,10 @@ impl JobQueues {
 
     /// The next job that may be done, of the purposes in turn.
     fn take(&mut self) -> Option<Job> {
-        let mut places = (self.turn..self.turn + Purpose::COUNT).map(|place| place % Purpose::COUNT);
-        let (place, at) = places.find_map(|place| Some((place, self.first(Purpose::ALL[place])?)))?;
-        self.turn = place + 1;
-        self.queues[place].remove(at)
+        let mut queues = (self.turn..self.turn + Purpose::COUNT).map(|index| index % Purpose::COUNT);
+        let (index, at) = queues.find_map(|index| Some((index, self.first(Purpose::ALL[index])?)))?;
+        self.turn = index + 1;
+        self.queues[index].remove(at)
     }
 }
 

@@ -38,14 +38,14 @@ struct Later {
     answer: Pin<Box<dyn Future<Output = Answer>>>,
 }
 
-/// Waits for the next lines of the follower at this place.
+/// Waits for the next lines of the follower with this index.
 type Wait<'a> = Pin<Box<dyn Future<Output = (usize, Batch)> + 'a>>;
 
 /// What has completed.
 pub(super) enum Completed {
-    /// Lines, for the follower at this place.
+    /// Lines, for the follower with this index.
     Lines(usize, Batch),
-    /// The answer at this place.
+    /// The answer with this index.
     Answer(usize, Answer),
 }
 

@@ -276,12 +276,12 @@ fn end(lines: &str, most: usize) -> String {
     }
 }
 
-/// The first place from `at` on where a character begins, or the end.
+/// The first index from `at` on at which a character begins, or the end.
 fn boundary_from(text: &str, at: usize) -> usize {
     (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
-/// The last place until `at` where a character begins.
+/// The last index until `at` at which a character begins.
 fn boundary_until(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

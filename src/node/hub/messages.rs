@@ -230,7 +230,7 @@ impl Hub {
 pub(super) fn listen_failure(address: String, errno: i32) -> ListenFailure {
     let errno = Errno::from_raw(errno);
     ListenFailure {
-        place: address,
+        address,
         error: format!("{} ({errno:?})", errno.desc()),
         is_in_use: errno == Errno::EADDRINUSE,
     }

@@ -227,9 +227,9 @@ impl Supervisor<'_> {
         let coming = self.machine.pending_plan().apps;
         let mut plan = loaded.plan.clone();
         for Unanswered { app, .. } in &loaded.unanswered {
-            let place = plan.apps.iter_mut().find(|other| other.name == *app);
-            if let (Some(place), Some(old)) = (place, coming.iter().find(|other| other.name == *app)) {
-                place.clone_from(old);
+            let new = plan.apps.iter_mut().find(|other| other.name == *app);
+            if let (Some(new), Some(old)) = (new, coming.iter().find(|other| other.name == *app)) {
+                new.clone_from(old);
             }
         }
         let added = self.added.still_added(self.machine.plan(), &plan);

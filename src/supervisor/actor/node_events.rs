@@ -105,7 +105,7 @@ impl Supervisor<'_> {
                 });
                 return None;
             }
-            HubEvent::SharesSocket(run, place, other) => (run, EventData::PortShared { place, other }),
+            HubEvent::SharesSocket(run, address, other) => (run, EventData::PortShared { address, other }),
             HubEvent::ProtocolViolation(run, what) => {
                 (run, EventData::ProtocolViolated { violation: what.to_owned() })
             }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A worker could not listen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenFailure {
-    /// Where, for messages: `port 3000`.
-    pub place: String,
+    /// The address, for messages: `port 3000`.
+    pub address: String,
     /// The error, for messages.
     pub error: String,
     /// Whether another process listens there.
@@ -17,15 +17,15 @@ pub struct ListenFailure {
 
 impl ListenFailure {
     /// Another process listens there.
-    pub(super) fn in_use(place: String) -> Self {
-        Self { place, error: "Address already in use (EADDRINUSE)".to_owned(), is_in_use: true }
+    pub(super) fn in_use(address: String) -> Self {
+        Self { address, error: "Address already in use (EADDRINUSE)".to_owned(), is_in_use: true }
     }
 }
 
 /// `cannot listen on port 3000: Address already in use (EADDRINUSE)`.
 impl fmt::Display for ListenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.place, self.error)
+        write!(f, "cannot listen on {}: {}", self.address, self.error)
     }
 }
 

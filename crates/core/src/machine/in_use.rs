@@ -23,8 +23,8 @@ pub fn address_in_use(lines: &str) -> Option<ListenFailure> {
             port = port_near(&line, at).or(port);
         }
     }
-    let place = port.map_or_else(|| "its address".to_owned(), |port| format!("port {port}"));
-    is_in_use.then(|| ListenFailure::in_use(place))
+    let address = port.map_or_else(|| "its address".to_owned(), |port| format!("port {port}"));
+    is_in_use.then(|| ListenFailure::in_use(address))
 }
 
 /// Where a line says that an address is in use.
@@ -47,9 +47,9 @@ fn is_word(line: &str, at: usize, word: &str) -> bool {
         && !is_letter(bytes.get(at + word.len()))
 }
 
-/// The last port of a line before this place, else the first one after it.
+/// The last port of a line before this index, else the first one after it.
 fn port_near(line: &str, at: usize) -> Option<u16> {
-    let before = ports(line).take_while(|(place, _)| *place < at).last();
+    let before = ports(line).take_while(|(index, _)| *index < at).last();
     before.or_else(|| ports(line).next()).map(|(_, port)| port)
 }
 
@@ -111,10 +111,10 @@ fn is_part(after: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn place(lines: &str) -> Option<String> {
+    fn address(lines: &str) -> Option<String> {
         address_in_use(lines).map(|failure| {
             assert_eq!((failure.is_in_use, &*failure.error), (true, "Address already in use (EADDRINUSE)"));
-            failure.place
+            failure.address
         })
     }
 
@@ -189,14 +189,14 @@ mod tests {
         ] {
             let expected = port.map_or_else(|| "its address".to_owned(), |port: u16| format!("port {port}"));
             let is_unknown = lines.contains("Failed to bind to 0.0.0.0/");
-            assert_eq!(place(lines), (!is_unknown).then_some(expected), "{lines}");
+            assert_eq!(address(lines), (!is_unknown).then_some(expected), "{lines}");
         }
     }
 
     #[test]
     fn the_last_line_that_names_a_port_counts() {
         let lines = "listen :3000: address already in use\nlisten :3001: address already in use\nEADDRINUSE";
-        assert_eq!(place(lines).unwrap(), "port 3001");
+        assert_eq!(address(lines).unwrap(), "port 3001");
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
             "port 0: address already in use",
             "ü:ä:1ü address already in use",
         ] {
-            assert_eq!(place(line).unwrap(), "its address", "{line}");
+            assert_eq!(address(line).unwrap(), "its address", "{line}");
         }
     }
 }

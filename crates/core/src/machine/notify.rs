@@ -19,7 +19,7 @@ pub enum NotifyMessage {
     Stopping,
     /// It could not listen.
     ListenFailed {
-        /// The place and the error.
+        /// The address and the error.
         failure: ListenFailure,
         /// The application handles the error of this server, so it may keep running without the server.
         is_handled: bool,

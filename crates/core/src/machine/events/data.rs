@@ -91,7 +91,7 @@ event_data! {
     /// An instance that could not listen handles that error and keeps running: it counts as online.
     "instance.without_listener" WithoutListener {
         /// `port 3000`.
-        place: String,
+        address: String,
     }
     /// An instance is not ready in time. It keeps running.
     "instance.not_ready" NotReady { failure: ReadinessFailure }
@@ -148,7 +148,7 @@ event_data! {
     /// A worker of a cluster listens where workers of another application listen.
     "instance.port_shared" PortShared {
         /// `port 3000`.
-        place: String,
+        address: String,
         /// The name of the other application.
         other: String,
     }

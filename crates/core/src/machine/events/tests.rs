@@ -38,7 +38,7 @@ fn samples() -> Vec<EventData> {
     let path = || "src/app.js".to_owned();
     let output = || "connection refused".to_owned();
     let failure = |kind| SpawnFailure { code: 127, message: "no such file".to_owned(), kind };
-    let listen = ListenFailure { place: "port 80".to_owned(), error: "in use".to_owned(), is_in_use: true };
+    let listen = ListenFailure { address: "port 80".to_owned(), error: "in use".to_owned(), is_in_use: true };
     vec![
         EventData::Online { pid: 7 },
         EventData::Launching { pid: 7 },
@@ -54,7 +54,7 @@ fn samples() -> Vec<EventData> {
         EventData::Unhealthy { failure: HealthFailure::HeartbeatMissing(MS(5000)) },
         EventData::Unhealthy { failure: HealthFailure::NoHeartbeat(MS(5000)) },
         EventData::Unhealthy { failure: HealthFailure::Fault },
-        EventData::WithoutListener { place: "port 3000".to_owned() },
+        EventData::WithoutListener { address: "port 3000".to_owned() },
         EventData::NotReady {
             failure: ReadinessFailure::TimedOut { source: ReadinessSource::Message, waited: MS(3000) },
         },
@@ -92,7 +92,7 @@ fn samples() -> Vec<EventData> {
         EventData::Skipped { state: TaskState::Completed },
         EventData::EndedContainer { code: 3 },
         EventData::ListenFailed { failure: listen.clone() },
-        EventData::PortShared { place: "port 80".to_owned(), other: "web".to_owned() },
+        EventData::PortShared { address: "port 80".to_owned(), other: "web".to_owned() },
         EventData::SocketRefused {},
         EventData::ProtocolViolated { violation: "sent a message that Node does not have".to_owned() },
         EventData::ChannelClosed { reason: "does not read its IPC channel".to_owned() },

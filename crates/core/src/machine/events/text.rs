@@ -53,10 +53,10 @@ impl Display for Notice {
             }
             EventData::ReadinessLost { output } => write!(f, "{subject} is not ready: {output}"),
             EventData::Unhealthy { failure } => write!(f, "{subject} {failure}"),
-            EventData::WithoutListener { place } => {
+            EventData::WithoutListener { address } => {
                 write!(
                     f,
-                    "{subject} handles the error and keeps running without {place}: it counts as online"
+                    "{subject} handles the error and keeps running without {address}: it counts as online"
                 )
             }
             EventData::NotReady { failure } => write!(f, "{subject} {failure}"),
@@ -95,10 +95,10 @@ impl Display for Notice {
             }
             EventData::EndedContainer { code } => write!(f, "{subject} ends the container with code {code}"),
             EventData::ListenFailed { failure } => write!(f, "{subject} {failure}"),
-            EventData::PortShared { place, other } => {
+            EventData::PortShared { address, other } => {
                 write!(
                     f,
-                    "{subject} listens on {place}, as {other} does: connections go to the workers of both"
+                    "{subject} listens on {address}, as {other} does: connections go to the workers of both"
                 )
             }
             EventData::SocketRefused {} => {

@@ -66,9 +66,9 @@ impl Instance {
             self.arm_listen_timer(step, at);
         } else if !self.health.listening.is_tolerated {
             self.health.listening.is_tolerated = true;
-            let place =
-                self.health.listening.failure().map_or_else(String::new, |failure| failure.place.clone());
-            step.report(self.subject(), EventData::WithoutListener { place });
+            let address =
+                self.health.listening.failure().map_or_else(String::new, |failure| failure.address.clone());
+            step.report(self.subject(), EventData::WithoutListener { address });
         }
     }
 

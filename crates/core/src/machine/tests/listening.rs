@@ -7,7 +7,7 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 
 fn in_use() -> ListenFailure {
     ListenFailure {
-        place: "port 3000".to_owned(),
+        address: "port 3000".to_owned(),
         error: "Address already in use".to_owned(),
         is_in_use: true,
     }
@@ -32,7 +32,7 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
     }
     world.pass(MS(100));
     assert!(
-        matches!(world.last_report(), Some(EventData::WithoutListener { place }) if place == "port 3000")
+        matches!(world.last_report(), Some(EventData::WithoutListener { address }) if address == "port 3000")
     );
     assert_eq!(world.status(0), Status::Online);
     let view = world.machine.instance(InstanceId(0)).unwrap();
