@@ -10,10 +10,10 @@ use std::{
 use crate::sys::{channel, shortage::is_shortage};
 
 /// Bytes of one read. There is one read per channel and loop iteration, so a flood of one worker delays no other.
-pub const READ: usize = 8 * 1024;
+pub const READ_BYTES: usize = 8 * 1024;
 
 /// Maximum number of outgoing bytes that the worker has not read. The kernel holds about 200 KiB more.
-pub const MAX_OUTGOING: usize = 256 * 1024;
+pub const MAX_OUTGOING_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -42,7 +42,7 @@ pub(super) enum Delivery {
     Waits,
     /// It is queued: the kernel lacks memory or descriptors, and sends no event when that is over.
     Shortage,
-    /// [`MAX_OUTGOING`] bytes are waiting already.
+    /// [`MAX_OUTGOING_BYTES`] bytes are waiting already.
     Full,
     /// The other side has closed the channel.
     Closed,
@@ -72,7 +72,7 @@ impl Channel {
         self.socket.as_fd()
     }
 
-    /// Reads once, at most [`READ`] bytes.
+    /// Reads once, at most [`READ_BYTES`] bytes.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Reading {
         match channel::receive(self.socket.as_fd(), buffer) {
             Ok(0) => Reading::End,
@@ -104,7 +104,7 @@ impl Channel {
             }
         }
         let left = bytes.len() - sent;
-        if self.waiting + left > MAX_OUTGOING {
+        if self.waiting + left > MAX_OUTGOING_BYTES {
             return Delivery::Full;
         }
         let with = with.filter(|_| sent == 0).cloned();
@@ -158,15 +158,15 @@ mod tests {
 
     #[test]
     fn a_waiting_message_needs_no_further_descriptor() {
-        let (ours, theirs) = channel::pair().unwrap();
-        let mut channel = Channel::new(ours);
+        let (own, of_worker) = channel::pair().unwrap();
+        let mut channel = Channel::new(own);
         let with = Arc::new(channel::pair().unwrap().0);
         while matches!(channel.send(&[b'x'; 4096], None), Delivery::Sent) {}
         assert!(matches!(channel.send(b"take this\n", Some(&with)), Delivery::Waits));
         assert_eq!(Arc::strong_count(&with), 2, "the same descriptor waits");
         let mut buffer = [0; 4096];
         while matches!(channel.flush(), Delivery::Waits) {
-            while channel::receive(theirs.as_fd(), &mut buffer).is_ok() {}
+            while channel::receive(of_worker.as_fd(), &mut buffer).is_ok() {}
         }
         assert_eq!(Arc::strong_count(&with), 1, "the descriptor was sent");
     }

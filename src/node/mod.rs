@@ -4,7 +4,7 @@
 //! the protocol requests, and accepts and hands over connections. It never decides which worker listens where or
 //! gets the next connection, and it never blocks.
 //!
-//! A worker may be broken or hostile. Its cost is bounded: one read of [`READ`] bytes per loop iteration, [`MAX_OUTGOING`]
+//! A worker may be broken or hostile. Its cost is bounded: one read of [`READ_BYTES`] bytes per loop iteration, [`MAX_OUTGOING_BYTES`]
 //! bytes that it has not read, no read at all while there are any, and the bounds of the protocol. Beyond them
 //! its channel is shut down, which ends a Node worker.
 
@@ -18,7 +18,7 @@ mod sample;
 mod versions;
 
 pub use self::{
-    channel::{MAX_OUTGOING, READ},
+    channel::{MAX_OUTGOING_BYTES, READ_BYTES},
     hub::{Hub, HubEvent, Route},
     listener::{HeldSocket, Listener, Opening},
     preload::{Script, Scripts},

@@ -9,7 +9,7 @@ use crate::spec::{AppSpec, diff::same_but_instances};
 
 /// Time for which the sockets of a version stay open after its last worker: its successor may listen on one of
 /// them later than on the others, and until then connections wait.
-const LINGER: Duration = Duration::from_secs(5);
+const VERSION_LINGER: Duration = Duration::from_secs(5);
 
 /// The versions of one application that workers run, or ran until recently.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Versions {
 
     /// When the next version ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.known.iter().filter_map(|version| version.unused_since).min().map(|since| since + LINGER)
+        self.known.iter().filter_map(|version| version.unused_since).min().map(|since| since + VERSION_LINGER)
     }
 
     /// Removes the versions that no worker runs any more and returns them: their sockets occupy an address.
@@ -64,7 +64,7 @@ impl Versions {
     /// Removes the versions that have ended and returns them.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<u32> {
         let has_ended =
-            |version: &mut Version| version.unused_since.is_some_and(|since| since + LINGER <= now);
+            |version: &mut Version| version.unused_since.is_some_and(|since| since + VERSION_LINGER <= now);
         self.known.extract_if(.., has_ended).map(|version| version.number).collect()
     }
 }

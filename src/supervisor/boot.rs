@@ -43,17 +43,18 @@ impl Boot {
         let (helpers, listen_sockets) = (HelperThreads::default(), ListenSockets::default());
         let cgroups = RunCgroups::default();
         let (sender, receiver) = oneshot::channel();
-        let (theirs, their_source) = (helpers.clone(), source.clone());
+        let (helpers_of_thread, source_of_thread) = (helpers.clone(), source.clone());
         let (open, their_cgroups) = (listen_sockets.open().clone(), cgroups.clone());
         let work = move || {
-            let read = their_source.read();
+            let read = source_of_thread.read();
             let mut preflight = Preflight::default();
             let plan = match &read {
                 Ok(Read::Loaded(loaded)) => Some(&loaded.plan),
                 Ok(Read::NeedsEvaluation(_)) | Err(_) => None,
             };
             let wanted = plan.map(|plan| plan.runtime.cgroup);
-            let results = plan.map(|plan| preflight.begin(candidates(plan), &their_source, &open, &theirs));
+            let results = plan
+                .map(|plan| preflight.begin(candidates(plan), &source_of_thread, &open, &helpers_of_thread));
             // There is no receiver if a signal has asked to stop.
             let _ = sender.send(Found { read, preflight, results });
             if let Some(wanted) = wanted {
@@ -62,7 +63,7 @@ impl Boot {
                     spawn::prepare();
                     workers::prepare_cgroups(&their_cgroups, wanted);
                 };
-                let _ = theirs.submit(Job::new(Purpose::Request, prepare));
+                let _ = helpers_of_thread.submit(Job::new(Purpose::Request, prepare));
             }
         };
         let found = helpers.submit(Job::new(Purpose::Request, work)).map(|()| receiver);

@@ -107,7 +107,7 @@ impl Running {
         };
         let (stdout, stderr) = (stream(out.read)?, stream(err.read)?);
         let (sender, failed) = oneshot::channel();
-        let theirs = Arc::clone(&child);
+        let for_thread = Arc::clone(&child);
         let start = move || {
             let launch = Launch {
                 program: &program,
@@ -134,7 +134,7 @@ impl Running {
                 let _ = sender.send(error);
             }
         };
-        helpers.submit(Job::new(Purpose::Evaluation, start).unless(move || theirs.is_cancelled()))?;
+        helpers.submit(Job::new(Purpose::Evaluation, start).unless(move || for_thread.is_cancelled()))?;
         Ok((failed, stdout, stderr))
     }
 

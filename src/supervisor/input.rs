@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Maximum bytes of one text.
-pub(super) const MAX_TEXT: usize = 64 * 1024;
+pub(super) const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Maximum number of texts that wait while one is written.
-const MAX_QUEUED: usize = 16;
+const MAX_QUEUED_TEXTS: usize = 16;
 /// How long a worker may take to read a text.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,7 +70,7 @@ impl StdinWriter {
             queue
         } else {
             let pipe = self.pipe.try_clone().and_then(pipe::Sender::from_owned_fd);
-            let (queue, texts) = mpsc::channel(MAX_QUEUED);
+            let (queue, texts) = mpsc::channel(MAX_QUEUED_TEXTS);
             tokio::spawn(write_all(pipe.map_err(Undelivered::Refused)?, texts));
             self.queue.insert(queue)
         };
@@ -116,7 +116,7 @@ impl Undelivered {
         let (message, hint) = match self {
             Self::QueueFull => (
                 format!(
-                    "{instance} does not read its standard input: {MAX_QUEUED} inputs are queued already"
+                    "{instance} does not read its standard input: {MAX_QUEUED_TEXTS} inputs are queued already"
                 ),
                 Some(reads),
             ),

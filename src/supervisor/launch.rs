@@ -144,8 +144,8 @@ impl Prepared {
 
     /// Gives the channel a name that Node does not use by itself.
     fn hide_channel(&mut self, sockets: usize) -> Result<(), SpawnFailure> {
-        const OF_NODE: [&[u8]; 2] = [b"NODE_CHANNEL_FD=", b"NODE_CHANNEL_SERIALIZATION_MODE="];
-        self.env.retain(|entry| !OF_NODE.iter().any(|name| entry.to_bytes().starts_with(name)));
+        const CHANNEL_VARIABLES: [&[u8]; 2] = [b"NODE_CHANNEL_FD=", b"NODE_CHANNEL_SERIALIZATION_MODE="];
+        self.env.retain(|entry| !CHANNEL_VARIABLES.iter().any(|name| entry.to_bytes().starts_with(name)));
         self.channel = forwarded_channel_number(sockets);
         self.env.push(c_string(OsStr::new(&format!("{FORWARDED_CHANNEL}={}", self.channel)))?);
         Ok(())

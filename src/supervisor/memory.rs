@@ -24,9 +24,9 @@ const MAX_FILL_RATE: u64 = 256 << 20;
 /// The highest expected growth of a worker, as a multiple of its growth since the last sample.
 const MAX_GROWTH_FACTOR: u64 = 4;
 /// The shortest and the longest interval between two samples of the container.
-const ROOM_SAMPLE_INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+const CONTAINER_SAMPLE_INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// The time of the next sample after the guard has acted.
-const AFTER_ACTION: Duration = Duration::from_millis(250);
+const SAMPLE_DELAY_AFTER_ACTION: Duration = Duration::from_millis(250);
 /// An earlier OOM kill does not explain an exit.
 const OOM_KILL_WINDOW: Duration = Duration::from_secs(3);
 /// The exit code of a shell whose command was ended by SIGKILL.
@@ -117,15 +117,14 @@ impl Memory {
     pub(super) fn begin(&mut self) {
         let now = clock::now();
         if self.guard.is_some() {
-            self.container_at = Some(
-                self.container_at
-                    .map_or(now + ROOM_SAMPLE_INTERVALS[0], |at| at.min(now + ROOM_SAMPLE_INTERVALS[0])),
-            );
+            self.container_at = Some(self.container_at.map_or(now + CONTAINER_SAMPLE_INTERVALS[0], |at| {
+                at.min(now + CONTAINER_SAMPLE_INTERVALS[0])
+            }));
         }
         if self.has_limits || self.guard.is_some() {
-            self.next = Some(
-                self.next.map_or(now + ROOM_SAMPLE_INTERVALS[0], |at| at.min(now + ROOM_SAMPLE_INTERVALS[0])),
-            );
+            self.next = Some(self.next.map_or(now + CONTAINER_SAMPLE_INTERVALS[0], |at| {
+                at.min(now + CONTAINER_SAMPLE_INTERVALS[0])
+            }));
         }
     }
 
@@ -248,15 +247,15 @@ impl Memory {
             return None;
         }
         let Some(Charge { used, limit }) = room.tightest(|limit| share.of(limit)) else {
-            return Some(now + ROOM_SAMPLE_INTERVALS[1]);
+            return Some(now + CONTAINER_SAMPLE_INTERVALS[1]);
         };
         let threshold = share.of(limit);
         if used < threshold {
             let left = Duration::from_millis((threshold - used).saturating_mul(1000) / MAX_FILL_RATE);
-            return Some(now + left.clamp(ROOM_SAMPLE_INTERVALS[0], ROOM_SAMPLE_INTERVALS[1]));
+            return Some(now + left.clamp(CONTAINER_SAMPLE_INTERVALS[0], CONTAINER_SAMPLE_INTERVALS[1]));
         }
         if machine.is_oom_guard_stopping() {
-            return Some(now + AFTER_ACTION);
+            return Some(now + SAMPLE_DELAY_AFTER_ACTION);
         }
         let mut trees = TreeMemory::new();
         trees.keep(&runs);
@@ -265,7 +264,7 @@ impl Memory {
         let mut sizes: Vec<(Run, u64)> = runs.iter().map(|run| (*run, size(*run))).collect();
         sizes.sort_unstable_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
         events.push(Input::MemoryShort { shortage: MemoryShortage { used, threshold, limit }, sizes });
-        Some(now + AFTER_ACTION)
+        Some(now + SAMPLE_DELAY_AFTER_ACTION)
     }
 
     /// Changes exits that the kernel's OOM killer explains.

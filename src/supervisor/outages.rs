@@ -1,7 +1,7 @@
 //! Parts of the supervisor whose system calls fail for a while.
 //!
 //! PID 1 must not end because one of its parts fails: every process of the container would be killed
-//! without its stop signal. So an error of a part is reported once, the part rests for [`RETRY`] and is
+//! without its stop signal. So an error of a part is reported once, the part rests for [`RETRY_INTERVAL`] and is
 //! tried again. Meanwhile everything else goes on.
 
 use std::{io, time::Duration};
@@ -12,12 +12,12 @@ use super::clock;
 use crate::machine::events::{EventData, RuntimePart};
 
 /// How long a part rests after an error.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A part of the supervisor that waits for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Signals. Children are still reaped, once every [`RETRY`].
+    /// Signals. Children are still reaped, once every [`RETRY_INTERVAL`].
     Signals,
     /// The IPC channels and held sockets of Node workers.
     Channels,
@@ -67,9 +67,12 @@ impl Outages {
                 (Some(value), recovered)
             }
             Err(error) => {
-                let is_new = outage.replace(Outage::RestingUntil(clock::now() + RETRY)).is_none();
-                let error =
-                    || EventData::Outage { part: part.into(), error: error.to_string(), retry: Some(RETRY) };
+                let is_new = outage.replace(Outage::RestingUntil(clock::now() + RETRY_INTERVAL)).is_none();
+                let error = || EventData::Outage {
+                    part: part.into(),
+                    error: error.to_string(),
+                    retry: Some(RETRY_INTERVAL),
+                };
                 (None, is_new.then(error))
             }
         }
@@ -115,7 +118,7 @@ mod tests {
         assert_eq!(none, None);
         assert!(matches!(
             report,
-            Some(EventData::Outage { part: RuntimePart::IpcChannels, retry: Some(RETRY), .. })
+            Some(EventData::Outage { part: RuntimePart::IpcChannels, retry: Some(RETRY_INTERVAL), .. })
         ));
         assert!(!outages.allows(Part::Channels) && outages.allows(Part::Signals));
         assert_eq!(outages.failing().collect::<Vec<_>>(), [RuntimePart::IpcChannels]);

@@ -25,11 +25,11 @@ use crate::{
 /// The exit code after a panic (sysexits.h: `EX_SOFTWARE`).
 const PANICKED: ExitCode = 70;
 /// How long processes get to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(8);
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long the last lines get to be written.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval of checks for ended processes: SIGCHLD has no reader any more.
-const POLL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The log, as soon as there is one.
 static LOGS: OnceLock<Logs> = OnceLock::new();
@@ -92,7 +92,7 @@ pub(super) fn guard(supervise: impl FnOnce() -> io::Result<ExitCode>) -> io::Res
     not_started(&to, &format_args!("{why}\nprocrun ends with code {PANICKED}"));
     if let Some(logs) = LOGS.get() {
         let mut written = logs.shut();
-        wait_until(LAST_LINES, || written.try_recv().is_ok());
+        wait_until(LOG_FLUSH_TIMEOUT, || written.try_recv().is_ok());
     }
     Ok(PANICKED)
 }
@@ -103,7 +103,7 @@ fn stop_children() {
         // It may have ended meanwhile.
         let _ = process::signal(child, Signal::TERM.number());
     }
-    wait_until(GRACE, || {
+    wait_until(STOP_TIMEOUT, || {
         while reap::next().is_some() {}
         tree::children().is_empty()
     });
@@ -117,7 +117,7 @@ fn stop_children() {
 fn wait_until(limit: Duration, mut is_done: impl FnMut() -> bool) {
     let start = now();
     while !is_done() && now().saturating_duration_since(start) < limit {
-        thread::sleep(POLL);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 

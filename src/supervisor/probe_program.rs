@@ -26,7 +26,7 @@ pub(super) struct ProbeProgram {
 }
 
 /// Variables for the connections between procrun and the worker itself.
-const OF_THE_WORKER: [&str; 5] =
+const VARIABLES_OF_WORKER: [&str; 5] =
     ["LISTEN_FDNAMES", "LISTEN_FDS", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"];
 
 /// Prepares a program for an instance; `marker` is `NAME=value` of [`MARKER`](super::environment::MARKER). Reads
@@ -41,7 +41,7 @@ pub(super) fn prepare(
     let spec = instance.spec();
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
-    for name in OF_THE_WORKER {
+    for name in VARIABLES_OF_WORKER {
         env.remove(OsStr::new(name));
     }
     let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);

@@ -34,8 +34,8 @@ pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
     let loaded = runtime.block_on(async {
         let mut signals = Signals::new(installed).map_err(|error| failed_set_up(&error))?;
         let helpers = HelperThreads::default();
-        let theirs = source.clone();
-        let loaded = match on_helper(&mut signals, &helpers, move || theirs.read()).await {
+        let for_thread = source.clone();
+        let loaded = match on_helper(&mut signals, &helpers, move || for_thread.read()).await {
             // Without a thread, better here than not at all.
             Ok(read) => {
                 let read = read.unwrap_or_else(|_| source.read());

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A clock that is set by more than this was wrong before: its earlier times have no meaning.
-const WAS_WRONG: Duration = Duration::from_secs(3600);
+const CLOCK_STEP_LIMIT: Duration = Duration::from_secs(3600);
 
 /// How long schedules are checked without an alarm before the supervisor tries to make one again.
 const ALARM_RETRY: Duration = Duration::from_secs(1);
@@ -176,7 +176,7 @@ impl Schedules {
     fn check_at(&mut self, now: Moment) -> Vec<String> {
         let set_by = now.wall.duration_since(self.seen.wall)
             - signed(now.since_boot.saturating_sub(self.seen.since_boot));
-        let was_wrong = set_by.unsigned_abs() > WAS_WRONG;
+        let was_wrong = set_by.unsigned_abs() > CLOCK_STEP_LIMIT;
         if was_wrong && !self.planned.is_empty() {
             let by = i64::try_from(set_by.as_millis()).unwrap_or(i64::MAX);
             self.reports.push(EventData::ClockSet { by });

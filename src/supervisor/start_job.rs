@@ -128,8 +128,9 @@ impl StartJob {
         };
         let (read_end, stdin) = input(spec, &resources, owner)?;
         let (their_channel, channel) = if spec.has_channel() {
-            let (ours, theirs) = channel::pair().map_err(|error| refused("make its IPC channel", &error))?;
-            (Some(theirs), Some(ours))
+            let (own, of_worker) =
+                channel::pair().map_err(|error| refused("make its IPC channel", &error))?;
+            (Some(of_worker), Some(own))
         } else {
             (None, None)
         };

@@ -196,14 +196,14 @@ impl Starting {
             return Err(hangs("its last start still hangs", job.step()));
         }
         let (job, app) = (Arc::new(StartProgress::default()), Arc::<str>::from(app));
-        let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
+        let (for_thread, sender) = (Arc::clone(&job), self.sender.clone());
         let hold: SharedHold = Arc::new(Mutex::new(held));
         let their_hold = Arc::clone(&hold);
         let work = move || {
             drop(take(&their_hold));
-            if theirs.begin() {
+            if for_thread.begin() {
                 // Without a result, the instance could never start again.
-                let outcome = match catch_unwind(AssertUnwindSafe(|| start(&theirs))) {
+                let outcome = match catch_unwind(AssertUnwindSafe(|| start(&for_thread))) {
                     Ok(Ok(started)) => Outcome::Started(Box::new(started)),
                     Ok(Err(failure)) => Outcome::Failed(failure),
                     Err(_) => Outcome::Panicked,

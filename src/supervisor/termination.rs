@@ -37,7 +37,7 @@ const MAX_HEAD_BYTES: usize = 2048;
 /// Maximum number of lines that fit.
 const MAX_LINES: usize = 256;
 /// The maximum number of other applications that are named.
-const MAX_NAMES: usize = 20;
+const MAX_APP_NAMES: usize = 20;
 
 /// How long it may take to write it.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,8 +87,8 @@ impl TerminationMessage {
     /// Begins to replace the text of the file. A helper thread does it: its file system may not answer.
     pub(super) fn write(&self, text: Option<String>, helpers: &HelperThreads) -> Option<Writing> {
         let text = text?;
-        let (to, theirs) = (self.to.clone(), text.clone());
-        let written = helpers.request(move || record(&to, &theirs));
+        let (to, for_thread) = (self.to.clone(), text.clone());
+        let written = helpers.request(move || record(&to, &for_thread));
         Some(Writing { text, written, until: clock::now() + TIMEOUT })
     }
 
@@ -138,10 +138,10 @@ pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
     }
     let text = Arc::new(printable_lines(&why.to_string()) + "\n");
     let (written, result) = mpsc::channel();
-    let (theirs, to_theirs) = (Arc::clone(&text), to.clone());
+    let (text_for_thread, to_for_thread) = (Arc::clone(&text), to.clone());
     let thread = thread::Builder::new().name("termination".into()).spawn(move || {
         signals::block_all();
-        write_beginning(&to_theirs, &theirs);
+        write_beginning(&to_for_thread, &text_for_thread);
         let _ = written.send(());
     });
     if thread.is_ok() {
@@ -213,9 +213,9 @@ fn compose(stop_reason: Option<&str>, failed: &[Failed], code: ExitCode, lines: 
     if let [_, others @ ..] = failed
         && !others.is_empty()
     {
-        let mut names: Vec<&str> = others.iter().take(MAX_NAMES).map(|other| &*other.instance).collect();
-        let more = format!("{} more", others.len().saturating_sub(MAX_NAMES));
-        if others.len() > MAX_NAMES {
+        let mut names: Vec<&str> = others.iter().take(MAX_APP_NAMES).map(|other| &*other.instance).collect();
+        let more = format!("{} more", others.len().saturating_sub(MAX_APP_NAMES));
+        if others.len() > MAX_APP_NAMES {
             names.push(&more);
         }
         writeln!(head, "also failed: {}", names.join(", ")).expect("writing to a String cannot fail");

@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// How long a sample is kept after the last request.
-const KEPT: Duration = Duration::from_secs(15);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Requests within this time get the same figures: many clients cost no more than one.
-const FRESH: Duration = Duration::from_millis(200);
+const SAMPLE_REUSE_TIME: Duration = Duration::from_millis(200);
 
 /// The sampler, if there was a request lately.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl UsageSamples {
             workers.run_with_processes(*id).is_none_or(|run| report.workers.contains_key(&run))
         };
         if let Some((report, at, of)) = &active.last
-            && now - *at < FRESH
+            && now - *at < SAMPLE_REUSE_TIME
             && detailed.iter().all(|id| of.contains(id) && has_run(report, id))
         {
             return report.clone();
@@ -100,10 +100,10 @@ impl UsageSamples {
         active
     }
 
-    /// Waits until there was no request for [`KEPT`], and frees the sample. Cancel-safe.
+    /// Waits until there was no request for [`IDLE_TIMEOUT`], and frees the sample. Cancel-safe.
     pub(super) async fn expire(&mut self) {
         match &self.0 {
-            Some(active) => sleep_until(active.requested + KEPT).await,
+            Some(active) => sleep_until(active.requested + IDLE_TIMEOUT).await,
             None => std::future::pending().await,
         }
         self.0 = None;

@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        channel::{Delivery, READ, Reading},
+        channel::{Delivery, READ_BYTES, Reading},
         cluster::{
             Answer, ConnectionId, Endpoint, ListenerId, PrimaryEvent, Query, WorkerMessage,
             wire::{self, Message},
@@ -32,7 +32,7 @@ impl Hub {
     pub(super) fn read(&mut self, number: u64) -> Reading {
         let Some(worker) = self.workers.get_mut(&number) else { return Reading::Nothing };
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(READ, 0);
+        buffer.resize(READ_BYTES, 0);
         let reading = worker.channel.read(&mut buffer);
         let count = match reading {
             Reading::Bytes(count) => count,

@@ -1,7 +1,7 @@
 //! The request to write to the standard input of a worker.
 
 use super::{
-    super::input::{MAX_TEXT, NoInput, Undelivered},
+    super::input::{MAX_TEXT_BYTES, NoInput, Undelivered},
     Supervisor,
 };
 use crate::control::{Answer, ClientId, RequestError};
@@ -48,9 +48,12 @@ impl Supervisor<'_> {
                 });
             }
         };
-        if text.len() > MAX_TEXT {
+        if text.len() > MAX_TEXT_BYTES {
             return Err(RequestError {
-                message: format!("{} bytes of input are too long: the limit is {MAX_TEXT} bytes", text.len()),
+                message: format!(
+                    "{} bytes of input are too long: the limit is {MAX_TEXT_BYTES} bytes",
+                    text.len()
+                ),
                 hint: Some("send it in several lines, or let the app read a file".to_owned()),
             });
         }

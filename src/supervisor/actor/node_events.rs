@@ -39,8 +39,8 @@ impl Supervisor<'_> {
     /// Opens a unix socket that a worker of a cluster has requested.
     fn open_for_worker(&mut self, opening: Opening) {
         let (sender, opened) = oneshot::channel();
-        let theirs = opening.clone();
-        let open = move || drop(sender.send(theirs.open()));
+        let for_thread = opening.clone();
+        let open = move || drop(sender.send(for_thread.open()));
         let job = Job::new(Purpose::Check, open).of_app(&opening.app());
         let submitted = self.workers.helpers().submit(job);
         self.deferred.add(async move {

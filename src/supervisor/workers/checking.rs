@@ -59,14 +59,14 @@ impl Workers {
         };
         let id = Arc::new(ChildId::default());
         let (sender, started) = oneshot::channel();
-        let theirs = Arc::clone(&id);
+        let for_thread = Arc::clone(&id);
         let work = move || {
-            if theirs.is_cancelled() {
+            if for_thread.is_cancelled() {
                 return;
             }
-            let result = start.start(&theirs);
+            let result = start.start(&for_thread);
             if result.is_err() {
-                theirs.cancel();
+                for_thread.cancel();
             }
             // The receiver is gone if the check has timed out.
             let _ = sender.send(result);
