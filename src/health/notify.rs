@@ -87,26 +87,26 @@ impl Notify {
     pub async fn wait(&mut self) -> io::Result<Vec<Input>> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
         poller.wait(&mut self.poll_events).await?;
-        let mut events = Vec::new();
+        let mut inputs = Vec::new();
         for event in self.poll_events.drain(..) {
             if let Some(socket) = self.sockets.get(&event.token) {
-                socket.read_pending(&mut events);
+                socket.read_pending(&mut inputs);
             }
         }
-        Ok(events)
+        Ok(inputs)
     }
 
     /// Reads the last messages of a run that has ended, and closes its socket.
     pub fn ended(&mut self, run: Run) -> Vec<Input> {
-        let mut events = Vec::new();
+        let mut inputs = Vec::new();
         if let Some(socket) = self.sockets.remove(&run.number) {
-            socket.read_pending(&mut events);
+            socket.read_pending(&mut inputs);
             // A child that has not executed its program yet may hold a copy of the socket.
             if let Some(poller) = &self.poller {
                 poller.remove(socket.socket.as_fd());
             }
         }
-        events
+        inputs
     }
 }
 
@@ -122,8 +122,8 @@ pub fn bind(run: Run) -> io::Result<(OwnedFd, String)> {
 }
 
 impl NotifySocket {
-    /// Reads the pending messages and adds their events.
-    fn read_pending(&self, events: &mut Vec<Input>) {
+    /// Reads the pending messages and adds their inputs.
+    fn read_pending(&self, inputs: &mut Vec<Input>) {
         let mut notification = Notification::default();
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
         for _ in 0..MAX_READS {
@@ -135,7 +135,7 @@ impl NotifySocket {
                 Err(_) => break,
             }
         }
-        notification.append_events(self.run, events);
+        notification.append_events(self.run, inputs);
     }
 
     fn trusts(&self, uid: u32) -> bool {
@@ -167,11 +167,11 @@ impl Notification {
         }
     }
 
-    fn append_events(self, run: Run, events: &mut Vec<Input>) {
+    fn append_events(self, run: Run, inputs: &mut Vec<Input>) {
         let Self { ready, status, every, alive, leaving, fault } = self;
-        events.extend(ready.then_some(Input::Ready(run, ReadinessSource::Message)));
+        inputs.extend(ready.then_some(Input::Ready(run, ReadinessSource::Message)));
         let words = [status, every, alive, leaving, fault];
-        events.extend(words.into_iter().flatten().map(|word| Input::Notified(run, word)));
+        inputs.extend(words.into_iter().flatten().map(|word| Input::Notified(run, word)));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The results of the helper thread.
-pub(super) struct Found {
+pub(super) struct BootFindings {
     pub(super) read: Result<Read, Problems>,
     pub(super) preflight: Preflight,
     /// The checks that have begun; `None`: the plan is not known yet.
@@ -34,7 +34,7 @@ pub(super) struct Boot {
     pub(super) listen_sockets: ListenSockets,
     pub(super) cgroups: RunCgroups,
     /// An error: there is no thread.
-    pub(super) found: io::Result<oneshot::Receiver<Found>>,
+    pub(super) found: io::Result<oneshot::Receiver<BootFindings>>,
 }
 
 impl Boot {
@@ -56,7 +56,7 @@ impl Boot {
             let results = plan
                 .map(|plan| preflight.begin(candidates(plan), &source_of_thread, &open, &helpers_of_thread));
             // There is no receiver if a signal has asked to stop.
-            let _ = sender.send(Found { read, preflight, results });
+            let _ = sender.send(BootFindings { read, preflight, results });
             if let Some(wanted) = wanted {
                 // After the checks, and before the first start needs it.
                 let prepare = move || {
@@ -85,7 +85,7 @@ pub(super) struct Prepared {
 
 /// Waits until the configuration is read. `Err`: a signal asked to stop.
 pub(super) async fn finish(
-    found: io::Result<oneshot::Receiver<Found>>,
+    found: io::Result<oneshot::Receiver<BootFindings>>,
     source: &Source,
     signals: &mut Signals,
     open_files: OpenFiles,
@@ -98,9 +98,9 @@ pub(super) async fn finish(
             found.and_then(|found| found.map_err(|_| panicked()))
         }
         // Without a thread, better here than not at all.
-        Err(_) => Ok(Found { read: source.read(), preflight: Preflight::default(), results: None }),
+        Err(_) => Ok(BootFindings { read: source.read(), preflight: Preflight::default(), results: None }),
     };
-    let Found { read, mut preflight, results } = match found {
+    let BootFindings { read, mut preflight, results } = match found {
         Ok(found) => found,
         Err(error) => return Ok(Err(failed_set_up(&error))),
     };

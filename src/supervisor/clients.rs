@@ -39,9 +39,9 @@ use crate::{
 pub(super) struct Clients<'a> {
     role: &'a Role,
     helpers: HelperThreads,
-    opening: Option<Opening>,
+    opening: Option<PendingSocket>,
     server: Option<Server>,
-    waiting: HashMap<Ticket, Waiting>,
+    waiting: HashMap<Ticket, WaitingClient>,
     tickets: u64,
     followers: Followers,
     events: EventDispatch,
@@ -51,7 +51,7 @@ pub(super) struct Clients<'a> {
     web_file: Option<sockets::SocketFile>,
 }
 
-struct Waiting {
+struct WaitingClient {
     client: ClientId,
     /// The ids of its instances.
     ids: Vec<u32>,
@@ -60,7 +60,7 @@ struct Waiting {
 }
 
 /// A control socket that a helper thread opens: the file system of its directory may not answer.
-struct Opening {
+struct PendingSocket {
     result: io::Result<oneshot::Receiver<Opened>>,
     until: Instant,
 }
@@ -71,7 +71,7 @@ type Opened = Result<(SocketFile, UnixListener), SocketError>;
 /// How long procrun waits for its control socket.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Opening {
+impl PendingSocket {
     /// Waits for the socket. Cancel-safe.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl<'a> Clients<'a> {
         let result = self.helpers.request_for(Purpose::File, move || open(&paths, name, is_background));
         // The first starts take longer, and their programs may need the socket.
         self.helpers.grow_at_once();
-        self.opening = Some(Opening { result, until: clock::now() + OPEN_TIMEOUT });
+        self.opening = Some(PendingSocket { result, until: clock::now() + OPEN_TIMEOUT });
     }
 
     /// Waits until the control socket is open, and serves it. Cancel-safe. Pending if it is not being opened.
@@ -242,7 +242,7 @@ impl<'a> Clients<'a> {
     pub(super) fn ticket(&mut self, client: ClientId, ids: Vec<u32>, apps: Vec<String>) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.waiting.insert(ticket, Waiting { client, ids, apps });
+        self.waiting.insert(ticket, WaitingClient { client, ids, apps });
         ticket
     }
 

@@ -2,6 +2,8 @@
 //!
 //! An event is kept as the JSON that clients get. The log is bounded in events and in bytes; a client that reads
 //! too slowly gets the number of events that it missed. Nothing here waits for a client.
+//!
+//! A follower reads by sequence number. Today all followers are clients of the control socket.
 
 use std::{collections::VecDeque, mem};
 
@@ -21,21 +23,21 @@ const BATCH_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     /// The oldest first. Their numbers have no gap.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<KeptEvent>,
     bytes: usize,
     /// The number of the last event.
     last: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptEvent {
     at: i64,
     app: Option<Box<str>>,
     id: Option<u32>,
     event: EncodedEvent,
 }
 
-impl Kept {
+impl KeptEvent {
     /// How many bytes it holds.
     fn cost(&self) -> usize {
         let app = self.app.as_ref().map_or(0, |app| app.len());
@@ -53,7 +55,7 @@ pub(super) struct EventFilter {
 }
 
 impl EventFilter {
-    fn takes(&self, kept: &Kept) -> bool {
+    fn takes(&self, kept: &KeptEvent) -> bool {
         let is_app = |name: &str| self.apps.iter().any(|app| app == name);
         self.ids.is_empty() && self.apps.is_empty()
             || kept.id.is_some_and(|id| self.ids.contains(&id))
@@ -77,7 +79,7 @@ impl EventLog {
         let event = Event { seq: self.last, at, notice };
         let encoded = EncodedEvent::new(&event);
         let EventSubject { app, id, .. } = event.notice.subject;
-        let kept = Kept { at, app: app.map(String::into_boxed_str), id, event: encoded.clone() };
+        let kept = KeptEvent { at, app: app.map(String::into_boxed_str), id, event: encoded.clone() };
         self.bytes += kept.cost();
         self.kept.push_back(kept);
         while self.kept.len() > MAX_EVENTS || self.bytes > MAX_BYTES {
@@ -229,7 +231,7 @@ mod tests {
         for _ in 0..20 {
             log.keep(notice("api", &text), 0);
             assert!(log.bytes <= MAX_BYTES);
-            assert_eq!(log.bytes, log.kept.iter().map(Kept::cost).sum::<usize>());
+            assert_eq!(log.bytes, log.kept.iter().map(KeptEvent::cost).sum::<usize>());
         }
         assert!(log.kept.len() < 10);
         log.keep(notice("api", &"x".repeat(MAX_BYTES)), 0);

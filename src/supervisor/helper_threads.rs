@@ -334,7 +334,7 @@ mod tests {
         let (begun, has_begun) = mpsc::channel();
         let mut releases = Vec::new();
         let mut hang = |purpose: Purpose, app: &str| {
-            let (job, release) = hangs(|work| Job::new(purpose, work).of_app(app), &begun);
+            let (job, release) = hangs(|work| Job::new(purpose, work).for_app(app), &begun);
             releases.push(release);
             threads.submit(job).unwrap();
         };
@@ -355,7 +355,7 @@ mod tests {
             has_begun.recv_timeout(LONG).unwrap();
         }
         let (done, results) = mpsc::channel();
-        threads.submit(Job::new(Purpose::Start, move || done.send(()).unwrap()).of_app("fine")).unwrap();
+        threads.submit(Job::new(Purpose::Start, move || done.send(()).unwrap()).for_app("fine")).unwrap();
         grow();
         assert_eq!(results.recv_timeout(LONG), Ok(()));
         assert!(has_begun.try_recv().is_err(), "no more of those that hang have begun");

@@ -76,12 +76,12 @@ impl Job {
         Self { purpose, created: clock::now(), app: None, is_cancelled: None, work: Box::new(work) }
     }
 
-    /// Sets the application that it is done for.
-    pub(super) fn of_app(self, app: &str) -> Self {
+    /// Sets the application for which the job is done.
+    pub(super) fn for_app(self, app: &str) -> Self {
         Self { app: Some(app.into()), ..self }
     }
 
-    /// Drops it without doing it once `is_cancelled` returns true.
+    /// Drops the job if `is_cancelled` returns true before a thread begins it.
     pub(super) fn unless(self, is_cancelled: impl Fn() -> bool + Send + 'static) -> Self {
         Self { is_cancelled: Some(Box::new(is_cancelled)), ..self }
     }
@@ -101,7 +101,7 @@ pub(super) struct JobQueues {
     busy: BTreeMap<u64, Busy>,
     jobs: u64,
     /// The index in [`Purpose::ALL`] of the purpose whose job is taken next, if it has one.
-    turn: usize,
+    next_queue: usize,
     /// When a thread last took a job of each purpose.
     last_taken: [Option<Instant>; Purpose::COUNT],
     /// When a thread was last added.
@@ -190,8 +190,8 @@ impl JobQueues {
 
     /// When a thread last took a job that one of this application waits behind, if it waits.
     pub(super) fn last_taken(&self, purpose: Purpose, app: &str) -> Option<Instant> {
-        let of_app = self.busy.values().filter(|busy| busy.is_of(purpose, app));
-        let begun: Vec<Instant> = of_app.map(|busy| busy.since).collect();
+        let busy_with_app = self.busy.values().filter(|busy| busy.is_of(purpose, app));
+        let begun: Vec<Instant> = busy_with_app.map(|busy| busy.since).collect();
         let is_at_limit = begun.len() >= purpose.max_of_app();
         if is_at_limit { begun.into_iter().max() } else { self.last_taken[purpose as usize] }
     }
@@ -273,9 +273,10 @@ impl JobQueues {
 
     /// The next job that may be done, of the purposes in turn.
     fn take(&mut self) -> Option<Job> {
-        let mut queues = (self.turn..self.turn + Purpose::COUNT).map(|index| index % Purpose::COUNT);
+        let mut queues =
+            (self.next_queue..self.next_queue + Purpose::COUNT).map(|index| index % Purpose::COUNT);
         let (index, at) = queues.find_map(|index| Some((index, self.first(Purpose::ALL[index])?)))?;
-        self.turn = index + 1;
+        self.next_queue = index + 1;
         self.queues[index].remove(at)
     }
 }
@@ -322,7 +323,7 @@ mod tests {
     fn the_environment_of_an_app_is_looked_up_once_at_a_time_and_takes_no_thread_of_requests() {
         let mut queues = JobQueues::default();
         for app in ["one", "one", "two"] {
-            let job = Job::new(Purpose::Environment, || ()).of_app(app);
+            let job = Job::new(Purpose::Environment, || ()).for_app(app);
             queues.queues[Purpose::Environment as usize].push_back(job);
         }
         for number in 0..2 {

@@ -171,7 +171,7 @@ impl Drop for Socket {
             // Without a thread for it the file stays: the next socket replaces it.
             let file = ManuallyDrop::new(file);
             let remove = move || drop(ManuallyDrop::into_inner(file));
-            let _ = self.helpers.submit(Job::new(Purpose::File, remove).of_app(&self.app));
+            let _ = self.helpers.submit(Job::new(Purpose::File, remove).for_app(&self.app));
         }
     }
 }

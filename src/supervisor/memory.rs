@@ -139,16 +139,16 @@ impl Memory {
         if self.next.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let mut events = Vec::new();
+        let mut inputs = Vec::new();
         let slot = self.slot(now);
-        let next_slot = self.sample_workers(slot, machine, workers, &mut events);
+        let next_slot = self.sample_workers(slot, machine, workers, &mut inputs);
         if self.container_at.is_some_and(|at| at <= now) {
-            self.container_at = self.sample_container(now, machine, workers, &mut events);
+            self.container_at = self.sample_container(now, machine, workers, &mut inputs);
         }
         let of_workers =
             next_slot.map(|slot| self.began + SAMPLE_SLOT * u32::try_from(slot).unwrap_or(u32::MAX));
         self.next = of_workers.into_iter().chain(self.container_at).min();
-        events
+        inputs
     }
 
     /// The slot of a time.
@@ -162,7 +162,7 @@ impl Memory {
         slot: u64,
         machine: &Machine,
         workers: &mut Workers,
-        events: &mut Vec<Input>,
+        inputs: &mut Vec<Input>,
     ) -> Option<u64> {
         // By instance, as the machine has them.
         let limited: Vec<(Run, MemoryLimit)> = machine.memory_limited().collect();
@@ -190,7 +190,7 @@ impl Memory {
                 if let Some(limit) = self.bytes(slot, limit) {
                     let used = self.used(slot, run, limit, &mut state);
                     if used > limit {
-                        events.push(Input::MemoryExceeded { run, used, limit });
+                        inputs.push(Input::MemoryExceeded { run, used, limit });
                     }
                     state.plan(slot, used, limit);
                 } else {
@@ -238,7 +238,7 @@ impl Memory {
         now: Instant,
         machine: &Machine,
         workers: &mut Workers,
-        events: &mut Vec<Input>,
+        inputs: &mut Vec<Input>,
     ) -> Option<Instant> {
         let (share, room) = (self.guard?, self.room.as_ref()?);
         self.kills.note(room.oom_kills(), now);
@@ -263,13 +263,13 @@ impl Memory {
         let mut size = |run| trees.pss(run).unwrap_or_else(|| trees.rss(run).0);
         let mut sizes: Vec<(Run, u64)> = runs.iter().map(|run| (*run, size(*run))).collect();
         sizes.sort_unstable_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
-        events.push(Input::MemoryShort { shortage: MemoryShortage { used, threshold, limit }, sizes });
+        inputs.push(Input::MemoryShort { shortage: MemoryShortage { used, threshold, limit }, sizes });
         Some(now + SAMPLE_DELAY_AFTER_ACTION)
     }
 
     /// Changes exits that the kernel's OOM killer explains.
-    pub(super) fn explain(&mut self, events: &mut [Input], workers: &Workers) {
-        for event in events {
+    pub(super) fn explain(&mut self, inputs: &mut [Input], workers: &Workers) {
+        for event in inputs {
             let Input::Exited { run, ending, .. } = event else { continue };
             let exited = match ending {
                 Ending::Signaled { signal: Signal::KILL, .. } if !workers.was_killed(*run) => None,

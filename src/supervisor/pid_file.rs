@@ -149,7 +149,7 @@ impl PidFiles {
         }
         self.0.lock().insert(path.clone(), Busy { since: clock::now(), next: Some(change) });
         let (shared, file) = (Arc::clone(&self.0), path.clone());
-        let job = Job::new(Purpose::File, move || shared.work(&file)).of_app(app);
+        let job = Job::new(Purpose::File, move || shared.work(&file)).for_app(app);
         if let Err(error) = helpers.submit(job) {
             // The other files have their threads.
             let refused = self.0.lock().remove(&path).and_then(|busy| busy.next);

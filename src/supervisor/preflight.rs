@@ -69,7 +69,7 @@ impl Candidate {
 
 /// The result of a check that has passed.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct PreflightFindings {
     exec_mode: ExecMode,
     zone: Option<TimeZone>,
     sockets: Vec<Arc<Socket>>,
@@ -78,7 +78,7 @@ pub(super) struct Found {
 /// The result for one application.
 #[derive(Debug)]
 enum Outcome {
-    Found(Found),
+    Found(PreflightFindings),
     Failed(SpawnFailure),
     /// A helper thread has not returned in time.
     TimedOut,
@@ -142,7 +142,7 @@ impl Results {
     pub(super) fn into_apps(self, listen_sockets: &mut ListenSockets) -> Vec<AppSpec> {
         let complete = |(Candidate { spec, .. }, outcome): (Candidate, Outcome)| {
             let mut spec = Arc::unwrap_or_clone(spec);
-            if let Outcome::Found(Found { exec_mode, zone, sockets }) = outcome {
+            if let Outcome::Found(PreflightFindings { exec_mode, zone, sockets }) = outcome {
                 spec.exec_mode = exec_mode;
                 if let (Some(schedule), Some(zone)) = (&mut spec.schedule, zone) {
                     schedule.zone = Some(zone);
@@ -171,7 +171,7 @@ pub(super) type PendingResults = Pin<Box<dyn Future<Output = Results> + Send>>;
 
 /// The pending answer of a helper thread.
 struct Pending {
-    answer: oneshot::Receiver<Result<Found, SpawnFailure>>,
+    answer: oneshot::Receiver<Result<PreflightFindings, SpawnFailure>>,
     check: Weak<Begun>,
     /// Once it is dropped, a check that has not begun never does.
     _wanted: Arc<()>,
@@ -199,8 +199,8 @@ pub(super) struct Preflight {
 }
 
 impl Preflight {
-    /// Begins to check these; `open` are the sockets that are open. An application whose last preflight hangs has no
-    /// result, and takes no other thread.
+    /// Starts the preflight of `candidates`. `open` has the sockets that are already open. While an earlier preflight of
+    /// an app hangs, the new one has no result and uses no thread.
     pub(super) fn begin(
         &mut self,
         candidates: Vec<Candidate>,
@@ -256,7 +256,7 @@ impl Preflight {
         };
         let wanted = Arc::new(());
         let is_wanted = Arc::downgrade(&wanted);
-        let job = Job::new(Purpose::Check, work).of_app(&app).unless(move || is_wanted.strong_count() == 0);
+        let job = Job::new(Purpose::Check, work).for_app(&app).unless(move || is_wanted.strong_count() == 0);
         helpers.submit(job).map_err(|_| Outcome::NotBegun)?;
         self.under_way.entry(app).or_insert_with(|| check.clone());
         Ok(Pending { answer, check, _wanted: wanted })
@@ -269,7 +269,7 @@ fn find(
     source: &Source,
     open: &OpenSockets,
     helpers: &HelperThreads,
-) -> Result<Found, SpawnFailure> {
+) -> Result<PreflightFindings, SpawnFailure> {
     let Candidate { spec, may_cluster, needs_zone } = candidate;
     let environment = source.environment();
     let becomes_cluster =
@@ -279,7 +279,7 @@ fn find(
     let credentials = check_start(spec, exec_mode, environment)?;
     let owner = credentials.map(|credentials| (credentials.uid, credentials.gid));
     let sockets = if spec.autostart { open.open(spec, owner, helpers)? } else { Vec::new() };
-    Ok(Found { exec_mode, zone, sockets })
+    Ok(PreflightFindings { exec_mode, zone, sockets })
 }
 
 /// Checks that the program, the working directory and the user of an application exist, and that it may have its

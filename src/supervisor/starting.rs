@@ -214,7 +214,7 @@ impl Starting {
             }
         };
         let cancelled = Arc::clone(&job);
-        let work = job_queues::Job::new(Purpose::Start, work).of_app(&app);
+        let work = job_queues::Job::new(Purpose::Start, work).for_app(&app);
         let submitted = self.helpers.submit(work.unless(move || cancelled.is_cancelled()));
         submitted.map_err(|error| refused("create a thread for its start", &error))?;
         if is_held(&hold) {

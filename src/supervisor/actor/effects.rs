@@ -16,7 +16,7 @@ use crate::{
 /// The effects of one step of the machine, as far as they are carried out together.
 struct Batch {
     /// What the machine learns of these effects at once.
-    answers: Vec<Input>,
+    inputs: Vec<Input>,
     starts: Vec<Run>,
     kills: Vec<Run>,
     /// Reports that wait until the starts have begun: a start is urgent, a line about it is not.
@@ -31,23 +31,23 @@ enum Report {
 }
 
 impl Supervisor<'_> {
-    /// Gives the machine events and all events that follow from them at once. The output of a round is written
+    /// Gives the machine inputs and all inputs that follow from them at once. The output of a round is written
     /// together.
-    pub(super) fn feed(&mut self, mut events: Vec<Input>) {
-        let _held = (!events.is_empty()).then(|| self.logs.hold());
-        if !events.is_empty() {
+    pub(super) fn feed(&mut self, mut inputs: Vec<Input>) {
+        let _held = (!inputs.is_empty()).then(|| self.logs.hold());
+        if !inputs.is_empty() {
             self.clients.has_changed();
         }
-        while !events.is_empty() {
-            if events.iter().any(|event| matches!(event, Input::Started(..))) {
+        while !inputs.is_empty() {
+            if inputs.iter().any(|input| matches!(input, Input::Started(..))) {
                 self.memory.begin();
             }
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
-            for event in events {
-                self.machine.step(now, event, &mut effects);
+            for input in inputs {
+                self.machine.step(now, input, &mut effects);
             }
-            events = self.apply_all(&mut effects);
+            inputs = self.apply_all(&mut effects);
             self.effects = effects;
         }
     }
@@ -63,7 +63,7 @@ impl Supervisor<'_> {
         }
         let has_starts = effects.iter().any(|effect| matches!(effect, Effect::Spawn(_)));
         let mut batch = Batch {
-            answers: Vec::new(),
+            inputs: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
             reports: Vec::new(),
@@ -72,27 +72,27 @@ impl Supervisor<'_> {
         for effect in effects.drain(..) {
             self.apply(effect, &mut batch);
         }
-        let Batch { mut answers, starts, kills, reports, .. } = batch;
+        let Batch { mut inputs, starts, kills, reports, .. } = batch;
         if !kills.is_empty() {
             self.workers.kill_trees(&kills, &self.machine);
         }
         drop(reserve);
         if !starts.is_empty() {
             let (workers, mut context) = self.start_context();
-            answers.extend(workers.start_all(&starts, &mut context));
+            inputs.extend(workers.start_all(&starts, &mut context));
         }
         for report in reports {
             self.send_report(report);
         }
-        self.close_failed(&answers);
-        answers
+        self.close_failed(&inputs);
+        inputs
     }
 
     /// Hands an effect to the part that carries it out. Effects have no other way to the parts.
     fn apply(&mut self, effect: Effect, batch: &mut Batch) {
         match effect {
             Effect::Spawn(run) => batch.starts.push(run),
-            Effect::CancelStart(run) => batch.answers.extend(self.workers.cancel_start(run)),
+            Effect::CancelStart(run) => batch.inputs.extend(self.workers.cancel_start(run)),
             Effect::KillTree(run) => batch.kills.push(run),
             Effect::Probe(run, kind) => {
                 self.checks.start(run, kind, &self.machine, &mut self.workers, &mut self.node);
@@ -101,7 +101,7 @@ impl Supervisor<'_> {
             Effect::Retire(run) => self.node.retire(run),
             Effect::Drain(run) => {
                 if !self.node.drain(run) {
-                    batch.answers.push(Input::Drained(run));
+                    batch.inputs.push(Input::Drained(run));
                 }
             }
             Effect::RequestStop(run, request, scope) => self.request_end(run, request, scope),
@@ -127,7 +127,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Logs a report, or answers a client.
+    /// Logs a report, or inputs a client.
     fn send_report(&mut self, report: Report) {
         match report {
             Report::Notice(notice, tickets) => {

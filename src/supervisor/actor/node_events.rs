@@ -24,16 +24,16 @@ impl Supervisor<'_> {
     /// Handles the events of Node workers.
     pub(super) fn handle_node_events(&mut self) {
         let all: Vec<HubEvent> = self.node.take_events().collect();
-        let mut events = Vec::new();
+        let mut inputs = Vec::new();
         for event in all {
             match event {
                 HubEvent::OpenSocket(opening) => self.open_for_worker(opening),
-                event => events.extend(self.handle_hub_event(event)),
+                event => inputs.extend(self.handle_hub_event(event)),
             }
         }
         // Not only in a full turn: until the next one it could be hours.
         self.close_unused(Vec::new());
-        self.feed(events);
+        self.feed(inputs);
     }
 
     /// Opens a unix socket that a worker of a cluster has requested.
@@ -41,7 +41,7 @@ impl Supervisor<'_> {
         let (sender, opened) = oneshot::channel();
         let for_thread = opening.clone();
         let open = move || drop(sender.send(for_thread.open()));
-        let job = Job::new(Purpose::Check, open).of_app(&opening.app());
+        let job = Job::new(Purpose::Check, open).for_app(&opening.app());
         let submitted = self.workers.helpers().submit(job);
         self.deferred.add(async move {
             let result = match submitted {
@@ -56,7 +56,7 @@ impl Supervisor<'_> {
         });
     }
 
-    /// Reports an event of a Node worker, and returns the event for the machine.
+    /// Reports an event of a Node worker, and returns the input for the machine.
     fn handle_hub_event(&mut self, event: HubEvent) -> Option<Input> {
         let (run, data) = match event {
             HubEvent::Ready(run, sign) => return Some(Input::Ready(run, sign)),

@@ -19,13 +19,13 @@ impl Supervisor<'_> {
     pub(super) fn handle_starts(&mut self, results: Vec<StartResult>) {
         let _held = self.logs.hold();
         let (workers, mut context) = self.start_context();
-        let StartOutcomes { events, dead } = workers.advance(results, &mut context);
+        let StartOutcomes { inputs, dead } = workers.advance(results, &mut context);
         self.report_sockets();
-        if !events.is_empty() {
+        if !inputs.is_empty() {
             self.follow_first_plan();
         }
-        self.close_failed(&events);
-        self.feed(events);
+        self.close_failed(&inputs);
+        self.feed(inputs);
         self.handle_dead(&dead);
     }
 
@@ -67,9 +67,9 @@ impl Supervisor<'_> {
 
     /// Handles runs whose end needs no further explanation.
     fn handle_ended(&mut self, ended: Vec<Ended>) {
-        let mut events = self.workers.ended(ended, &self.machine);
-        self.memory.explain(&mut events, &self.workers);
-        self.feed(events);
+        let mut inputs = self.workers.ended(ended, &self.machine);
+        self.memory.explain(&mut inputs, &self.workers);
+        self.feed(inputs);
     }
 
     /// Handles runs that failed, with the failures that their last lines report.

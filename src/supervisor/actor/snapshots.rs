@@ -111,7 +111,7 @@ pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: Instanc
     let waits = Arc::new(());
     let has_waited = Arc::downgrade(&waits);
     let job = Job::new(Purpose::Environment, move || drop(sender.send(look_up())));
-    let job = job.of_app(&view.spec.name).unless(move || has_waited.strong_count() == 0);
+    let job = job.for_app(&view.spec.name).unless(move || has_waited.strong_count() == 0);
     if let Err(error) = helpers.submit(job) {
         return Some(Answer::failed(format!("cannot create a thread to read files: {error}")));
     }

@@ -72,7 +72,7 @@ impl Workers {
             let _ = sender.send(result);
         };
         let cancelled = Arc::clone(&id);
-        let job = Job::new(Purpose::Check, work).of_app(&view.spec.name);
+        let job = Job::new(Purpose::Check, work).for_app(&view.spec.name);
         let submitted = self.helpers().submit(job.unless(move || cancelled.is_cancelled()));
         submitted.map_err(|error| format!("cannot create a thread for its probe: {error}"))?;
         Ok(Program::new(id, mark, started))

@@ -82,7 +82,7 @@ impl Workers {
         ended
     }
 
-    /// The events for the end of these main processes, and of trees whose main process ended before.
+    /// The inputs for the end of these main processes, and of trees whose main process ended before.
     pub(in crate::supervisor) fn ended(&mut self, ended: Vec<Ended>, machine: &Machine) -> Vec<Input> {
         if ended.is_empty() && self.sweeping.is_empty() {
             return Vec::new();
@@ -92,13 +92,13 @@ impl Workers {
         self.trees_of(&concerned, machine);
         let left: HashSet<Run> =
             self.orphans(tree::adopted).into_iter().filter_map(|(_, owner)| owner).collect();
-        let mut events = Vec::with_capacity(ended.len());
+        let mut inputs = Vec::with_capacity(ended.len());
         for Ended { run, status } in ended {
             let leftovers = left.contains(&run);
             if !leftovers {
                 self.trees.remove(run);
             }
-            events.push(Input::Exited { run, ending: ending(status), leftovers });
+            inputs.push(Input::Exited { run, ending: ending(status), leftovers });
         }
         let sweeping: Vec<Run> = self.sweeping.keys().copied().collect();
         for run in sweeping {
@@ -109,9 +109,9 @@ impl Workers {
             }
             self.sweeping.remove(&run);
             self.trees.remove(run);
-            events.push(Input::TreeGone(run));
+            inputs.push(Input::TreeGone(run));
         }
-        events
+        inputs
     }
 
     /// The children of procrun among these that it has not started as workers, each with the run that it belongs to.

@@ -38,7 +38,7 @@ use crate::{
 /// Outcomes of starts.
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct StartOutcomes {
-    pub(in crate::supervisor) events: Vec<Input>,
+    pub(in crate::supervisor) inputs: Vec<Input>,
     /// Processes that have been reaped before their start had come back.
     pub(in crate::supervisor) dead: Vec<(Pid, Status)>,
 }
@@ -52,7 +52,7 @@ pub(in crate::supervisor) struct StartContext<'a> {
 }
 
 impl Workers {
-    /// Begins to start these runs. [`Self::wait`] reports the results. Returns events for starts that have
+    /// Begins to start these runs. [`Self::wait`] reports the results. Returns inputs for starts that have
     /// already failed.
     pub(in crate::supervisor) fn start_all(
         &mut self,
@@ -136,7 +136,7 @@ impl Workers {
                     {
                         context.listen_sockets.keep(view.spec, sockets);
                     }
-                    outcomes.events.push(Input::SpawnFailed(run, failure));
+                    outcomes.inputs.push(Input::SpawnFailed(run, failure));
                 }
             }
         }
@@ -161,13 +161,13 @@ impl Workers {
             Ok(stdin) => stdin,
             Err(failure) => {
                 self.kill_unconnected(run, pid, prepared, status.is_some());
-                outcomes.events.push(Input::SpawnFailed(run, failure));
+                outcomes.inputs.push(Input::SpawnFailed(run, failure));
                 return;
             }
         };
         self.register(run, pid, prepared, stdin, status.is_some());
         self.write_pid_file(run);
-        outcomes.events.push(Input::Started(run, kind, pid));
+        outcomes.inputs.push(Input::Started(run, kind, pid));
         outcomes.dead.extend(status.map(|status| (pid, status)));
     }
 
