@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
     control::{AddRequest, Answer, NameConflict, Request, RestartScope, sendable_environment},
-    spec::{AppSpec, order::Outside},
+    spec::{AppSpec, order::CrossFileDependency},
     supervisor,
     sys::directory,
 };
@@ -43,7 +43,7 @@ pub(super) fn is_ecosystem_file(word: &str) -> bool {
 pub(super) struct Found {
     pub(super) apps: Vec<AppSpec>,
     /// Their dependencies on apps that the file does not have.
-    outside: Vec<Outside>,
+    outside: Vec<CrossFileDependency>,
     /// The ecosystem file, absolute and without links; `None` for a script.
     file: Option<String>,
     /// The environment with which it was read, and which its applications inherit.

@@ -6,7 +6,7 @@ use super::{
     origin::{AppSettings, Setting},
     problem::{EX_IOERR, Problem, Problems},
 };
-use crate::spec::{Plan, order::Outside};
+use crate::spec::{Plan, order::CrossFileDependency};
 
 /// A plan and the facts about it.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Loaded {
     /// The settings of each application, in the order of the plan.
     pub settings: Vec<AppSettings>,
     /// Dependencies on applications that `--only` leaves out.
-    pub outside: Vec<Outside>,
+    pub outside: Vec<CrossFileDependency>,
     /// The ecosystem file, the files that it includes, and every `env_file`, absolute.
     pub files_read: Vec<PathBuf>,
     /// The file as TOML, if a conversion was requested.

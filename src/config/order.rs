@@ -14,7 +14,7 @@ use super::{
 use crate::spec::{
     AppSpec, Condition, Dependency,
     dependencies::{find_cycle, graph},
-    order::Outside,
+    order::CrossFileDependency,
 };
 
 /// A dependency as it is written in the file.
@@ -118,7 +118,7 @@ pub(super) fn resolve(
     dialect: Dialect,
     problems: &mut Problems,
     notices: &mut Notices,
-) -> Vec<Outside> {
+) -> Vec<CrossFileDependency> {
     const IGNORED: &str = "this dependency is ignored";
     let mut outside = Vec::new();
     let mut found: Vec<Vec<Dependency>> = Vec::with_capacity(specs.len());
@@ -141,7 +141,7 @@ pub(super) fn resolve(
                          that is in the list already"
                     ));
                     let needs = (*full).to_owned();
-                    outside.push(Outside { app: name.clone(), needs, condition: *condition });
+                    outside.push(CrossFileDependency { app: name.clone(), needs, condition: *condition });
                     continue;
                 }
                 let known = || names.full.iter().map(String::as_str).chain(names.left_out.keys().copied());

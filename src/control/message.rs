@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Patch,
     machine::{Action, Count, RestartScope, StatusReport},
-    spec::{AppSpec, order::Outside},
+    spec::{AppSpec, order::CrossFileDependency},
 };
 
 /// A request of a client. Targets are names, ids, namespaces, absolute paths of scripts, patterns or `all`.
@@ -182,7 +182,7 @@ pub struct AddRequest {
     pub scaled_to_zero: Vec<String>,
     /// Their dependencies on other applications, if those are in the list.
     #[serde(default)]
-    pub outside: Vec<Outside>,
+    pub outside: Vec<CrossFileDependency>,
 }
 
 /// The treatment of an application that is added under a name in use.
@@ -347,9 +347,9 @@ pub struct SavedApp {
     pub environment: BTreeMap<String, String>,
     /// All of its instances were stopped.
     pub stopped: bool,
-    /// It was scaled to zero.
-    #[serde(default)]
-    pub empty: bool,
+    /// The application was scaled to zero.
+    #[serde(default, rename = "empty")]
+    pub scaled_to_zero: bool,
 }
 
 impl Answer {

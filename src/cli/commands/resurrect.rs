@@ -62,7 +62,7 @@ fn resurrect(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         }
     }
     // Those that ran although they do not start by themselves.
-    let ran = |saved: &&SavedApp| !saved.app.autostart && !saved.stopped && !saved.empty;
+    let ran = |saved: &&SavedApp| !saved.app.autostart && !saved.stopped && !saved.scaled_to_zero;
     let targets: Vec<String> = missing.iter().filter(ran).map(|saved| saved.app.name.clone()).collect();
     let start = (!targets.is_empty()).then_some(Request::Act { action: Action::Start, targets });
     let add = requests(missing.into_iter()).into_iter().map(|request| Request::Add(Box::new(request)));
@@ -96,13 +96,13 @@ fn in_order(mut apps: Vec<SavedApp>) -> Vec<SavedApp> {
 /// One request for consecutive apps with the same environment.
 fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<AddRequest> {
     let mut requests: Vec<AddRequest> = Vec::new();
-    for SavedApp { app, environment, stopped, empty } in in_order(apps.collect()) {
+    for SavedApp { app, environment, stopped, scaled_to_zero } in in_order(apps.collect()) {
         if requests.last().is_none_or(|last| last.environment != environment) {
             requests.push(AddRequest { environment, ..AddRequest::default() });
         }
         let request = requests.last_mut().expect("one was pushed");
         request.stopped.extend(stopped.then(|| app.name.clone()));
-        request.scaled_to_zero.extend(empty.then(|| app.name.clone()));
+        request.scaled_to_zero.extend(scaled_to_zero.then(|| app.name.clone()));
         request.apps.push(app);
     }
     requests

@@ -25,7 +25,7 @@ use crate::{
     spec::{
         AppSpec, Condition, Dependency,
         dependencies::{find_cycle, graph},
-        order::Outside,
+        order::CrossFileDependency,
         validate::MAX_APPS,
     },
 };
@@ -162,9 +162,9 @@ impl Supervisor<'_> {
     }
 
     /// Adds the dependencies on applications that were not read with these and are in the list.
-    fn depend_outside(&self, apps: &mut [AppSpec], outside: &[Outside]) {
+    fn depend_outside(&self, apps: &mut [AppSpec], outside: &[CrossFileDependency]) {
         let listed = self.machine.pending_plan().apps;
-        for Outside { app, needs, condition } in outside {
+        for CrossFileDependency { app, needs, condition } in outside {
             let Some(other) = listed.iter().find(|listed| listed.name == *needs) else { continue };
             let condition = condition.filter(|condition| condition.is_possible(other));
             let condition = condition.unwrap_or_else(|| Condition::best_of(other));

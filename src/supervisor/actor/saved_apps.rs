@@ -30,7 +30,7 @@ impl Supervisor<'_> {
                 None => sendable_environment(self.source.environment()),
             };
             let stopped = statuses.iter().all(|status| *status == Status::Stopped);
-            SavedApp { app: spec, environment, stopped, empty: count == 0 }
+            SavedApp { app: spec, environment, stopped, scaled_to_zero: count == 0 }
         });
         saved.collect()
     }

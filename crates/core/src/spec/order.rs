@@ -24,7 +24,7 @@ pub struct Dependency {
 
 /// A dependency on an application that was not read with its dependent: it applies if that one is in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outside {
+pub struct CrossFileDependency {
     /// The name of the dependent application.
     pub app: String,
     /// The name of the application to wait for.
