@@ -57,9 +57,9 @@ pub(super) enum ReadyWhen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GateStage {
     /// The next run.
-    Ahead(ReadyWhen),
+    NextRun(ReadyWhen),
     /// The present run.
-    Running(ReadyWhen),
+    CurrentRun(ReadyWhen),
 }
 
 /// The readiness gate: what a run must show, and what it has shown.
@@ -78,36 +78,36 @@ pub(super) struct ReadinessGate {
 impl ReadinessGate {
     /// The next run must show this.
     pub(super) fn expect_of_next(&mut self, requirement: ReadyWhen) {
-        self.stage = Some(GateStage::Ahead(requirement));
+        self.stage = Some(GateStage::NextRun(requirement));
     }
 
     /// A run begins: it must meet the expected requirement, or else the default.
     pub(super) fn begin(&mut self, default: impl FnOnce() -> Option<ReadyWhen>) {
         let requirement = match self.stage {
-            Some(GateStage::Ahead(requirement)) => Some(requirement),
-            Some(GateStage::Running(_)) | None => default(),
+            Some(GateStage::NextRun(requirement)) => Some(requirement),
+            Some(GateStage::CurrentRun(_)) | None => default(),
         };
-        self.stage = requirement.map(GateStage::Running);
+        self.stage = requirement.map(GateStage::CurrentRun);
         self.shown = Readiness::default();
     }
 
     /// Whether the present run has shown what it must.
     pub(super) fn is_satisfied(&self) -> bool {
         match self.stage {
-            Some(GateStage::Running(ReadyWhen::Shown(required))) => required.missing(self.shown).is_none(),
-            Some(GateStage::Running(ReadyWhen::Uptime)) => self.shown.listening,
-            Some(GateStage::Ahead(_)) | None => false,
+            Some(GateStage::CurrentRun(ReadyWhen::Shown(required))) => required.missing(self.shown).is_none(),
+            Some(GateStage::CurrentRun(ReadyWhen::Uptime)) => self.shown.listening,
+            Some(GateStage::NextRun(_)) | None => false,
         }
     }
 
-    /// Closes the gate with this outcome, if it is open.
-    pub(super) fn close(&mut self, outcome: impl FnOnce() -> GateOutcome) {
+    /// Decides the gate, if the present run has not passed and has something to show.
+    pub(super) fn settle(&mut self, outcome: impl FnOnce() -> GateOutcome) {
         if self.stage.take().is_some() {
             self.outcome = Some(outcome());
         }
     }
 
-    /// Closes the gate by a failure of the run, also if the run has passed before.
+    /// Decides the gate by a failure of the run, also if the run has passed before.
     pub(super) fn fail(&mut self, failure: ReadinessFailure) {
         self.stage = None;
         self.outcome = Some(GateOutcome::Failed(failure));

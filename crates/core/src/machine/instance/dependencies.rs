@@ -109,7 +109,7 @@ impl Instance {
         wait.obstacle = Some(obstacle);
         // Its timer is stale.
         self.lifecycle.epoch += 1;
-        self.gate.close(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
+        self.gate.settle(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
         true
     }
 
@@ -117,7 +117,7 @@ impl Instance {
     pub(super) fn wait_timed_out(&mut self) {
         if let Some(wait) = self.dependency_wait_mut().filter(|wait| !wait.is_blocked()) {
             wait.is_late = true;
-            self.gate.close(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
+            self.gate.settle(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
         }
     }
 

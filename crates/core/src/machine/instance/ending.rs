@@ -153,7 +153,7 @@ impl Instance {
         self.report_exit(step, &ending, uptime, next);
         // This concerns also a run that was ready: a reload that continued would spread a version that does not last.
         if self.is_complete_by(&ending) {
-            self.gate.close(|| GateOutcome::Passed);
+            self.gate.settle(|| GateOutcome::Passed);
         } else if self.gate.stage.take().is_some() || uptime < self.spec.restart.min_uptime {
             self.gate.outcome = Some(GateOutcome::Failed(ReadinessFailure::Ended { ending, uptime }));
         }
@@ -257,7 +257,7 @@ impl Instance {
         match then {
             AfterStop::Restart | AfterStop::Recover | AfterStop::Follow(FollowUp::Restart(_)) => {}
             AfterStop::StayStopped | AfterStop::Remove | AfterStop::Follow(_) => {
-                self.gate.close(|| GateOutcome::Failed(ReadinessFailure::PredecessorAlive));
+                self.gate.settle(|| GateOutcome::Failed(ReadinessFailure::PredecessorAlive));
             }
         }
         match then {

@@ -6,7 +6,7 @@ use crate::machine::readiness::{GateOutcome, GateStage, ReadyWhen};
 impl Instance {
     /// Extends the gate: the present run must show this from now on.
     pub(in crate::machine) fn extend_gate(&mut self, step: &mut Step<'_>, requirement: ReadyWhen) {
-        self.gate.stage = Some(GateStage::Running(requirement));
+        self.gate.stage = Some(GateStage::CurrentRun(requirement));
         self.arm_gate(step, requirement);
     }
 
@@ -23,7 +23,7 @@ impl Instance {
         if self.gate.is_satisfied() {
             // Its timer is stale.
             self.lifecycle.epoch += 1;
-            self.gate.close(|| GateOutcome::Passed);
+            self.gate.settle(|| GateOutcome::Passed);
         }
     }
 }

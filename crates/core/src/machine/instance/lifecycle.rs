@@ -97,7 +97,7 @@ impl Instance {
                 let data = if is_online { EventData::Online { pid } } else { EventData::Launching { pid } };
                 step.report(self.subject(), data);
                 step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
-                if let Some(GateStage::Running(gate)) = self.gate.stage {
+                if let Some(GateStage::CurrentRun(gate)) = self.gate.stage {
                     self.arm_gate(step, gate);
                 }
                 self.begin_probes(step);
@@ -165,8 +165,10 @@ impl Instance {
             State::Online { .. } => {
                 let waited = self.spec.reload.listen_timeout;
                 match self.gate.stage {
-                    Some(GateStage::Running(ReadyWhen::Uptime)) => self.gate.close(|| GateOutcome::Passed),
-                    Some(GateStage::Running(ReadyWhen::Shown(required))) => {
+                    Some(GateStage::CurrentRun(ReadyWhen::Uptime)) => {
+                        self.gate.settle(|| GateOutcome::Passed);
+                    }
+                    Some(GateStage::CurrentRun(ReadyWhen::Shown(required))) => {
                         let failure = match required.missing(self.gate.shown) {
                             Some(ReadinessSource::Probe) | None => {
                                 let output = self
@@ -176,9 +178,9 @@ impl Instance {
                             }
                             Some(source) => ReadinessFailure::TimedOut { source, waited },
                         };
-                        self.gate.close(|| GateOutcome::Failed(failure));
+                        self.gate.settle(|| GateOutcome::Failed(failure));
                     }
-                    Some(GateStage::Ahead(_)) | None => {}
+                    Some(GateStage::NextRun(_)) | None => {}
                 }
                 StepOutcome::Nothing
             }
