@@ -59,18 +59,18 @@ impl fmt::Display for Failure {
 pub(super) fn executable(script: PathBuf) -> Result<PathBuf, Failure> {
     match program::at(script) {
         Found::Executable(script) => Ok(script),
-        Found::NotExecutable(script) => Err(not_executable(&script)),
+        Found::NotExecutable(script) => Err(not_executable_error(&script)),
         Found::Missing => Err(Failure::new(NOT_FOUND, "it has just been removed")),
         Found::Unknown(script, errno) => Err(Failure::unknown(&script, errno)),
     }
 }
 
-pub(super) fn not_executable(path: &Path) -> Failure {
+pub(super) fn not_executable_error(path: &Path) -> Failure {
     let message = format!("{} is not executable\n  hint: chmod +x it, or set `interpreter`", path.display());
     Failure::new(NOT_EXECUTABLE, message)
 }
 
-pub(super) fn is_directory(path: &Path) -> Failure {
+pub(super) fn directory_without_program(path: &Path) -> Failure {
     let message = format!(
         "{} is a directory without a program: no `main` in a package.json and no index.js\n  hint: set \
          `script` to the file that is to run",

@@ -9,7 +9,7 @@ use std::{
 use super::{
     candidates::Candidates,
     command::Command,
-    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, no_cluster, not_executable},
+    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, no_cluster, not_executable_error},
     head,
     identity::{self, FileKind, NodeTool},
     lookup::{Lookup, Script, main_file},
@@ -161,7 +161,7 @@ impl Lookup<'_> {
             }
         }
         if let Some(found) = refused {
-            return Err(not_executable(&found));
+            return Err(not_executable_error(&found));
         }
         let names: Vec<String> =
             candidates.names.iter().map(|name| format!("`{}`", name.display())).collect();

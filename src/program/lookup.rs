@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, is_directory, not_executable},
+    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, directory_without_program, not_executable_error},
     package::main_of,
 };
 use crate::{
@@ -74,7 +74,7 @@ impl Lookup<'_> {
         let cwd = &self.exec.cwd;
         match program::find(OsStr::new(script), cwd, self.context.path.as_deref()) {
             Found::Executable(found) => Ok(found),
-            Found::NotExecutable(found) => Err(not_executable(&found)),
+            Found::NotExecutable(found) => Err(not_executable_error(&found)),
             Found::Missing => {
                 let message =
                     format!("`{script}` is neither a file in {} nor a command in PATH", cwd.display());
@@ -106,5 +106,5 @@ impl Lookup<'_> {
 /// The file that Node runs for a directory.
 pub(super) fn main_file(directory: &Path) -> Result<PathBuf, Failure> {
     let main = main_of(directory).map_err(|error| Failure::of_file(directory, &error))?;
-    main.ok_or_else(|| is_directory(directory))
+    main.ok_or_else(|| directory_without_program(directory))
 }

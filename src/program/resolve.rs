@@ -8,7 +8,7 @@ use std::{
 use super::{
     candidates::Candidates,
     command::Command,
-    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, no_cluster, not_executable},
+    failure::{Failure, NOT_EXECUTABLE, NOT_FOUND, no_cluster, not_executable_error},
     identity,
     lookup::{Lookup, LookupContext},
 };
@@ -85,7 +85,7 @@ fn interpreter_kind(name: &str, exec: &Exec, context: &LookupContext) -> Option<
 pub fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, Failure> {
     match program::find(OsStr::new(name), cwd, path) {
         Found::Executable(found) => Ok(found),
-        Found::NotExecutable(found) => Err(not_executable(&found)),
+        Found::NotExecutable(found) => Err(not_executable_error(&found)),
         Found::Missing => Err(Failure::new(NOT_FOUND, format!("`{name}` does not exist"))),
         Found::Unknown(file, errno) => Err(Failure::unknown(&file, errno)),
     }

@@ -8,7 +8,7 @@ use std::{
 use super::{
     candidates::Candidates,
     command::Command,
-    failure::{Failure, NOT_FOUND, executable, is_directory},
+    failure::{Failure, NOT_FOUND, directory_without_program, executable},
     identity::{self, FileKind, NodeTool},
     lookup::{Lookup, Script, main_file},
     shebang::Shebang,
@@ -70,7 +70,7 @@ impl Lookup<'_> {
     /// it can get options.
     pub(super) fn by_kernel_rules(&self) -> Result<Command, Failure> {
         let script = match self.script()? {
-            Script::Directory(directory) => return Err(is_directory(&directory)),
+            Script::Directory(directory) => return Err(directory_without_program(&directory)),
             Script::File(script) => script,
         };
         match identity::file_kind(&script)? {

@@ -53,7 +53,7 @@ impl Files {
     }
 
     /// The message for a path with a link that leads out of the directory.
-    fn leads_out(&self, path: PathBuf) -> Option<String> {
+    fn symlink_escape_message(&self, path: PathBuf) -> Option<String> {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= MAX_REPORTED || !reported.insert(path.clone()) {
             return None;
@@ -78,7 +78,7 @@ impl Files {
         let opened = match openat2(&directory, &relative, OpenHow::new().flags(flags).resolve(resolve)) {
             Err(Errno::ENOSYS | Errno::EPERM) => without_links(directory, &relative, flags)?,
             Err(Errno::EXDEV) => {
-                if let Some(line) = self.leads_out(relative) {
+                if let Some(line) = self.symlink_escape_message(relative) {
                     log_error(&line);
                 }
                 return Err(io::ErrorKind::NotFound.into());
@@ -247,14 +247,14 @@ mod tests {
     #[test]
     fn a_path_that_leads_out_is_reported_once_up_to_a_limit() {
         let files = Files::new(PathBuf::from("/site"));
-        let message = files.leads_out(PathBuf::from("out/0")).unwrap();
+        let message = files.symlink_escape_message(PathBuf::from("out/0")).unwrap();
         assert!(
             message.starts_with("/site/out/0: not served, because a symbolic link leads out"),
             "{message}"
         );
         let count = |from: usize| {
             (from..10 * MAX_REPORTED)
-                .filter_map(|at| files.clone().leads_out(format!("out/{at}").into()))
+                .filter_map(|at| files.clone().symlink_escape_message(format!("out/{at}").into()))
                 .count()
         };
         assert_eq!(count(0), MAX_REPORTED - 1);
