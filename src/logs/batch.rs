@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{block::Entry, frame::Edge, instance::Source, stream_kind::StreamKind};
+use super::{block::Entry, frame::Edge, instance::LineSource, stream_kind::StreamKind};
 
 /// A line, or a piece of a line that is longer than 256 KiB or whose writer paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub struct Batch {
 
 #[derive(Debug)]
 struct BatchEntry {
-    id: Source,
+    id: LineSource,
     name: Arc<str>,
     kind: StreamKind,
     at: i64,
     begin: Edge,
     end: Edge,
     /// End of its bytes, after the `\n` of its last line.
-    stop: usize,
+    end_offset: usize,
 }
 
 impl Batch {
@@ -49,11 +49,11 @@ impl Batch {
         Self { missed, bytes: Vec::new(), entries: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, id: Source, name: &Arc<str>, entry: &Entry, bytes: &[u8]) {
+    pub(super) fn push(&mut self, id: LineSource, name: &Arc<str>, entry: &Entry, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         let Entry { kind, at, begin, end, .. } = *entry;
-        let stop = self.bytes.len();
-        self.entries.push(BatchEntry { id, name: name.clone(), kind, at, begin, end, stop });
+        let end_offset = self.bytes.len();
+        self.entries.push(BatchEntry { id, name: name.clone(), kind, at, begin, end, end_offset });
     }
 
     pub(super) fn size(&self) -> usize {
@@ -68,8 +68,8 @@ impl Batch {
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let mut from = 0;
         self.entries.iter().flat_map(move |entry| {
-            let bytes = &self.bytes[from..entry.stop];
-            from = entry.stop;
+            let bytes = &self.bytes[from..entry.end_offset];
+            from = entry.end_offset;
             let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
             let BatchEntry { id, kind, at, begin, end, .. } = *entry;
             lines.map(move |bytes| Line { id, name: &entry.name, kind, at, bytes, begin, end })

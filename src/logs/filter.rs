@@ -1,6 +1,6 @@
 //! Which lines a follower reads. Pure.
 
-use super::{block::Entry, instance::Source, line_group::Subject, stream_kind::StreamKind};
+use super::{block::Entry, instance::LineSource, line_group::Subject, stream_kind::StreamKind};
 
 /// Selects lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Default for Filter {
 }
 
 impl Filter {
-    pub(super) fn includes_source(&self, source: Source, name: &str) -> bool {
+    pub(super) fn includes_source(&self, source: LineSource, name: &str) -> bool {
         match source {
             None => self.own != OwnLines::None,
             Some(id) => {
@@ -48,12 +48,12 @@ impl Filter {
         }
     }
 
-    pub(super) fn includes_entry(&self, source: Source, entry: &Entry) -> bool {
+    pub(super) fn includes_entry(&self, source: LineSource, entry: &Entry) -> bool {
         self.includes_line(source, entry.kind, entry.subject)
     }
 
     /// Whether a line is included, given that its source is.
-    pub(super) fn includes_line(&self, source: Source, kind: StreamKind, subject: Subject) -> bool {
+    pub(super) fn includes_line(&self, source: LineSource, kind: StreamKind, subject: Subject) -> bool {
         let is_wanted_stream = match kind {
             StreamKind::Out => self.out,
             StreamKind::Err => self.err,

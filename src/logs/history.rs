@@ -20,7 +20,7 @@ use super::{
     block::{Block, Entry, Limits, Spare},
     filter::Filter,
     input::Input,
-    instance::Source,
+    instance::LineSource,
     line_group::{InputLines, LineGroup, Subject},
     ring::{Ring, RingIndex},
     stream_kind::StreamKind,
@@ -43,7 +43,7 @@ pub(super) struct History(Mutex<State>);
 #[derive(Debug)]
 struct State {
     limits: Limits,
-    instances: BTreeMap<Source, InstanceHistory>,
+    instances: BTreeMap<LineSource, InstanceHistory>,
     /// The memory of all rings, in bytes.
     cost: usize,
     /// The sequence number of the next line.
@@ -69,7 +69,7 @@ struct FollowerState {
     /// It has read all lines before this number.
     seen: u64,
     /// For these instances, it skips lines before this number.
-    from: BTreeMap<Source, u64>,
+    from: BTreeMap<LineSource, u64>,
     missed: u64,
     /// It has read everything and waits for a wake-up.
     waiting: bool,
@@ -77,12 +77,12 @@ struct FollowerState {
 }
 
 impl FollowerState {
-    fn begin(&self, source: Source) -> u64 {
+    fn begin(&self, source: LineSource) -> u64 {
         self.from.get(&source).map_or(self.seen, |from| self.seen.max(*from))
     }
 
     /// Counts lines that are about to be dropped.
-    fn count_lost(&mut self, source: Source, name: &str, block: &Block) {
+    fn count_lost(&mut self, source: LineSource, name: &str, block: &Block) {
         if self.filter.includes_source(source, name) {
             let begin = self.begin(source);
             for entry in block.entries().iter().rev().take_while(|entry| entry.end() > begin) {
@@ -112,12 +112,12 @@ impl History {
     }
 
     /// Keeps lines of an instance.
-    pub(super) fn push(&self, source: Source, name: &str, group: LineGroup<'_>) {
+    pub(super) fn push(&self, source: LineSource, name: &str, group: LineGroup<'_>) {
         self.lock().push(source, name, group);
     }
 
     /// Keeps lines of an instance together with the memory that they were read to; `input` gets other memory.
-    pub(super) fn push_read(&self, source: Source, name: &str, input: &mut Input, read: &InputLines) {
+    pub(super) fn push_read(&self, source: LineSource, name: &str, input: &mut Input, read: &InputLines) {
         let mut state = self.lock();
         let limits = state.notify_followers(source, name, read.kind, Subject::default(), |_| 0);
         if limits.lines == 0 {
@@ -169,7 +169,7 @@ impl History {
             .instances
             .iter()
             .filter(|(source, instance)| filter.includes_source(**source, &instance.name));
-        let from: BTreeMap<Source, u64> = taken
+        let from: BTreeMap<LineSource, u64> = taken
             .map(|(source, instance)| {
                 (*source, instance.ring.last(lines, |entry| filter.includes_entry(*source, entry)))
             })
@@ -189,7 +189,7 @@ impl History {
         state.followers.remove(&follower);
         if state.followers.is_empty() {
             let removed = state.instances.iter().filter(|(_, instance)| instance.removed);
-            let removed: Vec<Source> = removed.map(|(source, _)| *source).collect();
+            let removed: Vec<LineSource> = removed.map(|(source, _)| *source).collect();
             for source in removed {
                 state.forget(source);
             }
@@ -211,7 +211,7 @@ impl History {
     /// later.
     pub(super) fn last_lines(
         &self,
-        source: Source,
+        source: LineSource,
         kind: StreamKind,
         numbers: Range<u64>,
         since: i64,
@@ -293,7 +293,7 @@ impl History {
 }
 
 impl State {
-    fn push(&mut self, source: Source, name: &str, group: LineGroup<'_>) {
+    fn push(&mut self, source: LineSource, name: &str, group: LineGroup<'_>) {
         let mut kept = group;
         let limits = self.notify_followers(source, name, group.kind, group.subject, |limits| {
             kept = limits.tail(group);
@@ -311,7 +311,7 @@ impl State {
     /// the lines.
     fn notify_followers(
         &mut self,
-        source: Source,
+        source: LineSource,
         name: &str,
         kind: StreamKind,
         subject: Subject,
@@ -345,7 +345,7 @@ impl State {
     /// nothing was added.
     fn change(
         &mut self,
-        source: Source,
+        source: LineSource,
         name: &str,
         add: impl FnOnce(&mut Ring, u64, &mut Spare, &mut dyn FnMut(&Block)) -> Option<usize>,
     ) -> bool {
@@ -374,7 +374,7 @@ impl State {
         added.is_some()
     }
 
-    fn forget(&mut self, source: Source) {
+    fn forget(&mut self, source: LineSource) {
         if let Some(InstanceHistory { name, mut ring, .. }) = self.instances.remove(&source) {
             self.cost -= ring.cost();
             while ring.oldest().is_some() {
@@ -398,7 +398,7 @@ impl InstanceHistory {
 #[derive(Debug)]
 struct Head {
     seq: u64,
-    source: Source,
+    source: LineSource,
     position: RingIndex,
 }
 

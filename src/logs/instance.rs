@@ -4,7 +4,7 @@ use super::file_spec::FileSpec;
 use crate::spec::LogSpec;
 
 /// The source of lines: an instance by its id, or procrun itself.
-pub(super) type Source = Option<u32>;
+pub(super) type LineSource = Option<u32>;
 
 /// The source of lines, which labels them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! When an incomplete line is shown: after a pause of its writer, or after a time limit.
 //!
 //! A prompt waits for an answer before its line has ended, so it has to be shown. A line that arrives in
-//! several writes must not be torn. Streams are only listed here while they hold an incomplete line, and
-//! the next check is not moved with each read: at rest there is none, and a busy stream costs one comparison a
-//! read. Pure: the pump reads the clock and the pipes.
+//! several writes must not be torn. Only streams with an incomplete line are listed here. A read does not move the
+//! next check, so a busy stream costs one comparison per read, and an idle one no timer. Pure: the pump reads the clock
+//! and the pipes.
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ pub(super) struct PartialLine {
 impl PartialLine {
     /// Updates the times after a read that left an incomplete line. `same`: the read completed no line, so this line
     /// only grew.
-    pub(super) fn read(before: Option<Self>, same: bool, now: Instant) -> Self {
-        let since = before.filter(|_| same).map_or(now, |line| line.since);
+    pub(super) fn read(before: Option<Self>, is_continuation: bool, now: Instant) -> Self {
+        let since = before.filter(|_| is_continuation).map_or(now, |line| line.since);
         Self { since, last: now }
     }
 
@@ -45,7 +45,7 @@ pub(super) struct PartialLines {
 
 impl PartialLines {
     /// Lists a stream that holds an incomplete line and is not listed.
-    pub(super) fn list(&mut self, stream: u64, line: PartialLine) {
+    pub(super) fn insert(&mut self, stream: u64, line: PartialLine) {
         self.streams.push(stream);
         self.next_check = Some(self.next_check.map_or(line.due(), |check| check.min(line.due())));
     }
@@ -101,8 +101,8 @@ mod tests {
         let begin = begin();
         let mut pauses = PartialLines::default();
         assert_eq!(pauses.next_check(), None);
-        pauses.list(7, PartialLine::read(None, false, begin + QUIET_TIME));
-        pauses.list(9, PartialLine::read(None, false, begin));
+        pauses.insert(7, PartialLine::read(None, false, begin + QUIET_TIME));
+        pauses.insert(9, PartialLine::read(None, false, begin));
         assert_eq!(pauses.next_check(), Some(begin + QUIET_TIME));
         assert!(pauses.take_due(begin).is_empty(), "too early");
         assert_eq!(pauses.take_due(begin + QUIET_TIME), [7, 9]);

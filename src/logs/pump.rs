@@ -236,7 +236,7 @@ impl Pump {
                         framer.is_partial().then(|| PartialLine::read(stream.partial, same, now));
                     if let Some(line) = stream.partial.filter(|_| !stream.listed) {
                         stream.listed = true;
-                        partial_lines.list(token(id, kind), line);
+                        partial_lines.insert(token(id, kind), line);
                     }
                 }
                 ReadOutcome::Bytes(count)
@@ -268,7 +268,7 @@ impl Pump {
             let Stream { partial, listed, .. } = instance.streams.of_mut(kind);
             *listed = partial.is_some();
             if let Some(line) = *partial {
-                self.partial_lines.list(stream, line);
+                self.partial_lines.insert(stream, line);
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Limits and use of the container: cgroup v1, v2, and machines with both.
+//! Limits and usage of the container: cgroup v1, v2, and machines with both.
 //!
-//! The use that a kernel reports includes the page cache, which the kernel frees when memory is needed.
+//! The usage that a kernel reports includes the page cache, which the kernel frees when memory is needed.
 //! `memory` here excludes it. Each figure is read from the hierarchy of its controller.
 
 use std::{
@@ -24,17 +24,17 @@ pub struct CgroupUsage {
     pub memory: Option<u64>,
     /// Bytes as the kernel charges them, page cache included: what is compared with the limit.
     pub charged: Option<u64>,
-    /// The smallest limit of the group and those above it, in bytes.
+    /// The smallest limit of the cgroup and those above it, in bytes.
     pub memory_limit: Option<u64>,
-    /// Number of OOM kills in the group.
+    /// Number of OOM kills in the cgroup.
     pub oom_kills: Option<u64>,
     /// Percent of one core since the last sample. `None` for the first one, too.
     pub cpu: Option<f32>,
-    /// CPU time of the group.
+    /// CPU time of the cgroup.
     pub cpu_time: Option<Duration>,
-    /// The smallest quota of the group and those above it, in CPUs.
+    /// The smallest quota of the cgroup and those above it, in CPUs.
     pub cpu_quota: Option<f32>,
-    /// Total time for which the quota has throttled the group.
+    /// Total time for which the quota has throttled the cgroup.
     pub throttled: Option<Duration>,
     /// Number of processes and threads.
     pub tasks: Option<u64>,
@@ -61,12 +61,12 @@ struct Last {
 }
 
 impl Cgroup {
-    /// Finds the groups of this process.
+    /// Finds the cgroups of this process.
     pub fn find() -> Self {
         Self::below(Path::new("/"))
     }
 
-    /// As [`Self::find`] below another root directory, with a recorded tree.
+    /// As [`Self::find`] below another root directory, for tests.
     pub fn below(root: &Path) -> Self {
         Self {
             memory: memory_cgroup(root),
@@ -152,7 +152,7 @@ pub(super) fn memory_cgroup(root: &Path) -> Option<CgroupDir> {
     cgroups_found.into_iter().find_map(counted)
 }
 
-/// The content of a file of the group itself.
+/// The content of a file of the cgroup itself.
 fn own_file(cgroup: &CgroupDir, name: &str) -> Option<String> {
     fs::read_to_string(cgroup.dirs.first()?.join(name)).ok()
 }
@@ -175,30 +175,30 @@ pub(super) fn unreclaimable(stat: &str, v2: bool) -> Option<u64> {
         let anon = value(stat, "anon").zip(value(stat, "shmem"));
         return anon.map(|(anon, shared)| anon + shared + kernel(stat));
     }
-    // `total_`: with the groups below. v1 does not report how much of the kernel's memory can shrink.
+    // `total_`: with the cgroups below. v1 does not report how much of the kernel's memory can shrink.
     let sum = value(stat, "total_rss").zip(value(stat, "total_shmem").or(Some(0)));
     sum.map(|(anon, shared)| anon + shared)
 }
 
-/// The limit of one group itself, if it has one.
+/// The limit of one cgroup itself, if it has one.
 pub(super) fn own_limit(dir: &Path, v2: bool) -> Option<u64> {
     let file = if v2 { "memory.max" } else { "memory.limit_in_bytes" };
     number(&dir.join(file)).filter(|limit| *limit < NO_LIMIT)
 }
 
-/// The smallest limit of a group and all above it, of a v1 `memory.stat`.
+/// The smallest limit of a cgroup and all above it, of a v1 `memory.stat`.
 pub(super) fn hierarchical_limit(stat: &str) -> Option<u64> {
     value(stat, "hierarchical_memory_limit").filter(|limit| *limit < NO_LIMIT)
 }
 
-/// The smallest limit of a group and those above it.
+/// The smallest limit of a cgroup and those above it.
 pub(super) fn memory_limit(cgroup: &CgroupDir) -> Option<u64> {
     let own = cgroup.dirs.iter().filter_map(|dir| own_limit(dir, cgroup.v2));
     let v1 = (!cgroup.v2).then(|| own_file(cgroup, "memory.stat")).flatten();
     own.chain(v1.and_then(|stat| hierarchical_limit(&stat))).min()
 }
 
-/// Number of OOM kills in a group.
+/// Number of OOM kills in a cgroup.
 pub(super) fn oom_kills(cgroup: &CgroupDir) -> Option<u64> {
     let file = if cgroup.v2 { "memory.events" } else { "memory.oom_control" };
     value(&own_file(cgroup, file)?, "oom_kill")

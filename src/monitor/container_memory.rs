@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use super::cgroup;
 use crate::sys::cgroups::CgroupDir;
 
-/// The memory of the group of this process, and of those above it.
+/// The memory of the cgroup of this process, and of those above it.
 #[derive(Debug)]
 pub struct ContainerMemory(Option<CgroupDir>);
 
@@ -22,12 +22,12 @@ pub struct Charge {
 }
 
 impl ContainerMemory {
-    /// Finds the groups of this process.
+    /// Finds the cgroups of this process.
     pub fn find() -> Self {
         Self::below(Path::new("/"))
     }
 
-    /// As [`Self::find`] below another root directory, with a recorded tree.
+    /// As [`Self::find`] below another root directory, for tests.
     pub fn below(root: &Path) -> Self {
         Self(cgroup::memory_cgroup(root))
     }
@@ -46,12 +46,12 @@ impl ContainerMemory {
             Some(Charge { used: cgroup::unreclaimable(&stat(dir), cgroup.v2)?, limit })
         };
         let charges = cgroup.dirs.iter().filter_map(|dir| charge(dir));
-        // Not the distance to the limit: a large group above may have much left and still exceed its threshold.
+        // Not the distance to the limit: a large cgroup above may have much left and still exceed its threshold.
         let left = |charge: &Charge| i128::from(threshold(charge.limit)) - i128::from(charge.used);
         charges.chain(self.hidden_limit()).min_by_key(left)
     }
 
-    /// v1 reports a limit of cgroups that are not visible from here, and their use is unknown.
+    /// v1 reports a limit of cgroups that are not visible from here, and their usage is unknown.
     fn hidden_limit(&self) -> Option<Charge> {
         let cgroup = self.0.as_ref().filter(|cgroup| !cgroup.v2)?;
         let stat = stat(cgroup.dirs.first()?);

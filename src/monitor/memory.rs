@@ -27,7 +27,7 @@ const MAX_OPEN: usize = 2048;
 #[derive(Debug)]
 pub struct TreeMemory<K> {
     /// Each process with its `statm`. `None`: too many are open.
-    all: HashMap<K, HashMap<Identity, Option<File>>>,
+    statm_files: HashMap<K, HashMap<Identity, Option<File>>>,
     /// The newest process of the kernel at the last scan.
     newest: Option<Box<str>>,
     page: u64,
@@ -42,18 +42,18 @@ impl<K: Copy + Eq + Hash> Default for TreeMemory<K> {
 impl<K: Copy + Eq + Hash> TreeMemory<K> {
     /// Measures no trees yet.
     pub fn new() -> Self {
-        Self { all: HashMap::new(), newest: None, page: units::page_size() }
+        Self { statm_files: HashMap::new(), newest: None, page: units::page_size() }
     }
 
     /// Measures these trees from now on and no others. Returns whether any of them is new.
     pub fn keep(&mut self, keys: &[K]) -> bool {
         let wanted: HashSet<&K> = keys.iter().collect();
-        self.all.retain(|key, _| wanted.contains(key));
-        let kept = self.all.len();
+        self.statm_files.retain(|key, _| wanted.contains(key));
+        let kept = self.statm_files.len();
         for key in keys {
-            self.all.entry(*key).or_default();
+            self.statm_files.entry(*key).or_default();
         }
-        let is_new = self.all.len() > kept;
+        let is_new = self.statm_files.len() > kept;
         if is_new {
             self.newest = None;
         }
@@ -69,9 +69,9 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
     pub fn search(&mut self, trees: &mut Trees<K>) -> Vec<K> {
         self.newest = newest();
         trees.refresh();
-        let mut open: usize = self.all.values().map(HashMap::len).sum();
+        let mut open: usize = self.statm_files.values().map(HashMap::len).sum();
         let (mut grown, mut reader) = (Vec::new(), Reader::new());
-        for (key, files) in &mut self.all {
+        for (key, files) in &mut self.statm_files {
             let mut before = std::mem::take(files);
             let mut has_new = false;
             for member in trees.members(*key) {
@@ -96,7 +96,7 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
     /// The resident memory of a tree in bytes, the sum over its processes, and their number. Shared pages count
     /// once per process.
     pub fn rss(&mut self, key: K) -> (u64, usize) {
-        let Some(files) = self.all.get_mut(&key) else { return (0, 0) };
+        let Some(files) = self.statm_files.get_mut(&key) else { return (0, 0) };
         let (mut pages, mut reader) = (0, Reader::new());
         files.retain(|it, file| match resident(&mut reader, *it, file.as_ref()) {
             Some(resident) => {
@@ -111,7 +111,7 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
     /// The memory of a tree in bytes, where shared pages count once in total (PSS). `None`: the kernel does not
     /// report it for each process, or not in time.
     pub fn pss(&self, key: K) -> Option<u64> {
-        let files = self.all.get(&key)?.iter();
+        let files = self.statm_files.get(&key)?.iter();
         let mut reader = Reader::new();
         // A process that has ended has none.
         let living = files

@@ -11,11 +11,11 @@
 //!
 //! A view: it makes no decision about a process, and has no socket.
 
+mod layout;
 mod logs;
 mod model;
 mod paint;
 mod pane;
-mod screen;
 mod state;
 mod table;
 mod terminal;

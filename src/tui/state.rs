@@ -9,9 +9,9 @@ use crossterm::event::{
 };
 
 use super::{
+    layout::ScreenLayout,
     logs::{Logs, contains},
     model::{LogLine, Process, Snapshot},
-    screen::ScreenLayout,
 };
 use crate::shown::{log_line, printable};
 

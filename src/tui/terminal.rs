@@ -49,7 +49,7 @@ impl Screen {
         });
         enable_raw_mode()?;
         IN_USE.store(true, Ordering::SeqCst);
-        // From here on dropping it restores everything.
+        // An error below must call `restore`: no `Screen` exists yet.
         let result = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match result {

@@ -12,7 +12,7 @@ const MAX_GITIGNORE_BYTES: u64 = 1 << 20;
 
 /// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryType {
     Directory,
     Link,
     File,
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Other,
 }
 
-impl From<fs::FileType> for Kind {
+impl From<fs::FileType> for EntryType {
     fn from(found: fs::FileType) -> Self {
         if found.is_dir() {
             Self::Directory
@@ -35,7 +35,7 @@ impl From<fs::FileType> for Kind {
 }
 
 /// The entries of a directory; none if it cannot be read.
-pub(super) fn entries(directory: &Path) -> Vec<(OsString, Kind)> {
+pub(super) fn entries(directory: &Path) -> Vec<(OsString, EntryType)> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let kinds =
         entries.flatten().filter_map(|entry| Some((entry.file_name(), entry.file_type().ok()?.into())));
@@ -43,8 +43,8 @@ pub(super) fn entries(directory: &Path) -> Vec<(OsString, Kind)> {
 }
 
 /// Reads the .gitignore of a directory if it is among its entries.
-pub(super) fn read_gitignore(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, Kind)]) {
-    if entries.iter().any(|(name, kind)| name == GITIGNORE && *kind != Kind::Directory)
+pub(super) fn read_gitignore(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, EntryType)]) {
+    if entries.iter().any(|(name, kind)| name == GITIGNORE && *kind != EntryType::Directory)
         && let Some(text) = read(directory)
     {
         ignore.add_layer(directory, &text);

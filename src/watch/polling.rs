@@ -14,7 +14,7 @@ use std::{
 use super::{
     change::Change,
     ignore::Ignore,
-    listing::{self, Kind},
+    listing::{self, EntryType},
     roots::Roots,
     trace::Identity,
     watched::Watched,
@@ -142,31 +142,31 @@ impl Scan<'_> {
                 let path = path.join(name);
                 let is_walked = spec.depth.is_none_or(|max| depth < max);
                 match kind {
-                    Kind::Directory if is_walked && !self.ignore.is_ignored(&path, true) => {
+                    EntryType::Directory if is_walked && !self.ignore.is_ignored(&path, true) => {
                         todo.push((path, depth + 1));
                     }
-                    Kind::Link | Kind::File if !self.counts(&path, kind) => {}
-                    Kind::Link if spec.follow_links => match fs::metadata(&path) {
+                    EntryType::Link | EntryType::File if !self.counts(&path, kind) => {}
+                    EntryType::Link if spec.follow_links => match fs::metadata(&path) {
                         Ok(found) if found.is_dir() && is_walked => todo.push((path, depth + 1)),
                         Ok(found) if found.is_file() && self.roots.includes(&path) => {
                             self.file(&path, Identity::of(&found));
                         }
                         _ => {}
                     },
-                    Kind::Link | Kind::File => {
+                    EntryType::Link | EntryType::File => {
                         if let Ok(found) = fs::symlink_metadata(&path) {
                             self.file(&path, Identity::of(&found));
                         }
                     }
-                    Kind::Directory | Kind::Other => {}
+                    EntryType::Directory | EntryType::Other => {}
                 }
             }
         }
     }
 
     /// Whether a change of this entry counts. A link may be a directory, in which the patterns of `watch` apply.
-    fn counts(&self, path: &Path, kind: Kind) -> bool {
-        (kind == Kind::Link || self.roots.includes(path)) && !self.ignore.is_ignored(path, false)
+    fn counts(&self, path: &Path, kind: EntryType) -> bool {
+        (kind == EntryType::Link || self.roots.includes(path)) && !self.ignore.is_ignored(path, false)
     }
 
     fn file(&mut self, path: &Path, identity: Identity) {

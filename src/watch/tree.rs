@@ -14,10 +14,10 @@ use std::{
 use super::{
     change::Change,
     ignore::Ignore,
-    kernel::{InotifyUnavailable, Interest, Kernel},
     known_files::KnownFiles,
-    listing::{self, GITIGNORE, Kind},
+    listing::{self, EntryType, GITIGNORE},
     roots::Roots,
+    shared_inotify::{InotifyUnavailable, Interest, SharedInotify},
     slab::Slab,
     trace::{Identity, Trace},
     watched::Watched,
@@ -95,7 +95,7 @@ impl Tree {
     pub(super) fn new(
         app: u32,
         watched: Arc<Watched>,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
     ) -> Result<Self, InotifyUnavailable> {
         let roots = Roots::of(&watched.spec);
         let mut tree = Self {
@@ -114,7 +114,7 @@ impl Tree {
             listing::read_gitignores_above(&mut tree.ignore, &start, &tree.watched);
             tree.add_traced(start, 0, true);
         }
-        tree.trace_dirty(kernel, None)?;
+        tree.trace_dirty(inotify, None)?;
         Ok(tree)
     }
 
@@ -126,7 +126,7 @@ impl Tree {
     /// Handles an event of a directory that the application uses.
     pub(super) fn handle_event(
         &mut self,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
         interest: Interest,
         event: &InotifyEvent,
         changes: &mut Vec<Change>,
@@ -143,7 +143,7 @@ impl Tree {
             }
             Interest::Node(node) => {
                 if let Some(name) = &event.name {
-                    return self.entry(kernel, node, name, event.mask, changes);
+                    return self.entry(inotify, node, name, event.mask, changes);
                 }
                 if event.mask.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
                     self.nodes.remove(node);
@@ -160,7 +160,7 @@ impl Tree {
     /// Handles an event of an entry of a directory of the tree.
     fn entry(
         &mut self,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
         node: u32,
         name: &OsStr,
         what: Flags,
@@ -172,14 +172,14 @@ impl Tree {
         let is_added = what.intersects(Flags::IN_CREATE | Flags::IN_MOVED_TO);
         if what.contains(Flags::IN_ISDIR) {
             if is_removed && let Some(child) = self.child(node, name) {
-                self.drop_node(kernel, child);
+                self.drop_node(inotify, child);
                 if what.contains(Flags::IN_MOVED_FROM) {
                     changes.push(Change::Path(path.clone()));
                 }
             }
             if is_added && self.is_walked(&path, depth) {
                 let step = Step { path, parent: Some(node), depth: depth + 1 };
-                self.walk(kernel, step, Some(changes))?;
+                self.walk(inotify, step, Some(changes))?;
             }
             return Ok(());
         }
@@ -198,15 +198,15 @@ impl Tree {
             return Ok(());
         }
         let Ok(found) = fs::symlink_metadata(&path) else { return Ok(()) };
-        let changed = match Kind::from(found.file_type()) {
-            Kind::Link if is_added && self.watched.spec.follow_links => {
+        let changed = match EntryType::from(found.file_type()) {
+            EntryType::Link if is_added && self.watched.spec.follow_links => {
                 // The link is reported when its end is known.
                 self.add_traced(path.clone(), depth, false);
                 false
             }
-            Kind::Link => is_added,
-            Kind::File => self.known_files.is_change(&path, &found, what),
-            Kind::Directory | Kind::Other => false,
+            EntryType::Link => is_added,
+            EntryType::File => self.known_files.is_change(&path, &found, what),
+            EntryType::Directory | EntryType::Other => false,
         };
         if changed {
             changes.push(Change::Path(path));
@@ -217,32 +217,32 @@ impl Tree {
     /// Traces the changed paths again.
     pub(super) fn trace_dirty(
         &mut self,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
         mut changes: Option<&mut Vec<Change>>,
     ) -> Result<(), InotifyUnavailable> {
         self.dirty.sort_unstable();
         self.dirty.dedup();
         while let Some(number) = self.dirty.pop() {
-            self.trace_one(kernel, number, changes.as_deref_mut())?;
+            self.trace_one(inotify, number, changes.as_deref_mut())?;
         }
         Ok(())
     }
 
     fn trace_one(
         &mut self,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
         number: u32,
         changes: Option<&mut Vec<Change>>,
     ) -> Result<(), InotifyUnavailable> {
         let Some(traced) = self.traced.get(number) else { return Ok(()) };
         let (at, depth, before, node) = (traced.at.clone(), traced.depth, traced.end, traced.node);
         if !traced.is_root && !at.is_symlink() {
-            self.remove_traced(kernel, number, changes);
+            self.remove_traced(inotify, number, changes);
             return Ok(());
         }
         let mut trace = Trace::of(&at);
         for _ in 0..MAX_TRACES {
-            self.watch_points(kernel, number, &trace)?;
+            self.watch_points(inotify, number, &trace)?;
             // A second time: it may have changed before it was watched.
             let second = Trace::of(&at);
             if second == trace {
@@ -254,7 +254,7 @@ impl Tree {
             return Ok(());
         }
         if let Some(node) = node {
-            self.drop_node(kernel, node);
+            self.drop_node(inotify, node);
         }
         if let Some(traced) = self.traced.get_mut(number) {
             (traced.end, traced.node) = (trace.end, None);
@@ -268,7 +268,7 @@ impl Tree {
                         depth: depth + u32::from(!self.is_root(number)),
                     };
                     // The path itself is reported, and not its content.
-                    let node = self.walk(kernel, step, None)?;
+                    let node = self.walk(inotify, step, None)?;
                     if let Some(traced) = self.traced.get_mut(number) {
                         traced.node = node;
                     }
@@ -290,13 +290,13 @@ impl Tree {
     }
 
     /// Removes a symbolic link that no longer exists, or is not a link any more.
-    fn remove_traced(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
+    fn remove_traced(&mut self, inotify: &mut SharedInotify, number: u32, changes: Option<&mut Vec<Change>>) {
         let Some(traced) = self.traced.remove(number) else { return };
         for (watch, _) in &traced.points {
-            kernel.remove_user(*watch, self.app, Interest::Path(number));
+            inotify.remove_user(*watch, self.app, Interest::Path(number));
         }
         if let Some(node) = traced.node {
-            self.drop_node(kernel, node);
+            self.drop_node(inotify, node);
         }
         if let Some(changes) = changes
             && self.counts(&traced.at)
@@ -308,7 +308,7 @@ impl Tree {
     /// Watches the points of a path, and ends the watches of its earlier points.
     fn watch_points(
         &mut self,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
         number: u32,
         trace: &Trace,
     ) -> Result<(), InotifyUnavailable> {
@@ -319,8 +319,8 @@ impl Tree {
                 (Some(_), true) => Flags::IN_DELETE,
                 (Some(_), false) => POINT_EVENTS,
             };
-            if let Some(watch) = kernel.add(&point.directory, what)? {
-                kernel.add_user(watch, self.app, Interest::Path(number));
+            if let Some(watch) = inotify.add(&point.directory, what)? {
+                inotify.add_user(watch, self.app, Interest::Path(number));
                 points.push((watch, point.name.clone()));
             }
         }
@@ -328,7 +328,7 @@ impl Tree {
         let before = std::mem::replace(&mut traced.points, points);
         for (watch, _) in before {
             if traced.points.iter().all(|(now, _)| *now != watch) {
-                kernel.remove_user(watch, self.app, Interest::Path(number));
+                inotify.remove_user(watch, self.app, Interest::Path(number));
             }
         }
         Ok(())
@@ -339,7 +339,7 @@ impl Tree {
     /// already.
     fn walk(
         &mut self,
-        kernel: &mut Kernel,
+        inotify: &mut SharedInotify,
         first: Step,
         mut changes: Option<&mut Vec<Change>>,
     ) -> Result<Option<u32>, InotifyUnavailable> {
@@ -349,37 +349,39 @@ impl Tree {
             if !self.has_files(&path)? {
                 continue;
             }
-            let Some(watch) = kernel.add(&path, TREE_EVENTS)? else { continue };
+            let Some(watch) = inotify.add(&path, TREE_EVENTS)? else { continue };
             // The directory was reached by another path, or a link leads back to it.
-            if kernel.is_node(watch, self.app) {
+            if inotify.is_node(watch, self.app) {
                 continue;
             }
             let name = if parent.is_some() { path.file_name() } else { Some(path.as_os_str()) };
             let name = name.unwrap_or(path.as_os_str()).into();
             let node = self.nodes.insert(Node { parent, name, watch, depth });
-            kernel.add_user(watch, self.app, Interest::Node(node));
+            inotify.add_user(watch, self.app, Interest::Node(node));
             topmost.get_or_insert(node);
             let entries = listing::entries(&path);
             listing::read_gitignore(&mut self.ignore, &path, &entries);
             for (name, kind) in entries {
                 let path = path.join(name);
                 match kind {
-                    Kind::Directory if self.is_walked(&path, depth) => {
+                    EntryType::Directory if self.is_walked(&path, depth) => {
                         todo.push(Step { path, parent: Some(node), depth: depth + 1 });
                     }
-                    Kind::Link if self.watched.spec.follow_links && !self.ignore.is_ignored(&path, false) => {
+                    EntryType::Link
+                        if self.watched.spec.follow_links && !self.ignore.is_ignored(&path, false) =>
+                    {
                         if self.traced_at(&path).is_none() {
                             self.add_traced(path, depth, false);
                         }
                     }
-                    Kind::File | Kind::Link => {
+                    EntryType::File | EntryType::Link => {
                         if let Some(changes) = &mut changes
                             && self.counts(&path)
                         {
                             changes.push(Change::Path(path));
                         }
                     }
-                    Kind::Directory | Kind::Other => {}
+                    EntryType::Directory | EntryType::Other => {}
                 }
             }
         }
@@ -435,12 +437,12 @@ impl Tree {
     }
 
     /// Ends the watches of a directory and all below it.
-    fn drop_node(&mut self, kernel: &mut Kernel, node: u32) {
+    fn drop_node(&mut self, inotify: &mut SharedInotify, node: u32) {
         let path = self.path(node);
         let mut to_remove = vec![node];
         while let Some(parent) = to_remove.pop() {
             let Some(node) = self.nodes.remove(parent) else { continue };
-            kernel.remove_user(node.watch, self.app, Interest::Node(parent));
+            inotify.remove_user(node.watch, self.app, Interest::Node(parent));
             to_remove.extend(self.nodes.find_all(|node| node.parent == Some(parent)));
         }
         self.ignore.remove_layers(&path);

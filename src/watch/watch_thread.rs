@@ -16,10 +16,10 @@ use super::{
     change::Change,
     debouncer::Debouncer,
     event::WatchEvent,
-    kernel::{InotifyUnavailable, Kernel},
     polling::PollingScan,
     roots::Roots,
     shared::WatchShared,
+    shared_inotify::{InotifyUnavailable, SharedInotify},
     tree::Tree,
     watched::Watched,
 };
@@ -62,14 +62,14 @@ impl Backend {
 struct WatchThread<'a> {
     shared_state: &'a WatchShared,
     /// Opened when an application needs it.
-    kernel: Option<Kernel>,
+    inotify: Option<SharedInotify>,
     apps: BTreeMap<u32, App>,
     next: u32,
 }
 
 /// Watches until no application watches any more.
 pub(super) fn watch(shared_state: &WatchShared) {
-    let mut thread = WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 };
+    let mut thread = WatchThread { shared_state, inotify: None, apps: BTreeMap::new(), next: 0 };
     loop {
         let config = shared_state.take_new_config();
         match config {
@@ -96,8 +96,8 @@ impl WatchThread<'_> {
             self.apps.iter().filter(|(_, app)| is_removed(app)).map(|(number, _)| *number).collect();
         for number in removed {
             self.apps.remove(&number);
-            if let Some(kernel) = &mut self.kernel {
-                kernel.remove_app(number);
+            if let Some(inotify) = &mut self.inotify {
+                inotify.remove_app(number);
             }
         }
         for watched in config {
@@ -136,11 +136,11 @@ impl WatchThread<'_> {
     }
 
     fn tree(&mut self, number: u32, watched: &Arc<Watched>) -> Result<Tree, InotifyUnavailable> {
-        if self.kernel.is_none() {
-            self.kernel = Some(Kernel::new().map_err(InotifyUnavailable::LimitReached)?);
+        if self.inotify.is_none() {
+            self.inotify = Some(SharedInotify::new().map_err(InotifyUnavailable::LimitReached)?);
         }
-        let kernel = self.kernel.as_mut().expect("just opened");
-        Tree::new(number, watched.clone(), kernel)
+        let inotify = self.inotify.as_mut().expect("just opened");
+        Tree::new(number, watched.clone(), inotify)
     }
 
     /// Polls an application for which inotify cannot report changes: ends its watches and reports the reason.
@@ -150,8 +150,8 @@ impl WatchThread<'_> {
         watched: &Arc<Watched>,
         unavailable: &InotifyUnavailable,
     ) -> Backend {
-        if let Some(kernel) = &mut self.kernel {
-            kernel.remove_app(number);
+        if let Some(inotify) = &mut self.inotify {
+            inotify.remove_app(number);
         }
         let why = match unavailable {
             InotifyUnavailable::LimitReached(error) => format!(
@@ -170,8 +170,8 @@ impl WatchThread<'_> {
     /// Reads and handles the events of the kernel.
     fn read_events(&mut self) {
         for _ in 0..MAX_READS {
-            let Some(kernel) = &mut self.kernel else { return };
-            let events = kernel.inotify.read().unwrap_or_default();
+            let Some(inotify) = &mut self.inotify else { return };
+            let events = inotify.queue.read().unwrap_or_default();
             if events.is_empty() {
                 return;
             }
@@ -183,7 +183,7 @@ impl WatchThread<'_> {
     }
 
     fn handle_event(&mut self, event: &InotifyEvent) {
-        let Some(kernel) = &mut self.kernel else { return };
+        let Some(inotify) = &mut self.inotify else { return };
         if event.mask.contains(Flags::IN_Q_OVERFLOW) {
             let now = now();
             for app in self.apps.values_mut() {
@@ -194,36 +194,36 @@ impl WatchThread<'_> {
             }
             return;
         }
-        let interested: Vec<_> = kernel.users(event.watch).collect();
+        let interested: Vec<_> = inotify.users(event.watch).collect();
         let mut inotify_failed = Vec::new();
         for (number, interest) in interested {
             let Some(App { backend: Backend::Inotify(tree), burst, .. }) = self.apps.get_mut(&number) else {
                 continue;
             };
             let mut changes = Vec::new();
-            if let Err(unavailable) = tree.handle_event(kernel, interest, event, &mut changes) {
+            if let Err(unavailable) = tree.handle_event(inotify, interest, event, &mut changes) {
                 inotify_failed.push((number, unavailable));
             }
             add(burst, changes);
         }
         if event.mask.contains(Flags::IN_IGNORED) {
-            kernel.watch_ended(event.watch);
+            inotify.watch_ended(event.watch);
         }
         self.replace_inotify(inotify_failed);
     }
 
     /// Traces the changed paths again, and scans trees that are out of date.
     fn update_trees(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return };
+        let Some(inotify) = &mut self.inotify else { return };
         let mut inotify_failed = Vec::new();
         for (number, app) in &mut self.apps {
             let Backend::Inotify(tree) = &mut app.backend else { continue };
             let mut changes = Vec::new();
-            let mut result = tree.trace_dirty(kernel, Some(&mut changes));
+            let mut result = tree.trace_dirty(inotify, Some(&mut changes));
             add(&mut app.burst, changes);
             if result.is_ok() && tree.stale {
-                kernel.remove_app(*number);
-                result = Tree::new(*number, app.watched.clone(), kernel).map(|new| **tree = new);
+                inotify.remove_app(*number);
+                result = Tree::new(*number, app.watched.clone(), inotify).map(|new| **tree = new);
             }
             if let Err(unavailable) = result {
                 inotify_failed.push((*number, unavailable));
@@ -279,8 +279,8 @@ impl WatchThread<'_> {
         let timeout =
             due.min().map_or(PollTimeout::NONE, |due| milliseconds(due.saturating_duration_since(now())));
         let mut waiting = vec![PollFd::new(self.shared_state.wake_fd.as_fd(), PollFlags::POLLIN)];
-        if let Some(kernel) = &self.kernel {
-            waiting.push(PollFd::new(kernel.inotify.as_fd(), PollFlags::POLLIN));
+        if let Some(inotify) = &self.inotify {
+            waiting.push(PollFd::new(inotify.queue.as_fd(), PollFlags::POLLIN));
         }
         // An interrupted wait only causes one more loop iteration.
         let _ = poll(&mut waiting, timeout);

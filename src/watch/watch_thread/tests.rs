@@ -108,7 +108,7 @@ fn changed(thread: &mut WatchThread<'_>) -> Vec<String> {
 }
 
 fn thread(shared_state: &WatchShared) -> WatchThread<'_> {
-    WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 }
+    WatchThread { shared_state, inotify: None, apps: BTreeMap::new(), next: 0 }
 }
 
 fn directories(thread: &WatchThread<'_>) -> usize {

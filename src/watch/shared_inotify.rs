@@ -27,20 +27,21 @@ pub(super) enum InotifyUnavailable {
     Remote(std::path::PathBuf),
 }
 
+/// The inotify instance, and the users of each watch.
 #[derive(Debug)]
-pub(super) struct Kernel {
-    pub(super) inotify: Inotify,
-    interests: BTreeSet<(WatchId, u32, Interest)>,
+pub(super) struct SharedInotify {
+    pub(super) queue: Inotify,
+    users: BTreeSet<(WatchId, u32, Interest)>,
 }
 
-impl Kernel {
+impl SharedInotify {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { inotify: Inotify::new()?, interests: BTreeSet::new() })
+        Ok(Self { queue: Inotify::new()?, users: BTreeSet::new() })
     }
 
     /// Adds a directory. `None`: it does not exist, or cannot be read.
     pub(super) fn add(&self, directory: &Path, what: Flags) -> Result<Option<WatchId>, InotifyUnavailable> {
-        match self.inotify.add(directory, what) {
+        match self.queue.add(directory, what) {
             Ok(watch) => Ok(Some(watch)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM)) => {
                 Err(InotifyUnavailable::LimitReached(error))
@@ -51,26 +52,26 @@ impl Kernel {
 
     /// Adds a user of a watch. False: it was one already.
     pub(super) fn add_user(&mut self, watch: WatchId, app: u32, interest: Interest) -> bool {
-        self.interests.insert((watch, app, interest))
+        self.users.insert((watch, app, interest))
     }
 
     /// Whether the directory is in the application's tree already.
     pub(super) fn is_node(&self, watch: WatchId, app: u32) -> bool {
         let all = (watch, app, Interest::Node(0))..=(watch, app, Interest::Node(u32::MAX));
-        self.interests.range(all).next().is_some()
+        self.users.range(all).next().is_some()
     }
 
     /// Removes a user of a watch; the watch ends with the last one.
     pub(super) fn remove_user(&mut self, watch: WatchId, app: u32, interest: Interest) {
-        if self.interests.remove(&(watch, app, interest)) && self.users(watch).next().is_none() {
-            self.inotify.remove(watch);
+        if self.users.remove(&(watch, app, interest)) && self.users(watch).next().is_none() {
+            self.queue.remove(watch);
         }
     }
 
-    /// Removes all uses of an application.
+    /// Removes an application from the users of all watches.
     pub(super) fn remove_app(&mut self, app: u32) {
-        let uses: Vec<_> = self.interests.iter().filter(|(_, user, _)| *user == app).copied().collect();
-        for (watch, app, interest) in uses {
+        let uses_of_app: Vec<_> = self.users.iter().filter(|(_, user, _)| *user == app).copied().collect();
+        for (watch, app, interest) in uses_of_app {
             self.remove_user(watch, app, interest);
         }
     }
@@ -79,13 +80,13 @@ impl Kernel {
     pub(super) fn watch_ended(&mut self, watch: WatchId) {
         let all: Vec<_> = self.users(watch).collect();
         for (app, interest) in all {
-            self.interests.remove(&(watch, app, interest));
+            self.users.remove(&(watch, app, interest));
         }
     }
 
     /// The users of a directory's watch.
     pub(super) fn users(&self, watch: WatchId) -> impl Iterator<Item = (u32, Interest)> + '_ {
-        self.interests
+        self.users
             .range((watch, 0, Interest::Node(0))..=(watch, u32::MAX, Interest::Path(u32::MAX)))
             .map(|(_, app, interest)| (*app, *interest))
     }
