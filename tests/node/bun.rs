@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt::Write as _, os::unix::fs::symlink};
 
 use crate::support::{
     Bed, Procrun, SIGTERM, wait_until,
-    web::{fixture, free_port, get, set_up},
+    web::{fixture, free_port, get, prepared_file},
 };
 
 /// A bed whose one application `app` runs on Bun, on a port of its own; procrun finds no Node.
@@ -20,7 +20,7 @@ fn bed_of(script: &str, port: u16, keys: &str) -> Bed {
 /// Starts procrun where there is Bun and no Node.
 fn start(bed: &Bed, file: &str) -> Procrun {
     std::fs::create_dir(bed.path("bin")).unwrap();
-    symlink(set_up("nodes/bun/node_modules/.bin/bun"), bed.path("bin/bun")).unwrap();
+    symlink(prepared_file("nodes/bun/node_modules/.bin/bun"), bed.path("bin/bun")).unwrap();
     let path = bed.path("bin");
     bed.launch(&[file, "--log-level", "debug"]).env("PATH", &path.to_string_lossy()).start()
 }

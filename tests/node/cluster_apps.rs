@@ -11,7 +11,7 @@ use crate::support::{
     Bed, DEADLINE, SIGHUP,
     load::under_load,
     tool, wait_until,
-    web::{Client, fetch, fixture, get, number_after, port_of, set_up},
+    web::{Client, fetch, fixture, get, number_after, port_of, prepared_file},
 };
 
 const BALANCES: [&str; 3] = ["auto", "round-robin", "shared"];
@@ -20,7 +20,7 @@ const BALANCES: [&str; 3] = ["auto", "round-robin", "shared"];
 fn bed_of(script: &str, keys: &str) -> Bed {
     let bed = Bed::with(&ecosystem(script, keys));
     bed.file(script, fixture(script));
-    symlink(set_up("apps/node_modules"), bed.path("node_modules")).unwrap();
+    symlink(prepared_file("apps/node_modules"), bed.path("node_modules")).unwrap();
     bed
 }
 

@@ -6,13 +6,13 @@ use crate::support::{
     Bed,
     load::under_load,
     wait_until,
-    web::{Client, free_port, get, set_up},
+    web::{Client, free_port, get, prepared_file},
 };
 
 /// The application that `tests/setup.sh test` has built, on this port.
 fn bed_of(port: u16) -> Bed {
     let bed = Bed::new();
-    let built = set_up("next");
+    let built = prepared_file("next");
     for name in [".next", "node_modules", "package.json"] {
         symlink(built.join(name), bed.path(name)).unwrap();
     }

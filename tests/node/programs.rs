@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::support::{self, Bed, Procrun, SIGHUP, tool, wait_until, web::set_up};
+use crate::support::{self, Bed, Procrun, SIGHUP, tool, wait_until, web::prepared_file};
 
 /// Says what it was given and that it is ready.
 const SAYS: &str = r"
@@ -25,7 +25,7 @@ fn bed_with(apps: &str) -> Bed {
 /// With the packages of `tests/apps`.
 fn bed_with_packages(apps: &str) -> Bed {
     let bed = bed_with(apps);
-    symlink(set_up("apps/node_modules"), bed.path("node_modules")).unwrap();
+    symlink(prepared_file("apps/node_modules"), bed.path("node_modules")).unwrap();
     bed
 }
 

@@ -63,7 +63,8 @@ fn a_bundler_that_watches_runs_as_long_as_its_stdin_is_open() {
          [[apps]]\nname = \"ends\"\nscript = \"./node_modules/.bin/esbuild\"\n\
          args = [\"in.js\", \"--outfile=other.js\", \"--watch\"]\nstdin = \"null\"\nautorestart = false\n",
     );
-    std::os::unix::fs::symlink(support::web::set_up("apps/node_modules"), bed.path("node_modules")).unwrap();
+    std::os::unix::fs::symlink(support::web::prepared_file("apps/node_modules"), bed.path("node_modules"))
+        .unwrap();
     bed.file("in.js", "console.log('first');\n");
     let mut run = bed.start(&["ecosystem.toml"]);
     let bundled = |text: &str| wait_until(text, || bed.exists("out.js") && bed.read("out.js").contains(text));

@@ -22,7 +22,7 @@ pub fn wait_for_within<T>(what: &str, within: Duration, mut poll: impl FnMut() -
         if let Some(found) = poll() {
             return found;
         }
-        assert!(begun.elapsed() < within, "waited {within:?} in vain for {what}");
+        assert!(begun.elapsed() < within, "waited {within:?} for {what}, which did not come");
         std::thread::sleep(POLL_INTERVAL);
     }
 }

@@ -28,8 +28,8 @@ pub fn port_of(procrun: &Procrun, workers: usize) -> u16 {
     ports.into_iter().next().and_then(|port| u16::try_from(port).ok()).expect("a port")
 }
 
-/// A port that was free a moment ago, as was the next one. They are below those that the kernel gives to
-/// a bind to port 0, and no other test of this program gets them: so they stay free.
+/// Returns a port that is free together with the next one. Both are below the ephemeral range, and no other test of
+/// this program uses them.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const PAIRS: u32 = 10_000;
@@ -145,7 +145,7 @@ pub fn fixture(name: &str) -> String {
 
 /// A file that `tests/setup.sh test` has put under `target/`.
 #[track_caller]
-pub fn set_up(what: &str) -> PathBuf {
+pub fn prepared_file(what: &str) -> PathBuf {
     let path = repository().join("target").join(what);
     assert!(path.exists(), "there is no {}; tests/setup.sh test fetches it", path.display());
     path

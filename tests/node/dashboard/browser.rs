@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use crate::support::{Bed, repository, spawn, web::set_up};
+use crate::support::{Bed, repository, spawn, web::prepared_file};
 
 /// What all scripts use.
 const HELPERS: &str = include_str!("helpers.mjs");
@@ -26,7 +26,7 @@ impl Script {
         bed.file("script.mjs", text);
         let packages = bed.path("node_modules");
         if !packages.exists() {
-            symlink(set_up("apps/node_modules"), packages).unwrap();
+            symlink(prepared_file("apps/node_modules"), packages).unwrap();
         }
         let mut command = Command::new("node");
         command.args(["script.mjs", url]).current_dir(bed.root()).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -34,7 +34,7 @@ impl Script {
         command.env("POINTS", if is_blessed() { "50" } else { "2" });
         match installed() {
             Some(path) => command.env("BROWSER", path),
-            None => command.env("PLAYWRIGHT_BROWSERS_PATH", set_up("browsers")),
+            None => command.env("PLAYWRIGHT_BROWSERS_PATH", prepared_file("browsers")),
         };
         let mut child = spawn(&mut command);
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::support::{Bed, DEADLINE, SIGHUP, SIGKILL, SIGTERM, send, wait_until, web::set_up};
+use crate::support::{Bed, DEADLINE, SIGHUP, SIGKILL, SIGTERM, send, wait_until, web::prepared_file};
 
 use super::{ANY_PORT, address, answer, connect, get, request, start};
 
@@ -34,7 +34,7 @@ async def asgi(scope, receive, send):
 "#;
 
 fn python(program: &str, args: &str, keys: &str) -> String {
-    let script = set_up(&format!("python/bin/{program}"));
+    let script = prepared_file(&format!("python/bin/{program}"));
     format!("[[apps]]\nname = \"app\"\nscript = \"{}\"\nargs = \"{args}\"\n{keys}\n", script.display())
 }
 
