@@ -183,7 +183,7 @@ impl Block {
         }
     }
 
-    /// Its size in memory, in bytes.
+    /// The block's size in memory, in bytes.
     pub(super) fn cost(&self) -> usize {
         let bytes = match &self.store {
             Store::Copied(bytes) => bytes.capacity(),

@@ -66,12 +66,12 @@ struct InstanceHistory {
 #[derive(Debug)]
 struct FollowerState {
     filter: Filter,
-    /// It has read all lines before this number.
+    /// The follower has read all lines before this number.
     seen: u64,
     /// For these instances, it skips lines before this number.
     from: BTreeMap<LineSource, u64>,
     missed: u64,
-    /// It has read everything and waits for a wake-up.
+    /// The follower has read everything and waits for a wake-up.
     waiting: bool,
     wake: Arc<Notify>,
 }

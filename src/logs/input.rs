@@ -30,7 +30,7 @@ impl Input {
         self.touched = self.touched.max(count);
     }
 
-    /// Its size in memory, in bytes.
+    /// The buffer's size in memory, in bytes.
     pub(super) fn cost(&self) -> usize {
         self.touched.next_multiple_of(4096)
     }

@@ -32,7 +32,7 @@ pub(super) struct Offload {
 pub(super) enum Unfinished<T> {
     /// Receives the result if the operation returns.
     Pending(Receiver<T>),
-    /// It was not tried: no thread is left.
+    /// The work was not tried: no thread is left.
     Untried,
 }
 

@@ -76,7 +76,7 @@ enum State {
     Refusing {
         until: Instant,
     },
-    /// It has no reader any more.
+    /// The output has no reader any more.
     Closed,
 }
 
@@ -107,7 +107,7 @@ impl ConsoleStream {
         }
     }
 
-    /// Its device and inode, and its name.
+    /// The output's device and inode, and its name.
     pub(super) fn identity(&self) -> (Option<(u64, u64)>, &'static str) {
         (self.identity, self.name)
     }

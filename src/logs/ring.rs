@@ -129,7 +129,7 @@ impl Ring {
         }
     }
 
-    /// Its size in memory, in bytes.
+    /// The ring's size in memory, in bytes.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }

@@ -17,7 +17,7 @@ pub struct ContainerMemory(Option<CgroupDir>);
 pub struct Charge {
     /// Anonymous and shared memory, and kernel memory that cannot shrink (v2); never page cache.
     pub used: u64,
-    /// Its limit.
+    /// The cgroup's limit.
     pub limit: u64,
 }
 

@@ -38,9 +38,9 @@ struct Outgoing {
 pub(super) enum Delivery {
     /// All of it is in the socket buffer.
     Sent,
-    /// It waits until the socket is writable.
+    /// The message waits until the socket is writable.
     Waits,
-    /// It is queued: the kernel lacks memory or descriptors, and sends no event when that is over.
+    /// The message is queued: the kernel lacks memory or descriptors, and sends no event when that is over.
     Shortage,
     /// [`MAX_OUTGOING_BYTES`] bytes are waiting already.
     Full,

@@ -42,8 +42,8 @@ use crate::{
     },
 };
 
-/// Maximum number of reads of a channel after the worker's exit; a process on the other side that continues to write must not keep
-/// procrun busy.
+/// Maximum number of reads of a channel after the worker's exit; a process on the other side that continues to write
+/// must not keep procrun busy.
 const LAST_READS: usize = 128;
 
 /// A report of the hub to the supervisor.
@@ -101,7 +101,7 @@ pub enum Route {
     Network,
     /// By this connection, whose other end is handed to the worker.
     Connection(TcpStream),
-    /// It cannot be reached; the reason. Another run would answer at its address.
+    /// The run cannot be reached; the reason. Another run would answer at its address.
     Closed(String),
 }
 

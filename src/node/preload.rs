@@ -122,7 +122,7 @@ struct File {
 }
 
 impl ScriptFile {
-    /// Its path. The file is created if it does not exist, or has been removed.
+    /// The script's path. The file is created if it does not exist, or has been removed.
     ///
     /// # Errors
     /// All directories that were tried, and why each failed; only the first time.

@@ -28,7 +28,7 @@ pub(super) enum NodeTool {
     Tsx(PathBuf, Package),
     /// ts-node: it runs the script in its own process, unless it is configured to load modules.
     TsNode,
-    /// It runs the program of its arguments in a child.
+    /// The program runs the program of its arguments in a child.
     Runner,
     /// Any other program.
     Other,

@@ -31,7 +31,7 @@ pub struct Background {
     pub first_client: RefCell<Option<OwnedFd>>,
     /// The service manager that waits until commands are accepted.
     pub service_manager: RefCell<Option<ServiceManager>>,
-    /// It was detached from its caller: its output goes only to its log.
+    /// The supervisor was detached from its caller: its output goes only to its log.
     pub detached: bool,
 }
 

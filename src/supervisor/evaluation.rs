@@ -188,7 +188,7 @@ impl Running {
             || self.child.is_cancelled() && (self.end.is_some() || self.failed.is_none())
     }
 
-    /// Its result.
+    /// The evaluation's result.
     pub(super) fn finish(mut self) -> Result<Loaded, Problems> {
         self.stdout.read_rest(self.evaluation.max_output);
         self.stderr.read_rest(MAX_STDERR);

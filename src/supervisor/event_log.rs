@@ -153,9 +153,9 @@ struct EventFollower {
     filter: EventFilter,
     /// The number of the next event that it has not got.
     next: u64,
-    /// It gets new events, too.
+    /// The client gets new events, too.
     stream: bool,
-    /// It has got all recent events.
+    /// The client has got all recent events.
     is_live: bool,
 }
 

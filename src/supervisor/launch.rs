@@ -62,7 +62,7 @@ pub(super) struct Prepared {
     pub(super) version: Option<Arc<str>>,
     /// The script as a file, if it is one, once its program runs.
     pub(super) script: Option<Arc<Path>>,
-    /// Its `PORT`: that of probes that name none.
+    /// The worker's `PORT`: that of probes that name none.
     pub(super) port: Result<u16, String>,
     /// The sockets of its `listen`.
     pub(super) sockets: Vec<Arc<Socket>>,

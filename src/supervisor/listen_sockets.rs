@@ -152,7 +152,7 @@ impl Socket {
         self.file.is_some()
     }
 
-    /// Its address, with the port that the kernel has chosen.
+    /// The socket's address, with the port that the kernel has chosen.
     fn shown(&self) -> String {
         match (&self.address, sockets::local_address(&self.descriptor)) {
             (ListenAddress::Tcp(_), Some(bound)) => ListenAddress::Tcp(bound).to_string(),

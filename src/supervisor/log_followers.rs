@@ -26,9 +26,9 @@ struct Following {
     follower: Follower,
     /// Some of the recent lines may not have been sent.
     recent: bool,
-    /// It gets new lines, too.
+    /// The client gets new lines, too.
     stream: bool,
-    /// It has read everything that was sent.
+    /// The client has read everything that was sent.
     ready: bool,
 }
 

@@ -10,7 +10,7 @@ pub struct Role {
     pub places: SocketPaths,
     /// The name of the socket.
     pub name: Name,
-    /// It runs in the background.
+    /// The supervisor runs in the background.
     pub background: Option<Background>,
 }
 

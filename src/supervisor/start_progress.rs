@@ -103,7 +103,7 @@ impl StartProgress {
         Step::from_number(self.step.load(SeqCst))
     }
 
-    /// Its process is about to be made and to execute this program.
+    /// The process of the start is about to be made and to execute this program.
     pub(super) fn executes(&self, program: &Path) {
         let _ = self.executes.set((clock::now(), program.to_owned()));
     }

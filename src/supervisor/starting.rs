@@ -66,7 +66,7 @@ enum Outcome {
 pub(super) enum StartResult {
     /// The program is executed. The status, if the process has been reaped since.
     Started(Run, Box<Started>, Option<Status>),
-    /// It has failed.
+    /// The start has failed.
     Failed(Run, Failed),
 }
 

@@ -70,7 +70,7 @@ impl TerminationMessage {
         Self { to, written: String::new() }
     }
 
-    /// Its text. `None`: the file has this text already, or there is no file.
+    /// The text of the message. `None`: the file has this text already, or there is no file.
     pub(super) fn text(
         &self,
         cause: &Cause,
@@ -95,7 +95,7 @@ impl TerminationMessage {
     /// Waits until it is written.
     ///
     /// # Errors
-    /// It cannot be written. It is not tried again.
+    /// The file cannot be written. Writing is not tried again.
     pub(super) async fn finish(
         &mut self,
         writing: Option<Writing>,

@@ -101,7 +101,7 @@ struct Process {
     killed: Cell<bool>,
     /// The processes below it that have received the stop signal.
     signalled: RefCell<HashSet<Identity>>,
-    /// It has been reaped: its id may belong to another process now.
+    /// The main process has been reaped: its id may belong to another process now.
     reaped: bool,
 }
 

@@ -18,11 +18,11 @@ pub struct Snapshot {
 pub struct Process {
     /// PM2's `pm_id`.
     pub id: u32,
-    /// Its application.
+    /// The process's application.
     pub name: String,
     /// PM2's word for its status.
     pub status: String,
-    /// Its main process.
+    /// The process's main process.
     pub pid: Option<i32>,
     /// Milliseconds since its start.
     pub uptime: Option<u64>,

@@ -65,7 +65,7 @@ pub(super) struct Tree {
 #[derive(Debug)]
 struct Node {
     parent: Option<u32>,
-    /// Its name, or the whole path of a topmost directory.
+    /// The directory's name, or the whole path of a topmost directory.
     name: Box<OsStr>,
     watch: WatchId,
     depth: u32,

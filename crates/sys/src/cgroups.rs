@@ -31,9 +31,9 @@ pub fn of_controller(root: &Path, controller: &str) -> Vec<CgroupDir> {
 /// The cgroup of this process in the hierarchy of version 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unified {
-    /// Its path, as `/proc/self/cgroup` shows it.
+    /// The cgroup's path, as `/proc/self/cgroup` shows it.
     pub group: String,
-    /// Its directory, then its ancestors as far as they are mounted.
+    /// The cgroup's directory, then its ancestors as far as they are mounted.
     pub dirs: Vec<PathBuf>,
     /// The hierarchy is mounted read-only.
     pub is_read_only: bool,

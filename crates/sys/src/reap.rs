@@ -12,13 +12,13 @@ pub type Pid = i32;
 /// How a process ended (wait(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It exited with this code.
+    /// The process exited with this code.
     Exited(u8),
     /// A signal terminated it.
     Signaled {
         /// The number of the signal, 1 to 64.
         signal: i32,
-        /// It has dumped core.
+        /// The process has dumped core.
         core_dumped: bool,
     },
 }

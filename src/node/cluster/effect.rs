@@ -80,9 +80,9 @@ pub enum ProtocolViolation {
     WrongListener,
     /// Too many sockets for one application.
     TooManyListeners,
-    /// It confirms none of the descriptors that it requested.
+    /// The worker confirms none of the descriptors that it requested.
     TooManyHandles,
-    /// It reports the end of a drain that was not requested.
+    /// The worker reports the end of a drain that was not requested.
     NotDraining,
 }
 

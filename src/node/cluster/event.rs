@@ -19,13 +19,13 @@ pub struct Version {
 pub enum PrimaryEvent {
     /// A worker has been started.
     Joined {
-        /// Its run.
+        /// The worker's run.
         worker: Run,
         /// How it gets its connections.
         balance: Balance,
         /// The id of its slot in the process list: its successor has the same.
         slot: u32,
-        /// Its version: another one may listen elsewhere.
+        /// The worker's version: another one may listen elsewhere.
         version: Version,
         /// The id of its user: a socket is not shared between users.
         user: u32,

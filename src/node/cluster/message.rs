@@ -20,46 +20,46 @@ pub type Data = Arc<str>;
 /// A message about clustering from a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WorkerMessage {
-    /// Its JavaScript has started.
+    /// The worker's JavaScript has started.
     Online,
-    /// It requests to listen.
+    /// The worker requests to listen.
     Query(Query),
-    /// It listens.
+    /// The worker listens.
     Listening {
         /// The address for messages.
         address: String,
     },
-    /// It has closed a server.
+    /// The worker has closed a server.
     Close {
         /// The server; `None` if the message had no number of a socket.
         listener: Option<ListenerId>,
     },
-    /// It wants to exit by itself.
+    /// The worker wants to exit by itself.
     Leaving {
         /// The number to answer to.
         seq: u64,
     },
-    /// It has accepted or refused a connection.
+    /// The worker has accepted or refused a connection.
     Ack {
         /// The number of the message that handed it over.
         seq: u64,
         /// Whether it serves the connection; otherwise another worker gets it.
         accepted: bool,
     },
-    /// It can be drained: procrun's own script runs in it.
+    /// The worker can be drained: procrun's own script runs in it.
     Drains,
-    /// It has finished its connections.
+    /// The worker has finished its connections.
     Drained,
-    /// It can accept by itself when requested: procrun's own script runs in it.
+    /// The worker can accept by itself when requested: procrun's own script runs in it.
     Accepts,
-    /// It has accepted connections by itself since the request, or since its last report.
+    /// The worker has accepted connections by itself since the request, or since its last report.
     Accepted {
         /// The socket.
         listener: ListenerId,
         /// The number of connections.
         count: u32,
     },
-    /// It was requested to accept by itself and leaves that to the primary.
+    /// The worker was requested to accept by itself and leaves that to the primary.
     Declines {
         /// The socket.
         listener: ListenerId,

@@ -41,7 +41,7 @@ pub enum Message {
         /// Whether it is the string `ready`.
         ready: bool,
     },
-    /// It has a descriptor with it, which procrun does not use.
+    /// The message has a descriptor with it, which procrun does not use.
     Handle,
     /// The oldest unconfirmed descriptor has arrived.
     HandleAck,
@@ -163,7 +163,7 @@ fn parse_bun_message(line: &[u8]) -> Message {
 struct Shallow<'a> {
     /// The value itself if it is a string.
     string: Option<Cow<'a, str>>,
-    /// Its `cmd` if it is an object that has one and that is a string.
+    /// The message's `cmd` if it is an object that has one and that is a string.
     cmd: Option<Cow<'a, str>>,
 }
 

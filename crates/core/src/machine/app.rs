@@ -34,7 +34,7 @@ pub(super) struct Decision {
     pub(super) restarting: BTreeSet<u32>,
     /// The tasks that run to their end, and then once more.
     pub(super) reruns: Vec<InstanceId>,
-    /// They restart one after the other, by a reload.
+    /// The instances restart one after the other, by a reload.
     pub(super) one_by_one: bool,
     /// A reload can replace them without downtime.
     pub(super) can_roll: bool,

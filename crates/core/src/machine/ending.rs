@@ -30,7 +30,7 @@ impl fmt::Display for StopMethod {
 /// How a run ended. It becomes one number only for the exit code of procrun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// It exited with this code.
+    /// The run exited with this code.
     Exited(ExitCode),
     /// A signal ended it.
     Signaled {
@@ -41,12 +41,12 @@ pub enum Ending {
     },
     /// The kernel has killed it, or another process of its tree, because memory was short.
     OutOfMemory {
-        /// Its own exit code, if the kernel has killed another process of the tree.
+        /// The run's own exit code, if the kernel has killed another process of the tree.
         exited: Option<ExitCode>,
         /// The container's limit in bytes, if it has one.
         limit: Option<u64>,
     },
-    /// It could not be started.
+    /// The run could not be started.
     SpawnFailed(SpawnFailure),
 }
 
@@ -125,17 +125,17 @@ impl fmt::Display for Ending {
 /// What follows the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowUp {
-    /// It restarts after this delay.
+    /// The instance restarts after this delay.
     Restart(Duration),
-    /// It stays stopped, as requested.
+    /// The instance stays stopped, as requested.
     Stopped,
-    /// It stays stopped: its own exit is final.
+    /// The instance stays stopped: its own exit is final.
     Final,
-    /// It is errored after too many unstable runs.
+    /// The instance is errored after too many unstable runs.
     Errored {
         /// The number of unstable runs in a row.
         unstable_runs: u32,
     },
-    /// Its leftovers must end before anything follows.
+    /// The run's leftovers must end before anything follows.
     Leftovers,
 }

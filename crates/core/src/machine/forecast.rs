@@ -16,9 +16,9 @@ use crate::spec::{AppSpec, Plan};
 /// What happens to one application. Instances are given by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// Its spec in the current plan; `None`: it is new.
+    /// The application's spec in the current plan; `None`: it is new.
     pub old: Option<Arc<AppSpec>>,
-    /// Its new spec; `None`: it is removed.
+    /// The application's new spec; `None`: it is removed.
     pub new: Option<Arc<AppSpec>>,
     /// Instances whose processes are replaced.
     pub replaced: BTreeSet<u32>,

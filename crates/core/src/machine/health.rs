@@ -25,20 +25,20 @@ impl ProbeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthFailure {
-    /// It failed `[apps.health]`.
+    /// The run failed `[apps.health]`.
     Probe {
         /// Failures in a row, at least 1.
         failures: u32,
         /// The result of the last probe.
         output: String,
     },
-    /// Its last heartbeat is this long ago, longer than `heartbeat`.
+    /// The run's last heartbeat is this long ago, longer than `heartbeat`.
     #[serde(rename = "heartbeat_missing_ms")]
     HeartbeatMissing(#[serde(with = "millis")] Duration),
-    /// It has sent no heartbeat, this long after its start.
+    /// The run has sent no heartbeat, this long after its start.
     #[serde(rename = "no_heartbeat_ms")]
     NoHeartbeat(#[serde(with = "millis")] Duration),
-    /// It reported a fault of its own (`WATCHDOG=trigger`).
+    /// The run reported a fault of its own (`WATCHDOG=trigger`).
     Fault,
 }
 
@@ -107,11 +107,11 @@ pub(super) struct HealthState {
     pub(super) announced_interval: Option<Duration>,
     /// When it last passed its health probe or sent a heartbeat.
     pub(super) last_healthy: Option<Time>,
-    /// It has reported that it is about to end.
+    /// The run has reported that it is about to end.
     pub(super) is_stopping: bool,
-    /// Its own status text.
+    /// The run's own status text.
     pub(super) status: Option<String>,
-    /// Its failure to listen.
+    /// The run's failure to listen.
     pub(super) listening: ListenState,
     /// The uncaught error that ends it.
     pub(super) uncaught: Option<Uncaught>,

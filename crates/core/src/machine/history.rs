@@ -54,7 +54,7 @@ pub(super) struct History {
     pub(super) completed: u64,
     /// The number of the last run during which the task was changed; 0: none.
     pub(super) changed_during: u64,
-    /// Its failure for good: the number of the failure in the count of the root, and the exit code.
+    /// The instance's final failure: the number of the failure in the count of the root, and the exit code.
     pub(super) failure: Option<(u64, ExitCode)>,
     /// Whether it failed by becoming errored, not by a final exit.
     pub(super) has_errored: bool,

@@ -66,7 +66,7 @@ pub enum Input {
         run: Run,
         /// Memory of its process tree, in bytes.
         used: u64,
-        /// Its limit, in bytes.
+        /// The run's limit, in bytes.
         limit: u64,
     },
     /// The memory of the container is short (`oom_guard`). Comes at each sample while it is.
@@ -82,9 +82,9 @@ pub enum Input {
     ForwardSignal(Signal),
     /// An application gets another name. There must be no [obstacle](super::Machine::rename_obstacle).
     Rename {
-        /// Its present name.
+        /// The application's present name.
         from: String,
-        /// Its new name.
+        /// The application's new name.
         to: String,
     },
     /// A client requests an operation. Answered by [`Effect::Reply`](super::Effect::Reply).

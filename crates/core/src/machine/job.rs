@@ -54,7 +54,7 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Its name in messages.
+    /// The job's name in messages.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Update(update) if update.tickets.is_empty() => "the change of the file",

@@ -5,7 +5,7 @@ use super::{fault::ListenFailure, time::Time};
 /// The failure of the present run to listen.
 #[derive(Debug, Default)]
 pub(in crate::machine) struct ListenState {
-    /// It could not listen, and has not listened since.
+    /// The run could not listen, and has not listened since.
     pub(super) failure: Option<ListenFailure>,
     /// When the failure is tolerated: the run keeps running without that server. `None`: it must listen.
     pub(super) tolerated_at: Option<Time>,

@@ -19,7 +19,7 @@ pub enum MemoryExcess {
         /// Memory of its process tree, in bytes.
         #[serde(rename = "used_bytes")]
         used: u64,
-        /// Its limit, in bytes.
+        /// The instance's limit, in bytes.
         #[serde(rename = "limit_bytes")]
         limit: u64,
     },
@@ -60,9 +60,9 @@ impl fmt::Display for MemoryExcess {
 pub enum MemoryAction {
     /// A reload replaces it while it serves.
     Replace,
-    /// It restarts.
+    /// The instance restarts.
     Restart,
-    /// It has restarted too often in a row: it serves on, and the restart is postponed.
+    /// The instance has restarted too often in a row: it serves on, and the restart is postponed.
     Postpone {
         /// How often it exceeded its limit in a row.
         times: u32,
@@ -70,7 +70,7 @@ pub enum MemoryAction {
         #[serde(rename = "wait_ms", with = "millis")]
         wait: Duration,
     },
-    /// It kept growing while its restart was postponed: it ends now and starts later.
+    /// The instance kept growing while its restart was postponed: it ends now and starts later.
     RestartLater {
         /// How often it exceeded its limit in a row.
         times: u32,

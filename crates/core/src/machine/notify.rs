@@ -9,22 +9,22 @@ use super::fault::{ListenFailure, Uncaught};
 pub enum NotifyMessage {
     /// A heartbeat (`WATCHDOG=1`): its event loop runs.
     Heartbeat,
-    /// It sends a heartbeat at least at this interval from now on (`WATCHDOG_USEC`); zero: none.
+    /// The worker sends a heartbeat at least at this interval from now on (`WATCHDOG_USEC`); zero: none.
     HeartbeatInterval(Duration),
-    /// It has found a fault of its own (`WATCHDOG=trigger`).
+    /// The worker has found a fault of its own (`WATCHDOG=trigger`).
     Fault,
-    /// Its status text (`STATUS=`), one line; empty: none.
+    /// The worker's status text (`STATUS=`), one line; empty: none.
     Status(String),
-    /// It is about to end (`STOPPING=1`).
+    /// The worker is about to end (`STOPPING=1`).
     Stopping,
-    /// It could not listen.
+    /// The worker could not listen.
     ListenFailed {
         /// The address and the error.
         failure: ListenFailure,
         /// The application handles the error of this server, so it may keep running without the server.
         is_handled: bool,
     },
-    /// It listens after an earlier failure.
+    /// The worker listens after an earlier failure.
     Listening,
     /// An error that it does not catch is about to end it.
     Uncaught(Uncaught),

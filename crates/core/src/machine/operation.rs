@@ -19,7 +19,7 @@ pub enum Operation {
     /// Scale an application. Done when the surplus instances have ended and the new ones run. Waits for the end of
     /// a reload. The count holds until the file sets another one.
     Scale {
-        /// Its name.
+        /// The application's name.
         app: String,
         /// The number of instances.
         count: Count,
@@ -72,7 +72,7 @@ pub enum Action {
 /// The new configuration of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppUpdate {
-    /// Its new spec.
+    /// The application's new spec.
     pub app: Arc<AppSpec>,
     /// The instances that restart even if nothing has changed.
     pub selected: Vec<InstanceId>,
@@ -80,18 +80,18 @@ pub struct AppUpdate {
     pub sets_count: bool,
     /// A task (`oneshot`) whose work has changed runs again without being selected: its file was read.
     pub reruns_tasks: bool,
-    /// Its state if it is new.
+    /// The application's state if it is new.
     pub initial_state: InitialState,
 }
 
 /// The state of an application that is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitialState {
-    /// It starts, unless `autostart` is false.
+    /// The application starts, unless `autostart` is false.
     Started,
-    /// Its instances are in the list without a process.
+    /// The application's instances are in the list without a process.
     Stopped,
-    /// It has no instances.
+    /// The application has no instances.
     ScaledToZero,
 }
 
@@ -99,13 +99,14 @@ pub enum InitialState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartScope {
-    /// Those of a changed application, as when the file is read again. Selected instances without a process start.
+    /// The instances of a changed application, as when the file is read again. Selected instances without a process
+    /// start.
     #[default]
     Changed,
-    /// Those of a changed application, without downtime where that is possible, and the selected ones one after
+    /// The instances of a changed application, without downtime where that is possible, and the selected ones one after
     /// the other.
     Reload,
-    /// Those of a changed application, without downtime where that is possible, and the selected ones at once.
+    /// The instances of a changed application, without downtime where that is possible, and the selected ones at once.
     Restart,
 }
 
@@ -161,7 +162,8 @@ impl From<Count> for String {
 pub enum Reply {
     /// All of it is done.
     Done,
-    /// It was refused or has failed: what, why and the next step, a line each. What was possible has been done.
+    /// The operation was refused or has failed: what, why and the next step, a line each. What was possible has been
+    /// done.
     Failed(String),
 }
 

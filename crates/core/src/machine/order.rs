@@ -15,11 +15,11 @@ use crate::spec::{Dependency, OnErrored};
 
 /// The state of a dependency.
 enum DependencyState {
-    /// Its condition is met.
+    /// The dependency's condition is met.
     Satisfied,
-    /// Its condition may be met by itself.
+    /// The dependency's condition may be met by itself.
     Pending,
-    /// Its condition is not met without an action from outside.
+    /// The dependency's condition is not met without an action from outside.
     Blocked(Obstacle),
 }
 

@@ -11,11 +11,11 @@ use crate::spec::HumanDuration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadinessSource {
-    /// It listens on a socket of its cluster.
+    /// The worker listens on a socket of its cluster.
     Listening,
-    /// It has sent the message `ready` (PM2's `wait_ready`), or `READY=1`.
+    /// The worker has sent the message `ready` (PM2's `wait_ready`), or `READY=1`.
     Message,
-    /// It has passed `[apps.readiness]`, or without one `[apps.health]`.
+    /// The worker has passed `[apps.readiness]`, or without one `[apps.health]`.
     Probe,
 }
 
@@ -127,7 +127,7 @@ pub(super) enum GateOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadinessFailure {
-    /// It has ended.
+    /// The run has ended.
     Ended {
         /// How it ended.
         #[serde(flatten)]
@@ -136,7 +136,7 @@ pub enum ReadinessFailure {
         #[serde(rename = "uptime_ms", with = "millis")]
         uptime: Duration,
     },
-    /// It did not show in time that it is ready.
+    /// The run did not show in time that it is ready.
     TimedOut {
         /// What is missing.
         source: ReadinessSource,
@@ -144,7 +144,7 @@ pub enum ReadinessFailure {
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
     },
-    /// It did not pass its probe in time.
+    /// The run did not pass its probe in time.
     ProbeFailed {
         /// The time that it had (`listen_timeout`).
         #[serde(rename = "waited_ms", with = "millis")]
@@ -152,11 +152,11 @@ pub enum ReadinessFailure {
         /// The result of the last probe.
         output: String,
     },
-    /// It became unhealthy.
+    /// The run became unhealthy.
     Unhealthy(HealthFailure),
-    /// It was not started: its predecessor could not be ended.
+    /// The run was not started: its predecessor could not be ended.
     PredecessorAlive,
-    /// It was not started: it waits for its dependencies.
+    /// The run was not started: the instance waits for its dependencies.
     WaitsForDependencies,
 }
 

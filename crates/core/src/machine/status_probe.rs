@@ -39,7 +39,7 @@ pub struct StatusReport {
 /// The answer for one application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppReport {
-    /// Its name.
+    /// The application's name.
     pub app: String,
     /// Enough instances are ready.
     pub passes: bool,
@@ -100,7 +100,7 @@ struct Facts<'a> {
     quorum: Option<Quorum>,
     pm_id: u32,
     status: Status,
-    /// It is online and cannot serve.
+    /// The instance is online and cannot serve.
     flaw: Option<&'static str>,
     complaint: Option<String>,
     /// Whether its task is done; `None`: it is no task.
@@ -113,7 +113,7 @@ struct Facts<'a> {
 enum Verdict {
     Ready,
     NotReady,
-    /// It does not count.
+    /// The instance does not count.
     Ignored,
 }
 

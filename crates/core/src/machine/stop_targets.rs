@@ -42,13 +42,13 @@ impl Role {
 pub struct Member<P> {
     /// Identifies the process.
     pub process: P,
-    /// Its role.
+    /// The process's role.
     pub role: Role,
-    /// Its process group.
+    /// The process's process group.
     pub group: i32,
     /// Whether its shell does not wait for it (`command &`).
     pub is_background: bool,
-    /// Its children, the oldest first: read for a wrapper, and for all processes below a group runner.
+    /// The process's children, the oldest first: read for a wrapper, and for all processes below a group runner.
     pub children: Vec<Self>,
 }
 

@@ -17,9 +17,9 @@ pub struct Subject {
     pub id: InstanceId,
     /// PM2's `pm_id`.
     pub pm_id: u32,
-    /// Its part in a reload.
+    /// The instance's part in a reload.
     pub generation: Generation,
-    /// Its application.
+    /// The instance's application.
     pub spec: Arc<AppSpec>,
 }
 
@@ -33,14 +33,14 @@ impl Display for Subject {
 /// The part of an instance in a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Generation {
-    /// It has its slot, and no reload replaces it.
+    /// The instance has its slot, and no reload replaces it.
     #[default]
     #[serde(rename = "current")]
     Current,
-    /// It takes the slot when it is ready.
+    /// The instance takes the slot when it is ready.
     #[serde(rename = "new")]
     Successor,
-    /// It had the slot, and ends.
+    /// The instance had the slot, and ends.
     #[serde(rename = "old")]
     Predecessor,
 }

@@ -16,21 +16,21 @@ use crate::spec::{AppSpec, Plan, ProgramKind};
 /// The state of one instance.
 #[derive(Debug, Clone)]
 pub struct InstanceView<'a> {
-    /// Its id.
+    /// The instance's id.
     pub id: InstanceId,
     /// PM2's `pm_id`; during a reload two instances have the same.
     pub pm_id: u32,
-    /// Its part in a reload.
+    /// The instance's part in a reload.
     pub generation: Generation,
-    /// Its number in its application, from 0.
+    /// The instance's number in its application, from 0.
     pub number: u32,
     /// The number of instances of its application, without successors and predecessors of a reload.
     pub siblings: u32,
-    /// Its spec.
+    /// The instance's spec.
     pub spec: &'a Arc<AppSpec>,
     /// The kind of its last program; `None`: it has executed none yet.
     pub kind: Option<ProgramKind>,
-    /// Its status.
+    /// The instance's status.
     pub status: Status,
     /// What its present run has shown of its readiness.
     pub readiness: Readiness,
@@ -38,9 +38,9 @@ pub struct InstanceView<'a> {
     pub ready: bool,
     /// Whether it passes `[apps.health]`; `None` without that probe.
     pub healthy: Option<bool>,
-    /// Its last failure to listen or to pass a probe, if it has not succeeded since.
+    /// The instance's last failure to listen or to pass a probe, if it has not succeeded since.
     pub last_failure: Option<String>,
-    /// Its own status text (`STATUS=`).
+    /// The instance's own status text (`STATUS=`).
     pub status_text: Option<&'a str>,
     /// Restarts since it was reset (PM2's `restart_time`).
     pub restarts: u32,
@@ -56,7 +56,7 @@ pub struct InstanceView<'a> {
     pub completed: Option<bool>,
     /// Whether it has become errored, also if it was stopped since.
     pub has_errored: bool,
-    /// Its last runs, the oldest first.
+    /// The instance's last runs, the oldest first.
     pub past_runs: &'a [PastRun],
 }
 

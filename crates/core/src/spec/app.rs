@@ -47,7 +47,7 @@ pub struct AppSpec {
     pub limits: Limits,
     /// Whether it starts with procrun (`autostart`).
     pub autostart: bool,
-    /// Its dependencies, and whether it is a task (`depends_on`, `oneshot`).
+    /// The application's dependencies, and whether it is a task (`depends_on`, `oneshot`).
     #[serde(default)]
     pub order: Order,
     /// When it restarts.
@@ -224,7 +224,7 @@ pub struct EnvSpec {
 /// reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadFile {
-    /// Its absolute path.
+    /// The directory's absolute path.
     pub path: PathBuf,
     /// Whether the application cannot start without it.
     pub required: bool,

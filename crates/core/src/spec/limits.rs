@@ -91,7 +91,7 @@ impl Resource {
         Self::Stack,
     ];
 
-    /// Its name in an ecosystem file: systemd's and PAM's word, in lower case.
+    /// The limit's name in an ecosystem file: systemd's and PAM's word, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::As => "as",
@@ -113,7 +113,7 @@ impl Resource {
         }
     }
 
-    /// Its unit.
+    /// The limit's unit.
     pub fn unit(self) -> Unit {
         match self {
             Self::As

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 /// A held socket, which procrun opens and passes to each worker of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
-    /// Its name in `LISTEN_FDNAMES`: 1 to 255 printable ASCII characters, no colon (sd_listen_fds(3)). Several
+    /// The socket's name in `LISTEN_FDNAMES`: 1 to 255 printable ASCII characters, no colon (sd_listen_fds(3)). Several
     /// may have the same name.
     pub name: String,
-    /// Its address.
+    /// The socket's address.
     pub address: ListenAddress,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Order {
     /// The applications that it waits for at a start (`depends_on`); each at most once, without dependency cycles.
     pub depends_on: Vec<Dependency>,
-    /// It is a task, which is completed when it exits with 0 (`oneshot`).
+    /// The application is a task, which is completed when it exits with 0 (`oneshot`).
     pub oneshot: bool,
 }
 
@@ -37,13 +37,13 @@ pub struct CrossFileDependency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
-    /// Its program runs.
+    /// The program of the dependency runs.
     Started,
-    /// It has reported that it is ready.
+    /// The dependency has reported that it is ready.
     Ready,
-    /// Its health probe has passed.
+    /// The dependency's health probe has passed.
     Healthy,
-    /// It is a task, and has exited with 0.
+    /// The dependency is a task, and has exited with 0.
     Completed,
 }
 
@@ -51,7 +51,7 @@ impl Condition {
     /// All of them, the strongest last.
     pub const ALL: [Self; 4] = [Self::Started, Self::Ready, Self::Healthy, Self::Completed];
 
-    /// Its word in an ecosystem file.
+    /// The condition's word in an ecosystem file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",

@@ -49,7 +49,7 @@ impl Backoff {
 /// What happens to the other applications when one has failed for good (`on_errored`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnErrored {
-    /// They keep running.
+    /// The other applications keep running.
     Continue,
     /// Everything stops in order and procrun exits with this application's code.
     Exit,

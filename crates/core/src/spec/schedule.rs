@@ -49,7 +49,7 @@ pub struct Pattern {
     /// A time matches if one of these matches: a day of the month and a day of the week that are both set are
     /// alternatives.
     alternatives: Vec<Alternative>,
-    /// It matches every hour of the day, so it is an interval.
+    /// The schedule matches every hour of the day, so it is an interval.
     every_hour: bool,
 }
 
@@ -135,7 +135,7 @@ impl Pattern {
         pattern.first_after(0).is_some().then_some(pattern)
     }
 
-    /// Its text in the configuration.
+    /// The schedule's text in the configuration.
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -108,7 +108,7 @@ pub fn label(text: &str) -> Result<(), String> {
 /// Checks a string for the kernel, whose strings end at a NUL byte.
 ///
 /// # Errors
-/// It contains a NUL byte.
+/// The value contains a NUL byte.
 pub fn kernel_string(text: &str) -> Result<(), String> {
     if text.contains('\0') { Err("contains a NUL byte".to_owned()) } else { Ok(()) }
 }

@@ -42,7 +42,7 @@ const WAIT_STEPS: u16 = 20;
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Its path in `/proc/PID/cgroup`.
+    /// The cgroup's path in `/proc/PID/cgroup`.
     group: Arc<str>,
     _lock: FileLock,
     numbers: Mutex<Numbers>,

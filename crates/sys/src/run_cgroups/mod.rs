@@ -208,7 +208,7 @@ pub struct RunCgroup {
 }
 
 impl RunCgroup {
-    /// Its directory.
+    /// The cgroup's directory.
     pub fn path(&self) -> PathBuf {
         self.directory.path(self.number)
     }

@@ -65,13 +65,13 @@ fn limit(token: u64, kind: u64, number: u64) -> u64 {
 pub(super) trait Evidence {
     /// The path of its cgroup in the version 2 hierarchy.
     fn group(&self, pid: Pid) -> Option<String>;
-    /// Its soft limit of file locks, if that is a mark.
+    /// The process's soft limit of file locks, if that is a mark.
     fn limit(&self, pid: Pid) -> Option<u64>;
     /// The entry with this name in its environment.
     fn environment_entry(&self, pid: Pid, name: &str) -> Option<String>;
     /// The inodes of the pipes that are its stdout and stderr.
     fn outputs(&self, pid: Pid) -> [Option<u64>; 2];
-    /// Its real user id.
+    /// The process's real user id.
     fn user(&self, pid: Pid) -> Option<u32>;
 }
 

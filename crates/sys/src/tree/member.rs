@@ -13,7 +13,7 @@ use super::{
 pub enum Witness {
     /// The process is the main process.
     Main,
-    /// Its parent belongs to the tree.
+    /// The process's parent belongs to the tree.
     Parent,
     /// An earlier scan found the process in the tree, before its parent exited.
     Seen,

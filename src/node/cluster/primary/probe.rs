@@ -24,9 +24,9 @@ const MAX_PROBES: usize = 4;
 pub enum Reach {
     /// The primary hands it the connection, for this socket.
     Handed(ListenerId),
-    /// Its predecessor listened there, and it does not yet: another worker would answer.
+    /// The worker's predecessor listened there, and it does not yet: another worker would answer.
     NotYet,
-    /// It has not accepted the connections of earlier probes.
+    /// The worker has not accepted the connections of earlier probes.
     Full,
     /// By a connection to the address: no socket of the cluster listens there.
     Network,

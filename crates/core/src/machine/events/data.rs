@@ -52,7 +52,7 @@ event_data! {
     /// An instance listens, or has sent `ready`, for the first time in this run.
     "instance.ready" Ready {
         source: ReadinessSource,
-        /// It was launching until then (`wait_ready`).
+        /// The instance was launching until then (`wait_ready`).
         awaited: bool,
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
@@ -333,9 +333,9 @@ impl EventData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
-    /// It has completed.
+    /// The task has completed.
     Completed,
-    /// It runs.
+    /// The task runs.
     Running,
 }
 
@@ -343,11 +343,11 @@ pub enum TaskState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigChange {
-    /// It is new.
+    /// The application is new.
     Added,
-    /// It was removed.
+    /// The application was removed.
     Removed,
-    /// Its keys have changed.
+    /// The application's keys have changed.
     Changed,
 }
 
@@ -383,14 +383,14 @@ pub enum RuntimePart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignalUse {
-    /// It stops everything.
+    /// procrun stops everything.
     Stop,
     /// The terminal is gone: it stops everything.
     StopWithoutTerminal,
-    /// It reads this ecosystem file again.
+    /// procrun reads this ecosystem file again.
     ReadConfig(String),
     /// Nothing: procrun is shutting down.
     Ignore,
-    /// It sends the signal to each instance.
+    /// procrun sends the signal to each instance.
     Forward,
 }

@@ -38,7 +38,7 @@ fn outage(part: RuntimePart, is_tried_again: bool) -> Level {
 }
 
 impl Notice {
-    /// Its level.
+    /// The event's level.
     pub fn level(&self) -> Level {
         match &self.data {
             EventData::Ready { source: ReadinessSource::Message, awaited: true, .. }

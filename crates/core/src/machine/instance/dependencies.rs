@@ -34,7 +34,7 @@ impl Instance {
         self.arm(step, self.spec.reload.listen_timeout);
     }
 
-    /// Its wait for its dependencies, if it waits.
+    /// The instance's wait for its dependencies, if it waits.
     pub(in crate::machine) fn dependency_wait(&self) -> Option<&DependencyWait> {
         match &self.lifecycle.state {
             State::WaitingForDependencies(wait) => Some(wait),
@@ -61,22 +61,22 @@ impl Instance {
         }
     }
 
-    /// Its dependencies have been started.
+    /// The instance's dependencies have been started.
     pub(in crate::machine) fn dependencies_started(&mut self) {
         if let Some(wait) = self.dependency_wait_mut() {
             wait.starts = StartDependencies::Started;
         }
     }
 
-    /// Its dependencies are satisfied: it starts.
+    /// The instance's dependencies are satisfied: it starts.
     pub(in crate::machine) fn dependencies_satisfied(&mut self, step: &mut Step<'_>) {
         if self.dependency_wait().is_some() {
             self.launch(step);
         }
     }
 
-    /// It waits for these dependencies, which may still be satisfied. Reports the wait, once at its begin and once when
-    /// it is late.
+    /// The instance waits for these dependencies, which may still be satisfied. Reports the wait, once at its begin and
+    /// once when it is late.
     pub(in crate::machine) fn report_wait(
         &mut self,
         step: &mut Step<'_>,
@@ -97,7 +97,7 @@ impl Instance {
         }
     }
 
-    /// It cannot start because of this obstacle. True: it was not blocked before.
+    /// The instance cannot start because of this obstacle. True: it was not blocked before.
     pub(in crate::machine) fn block(&mut self, step: &mut Step<'_>, obstacle: Obstacle) -> bool {
         let subject = self.subject();
         let Some(wait) = self.dependency_wait_mut() else { return false };
@@ -113,7 +113,7 @@ impl Instance {
         true
     }
 
-    /// It has waited for `listen_timeout`: the operation that waits for it gets an answer.
+    /// The instance has waited for `listen_timeout`: the operation that waits for it gets an answer.
     pub(super) fn wait_timed_out(&mut self) {
         if let Some(wait) = self.dependency_wait_mut().filter(|wait| !wait.is_blocked()) {
             wait.is_late = true;

@@ -63,12 +63,12 @@ impl Instance {
         self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_passing)
     }
 
-    /// Its own status text.
+    /// The run's own status text.
     pub(in crate::machine) fn status_text(&self) -> Option<&str> {
         self.health.status.as_deref()
     }
 
-    /// Its last failure to listen or to pass a probe, if it has not succeeded since.
+    /// The run's last failure to listen or to pass a probe, if it has not succeeded since.
     pub(in crate::machine) fn last_failure(&self) -> Option<String> {
         let listening = self.health.listening.failure().map(ToString::to_string);
         listening
@@ -272,7 +272,7 @@ impl Instance {
         }
     }
 
-    /// It is unhealthy: it is stopped, and restarts. The root aborts the reload of a successor.
+    /// Stops an unhealthy run; the instance restarts. The root aborts the reload of a successor.
     pub(in crate::machine) fn become_unhealthy(
         &mut self,
         step: &mut Step<'_>,

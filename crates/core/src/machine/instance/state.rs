@@ -20,21 +20,21 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Its process starts, or is not ready yet.
+    /// The instance's process starts, or is not ready yet.
     Launching,
-    /// Its process runs.
+    /// The instance's process runs.
     Online,
-    /// Its process tree is being stopped.
+    /// The instance's process tree is being stopped.
     Stopping,
-    /// It has no process and does not start by itself.
+    /// The instance has no process and does not start by itself.
     Stopped,
-    /// It has no process until its dependencies are satisfied.
+    /// The instance has no process until its dependencies are satisfied.
     #[serde(rename = "waiting")]
     WaitingForDependencies,
-    /// It has no process until the backoff delay is over.
+    /// The instance has no process until the backoff delay is over.
     #[serde(rename = "waiting restart")]
     BackingOff,
-    /// It has no process after too many unstable runs.
+    /// The instance has no process after too many unstable runs.
     Errored,
 }
 
@@ -84,7 +84,7 @@ impl Status {
 #[derive(Debug)]
 pub(in crate::machine) enum State {
     Stopped,
-    /// It starts when its dependencies are satisfied.
+    /// The instance starts when its dependencies are satisfied.
     WaitingForDependencies(DependencyWait),
     Launching {
         run: u64,
@@ -97,7 +97,7 @@ pub(in crate::machine) enum State {
         run: u64,
         since: Time,
     },
-    /// It finishes its connections before it gets its stop signal.
+    /// The instance finishes its connections before it gets its stop signal.
     Draining {
         run: u64,
         since: Time,
@@ -122,7 +122,7 @@ pub(in crate::machine) struct DependencyWait {
     pub(in crate::machine) starts: StartDependencies,
     /// The wait was reported.
     pub(in crate::machine) is_reported: bool,
-    /// It has waited for `listen_timeout`.
+    /// The instance has waited for `listen_timeout`.
     pub(in crate::machine) is_late: bool,
     /// That it is late was reported.
     pub(in crate::machine) is_late_reported: bool,
@@ -151,7 +151,7 @@ pub(in crate::machine) struct Obstacle {
 pub(in crate::machine) enum StartDependencies {
     /// None: they have been started.
     Started,
-    /// Those that were neither started nor stopped before.
+    /// Dependencies that were neither started nor stopped before.
     NeverStarted,
     /// All: a client requested the start of the dependent instance.
     All,
@@ -219,11 +219,11 @@ pub(in crate::machine) enum AfterStop {
 pub(in crate::machine) enum StepOutcome {
     /// Nothing.
     Nothing,
-    /// It has ended by itself and does not restart.
+    /// The instance has ended by itself and does not restart.
     Ended(ExitCode),
-    /// It is errored.
+    /// The instance is errored.
     Errored(ExitCode),
-    /// It leaves the list.
+    /// The instance leaves the list.
     Removed,
 }
 

@@ -81,7 +81,7 @@ impl Instance {
         }
     }
 
-    /// It has finished its connections, or the time for that is over.
+    /// The worker has finished its connections, or the time for that is over.
     pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, kind: StopKind) {
         match self.lifecycle.state {
             State::Draining { run, since, signal, then } => {
