@@ -9,7 +9,6 @@ pub(super) fn now() -> Instant {
 }
 
 /// The wall clock, in milliseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "a time that is shown")]
 pub(super) fn unix_milliseconds() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
