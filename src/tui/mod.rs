@@ -5,7 +5,7 @@
 //! | `model` | a snapshot of processes, container and machine |
 //! | `state` | pure: state + event → state, and requests to the supervisor |
 //! | `logs` | pure: the last lines of the selected process, with scroll, search and filter |
-//! | `screen` | pure: the layout of the screen |
+//! | `layout` | pure: the layout of the screen |
 //! | `view`, `table`, `pane`, `paint` | pure: state → frame |
 //! | `terminal` | the terminal, restored also after a panic |
 //!
