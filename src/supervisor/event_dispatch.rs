@@ -1,7 +1,7 @@
 //! Every event passes here, once, on the supervisor's thread: it is logged, counted, kept and sent.
 //!
 //! A new consumer inside procrun is called in [`EventDispatch::dispatch`], which must not block; or it follows the
-//! [`EventLog`](super::event_log::EventLog) by sequence number, as the clients of `procrun events` do.
+//! [`EventLog`] by sequence number, as the clients of `procrun events` do.
 
 use super::{
     event_log::{EventFilter, EventFollowers, EventLog, Recent},
