@@ -5,12 +5,14 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
+use super::tree::ExpandedVariable;
+
 /// The result of an expansion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Expansion {
     pub(super) text: String,
-    /// The names of the variables that were read, in order.
-    pub(super) variables: Vec<String>,
+    /// The variables that were read, in order.
+    pub(super) variables: Vec<ExpandedVariable>,
 }
 
 /// Why a string cannot be expanded.
@@ -111,7 +113,7 @@ fn variable<'a>(
             });
         };
         into.text.push_str(value);
-        into.variables.push(name.to_owned());
+        into.variables.push(ExpandedVariable { name: name.to_owned(), is_default: false });
         return Ok(after);
     }
     let Some(default) = rest.strip_prefix(":-") else {
@@ -121,11 +123,12 @@ fn variable<'a>(
             CannotExpand::new(format!("`${{{name}` is followed by neither `}}` nor `:-default}}`"))
         });
     };
-    into.variables.push(name.to_owned());
+    let value = value.filter(|value| !value.is_empty());
+    into.variables.push(ExpandedVariable { name: name.to_owned(), is_default: value.is_none() });
     // The default is always parsed, to find its end. An error in an unused default has no effect.
     let mut fallback = Expansion::default();
     let end = run(default, environment, &mut fallback, nesting + 1);
-    if let Some(value) = value.filter(|value| !value.is_empty()) {
+    if let Some(value) = value {
         into.text.push_str(value);
         let end = end.ok().or_else(|| skip_default(default));
         return end.map(|rest| &rest[1..]).ok_or_else(|| CannotExpand::new("`${` without its closing `}`"));

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
-use super::tree::{Node, Position, SourceLocation};
+use super::tree::{ExpandedVariable, Node, Position, SourceLocation};
 
 /// The origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Origin {
     /// The file sets it.
     File(SourceLocation),
     /// The file sets it, with these environment variables.
-    Expanded(SourceLocation, Vec<String>),
+    Expanded(SourceLocation, Vec<ExpandedVariable>),
     /// The `env_file` sets it.
     EnvFile(SourceLocation),
     /// The file has set it in its `process.env` while it was evaluated.
@@ -32,7 +32,7 @@ impl Origin {
         if node.expanded.is_empty() {
             Self::File(place)
         } else {
-            let unique: BTreeSet<&String> = node.expanded.iter().collect();
+            let unique: BTreeSet<&ExpandedVariable> = node.expanded.iter().collect();
             Self::Expanded(place, unique.into_iter().cloned().collect())
         }
     }
@@ -62,7 +62,7 @@ impl fmt::Display for Origin {
                 place.fmt(f)?;
                 f.write_str(" with ")?;
                 for (number, variable) in variables.iter().enumerate() {
-                    write!(f, "{}${variable}", if number == 0 { "" } else { ", " })?;
+                    write!(f, "{}{variable}", if number == 0 { "" } else { ", " })?;
                 }
                 Ok(())
             }

@@ -46,13 +46,29 @@ impl fmt::Display for SourceLocation {
 /// An error in a text: its position, the message and the hint.
 pub(super) type Flaw = (Option<Position>, String, Option<String>);
 
+/// An environment variable in a string, which the file writes as `${PORT}` or `${PORT:-3000}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExpandedVariable {
+    /// Its name.
+    pub name: String,
+    /// Whether the variable is unset or empty, so that the string has the default of the file.
+    pub is_default: bool,
+}
+
+/// `$PORT`, `the default of $PORT`.
+impl fmt::Display for ExpandedVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}${}", if self.is_default { "the default of " } else { "" }, self.name)
+    }
+}
+
 /// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) at: Option<Position>,
     /// The environment variables that were expanded in this string.
-    pub(super) expanded: Vec<String>,
+    pub(super) expanded: Vec<ExpandedVariable>,
     /// A number in octal (`0o27`), which only TOML has.
     pub(super) octal: bool,
 }

@@ -20,7 +20,7 @@ use super::{
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     suggest::nearest,
-    tree::{Node, Value, shorten},
+    tree::{ExpandedVariable, Node, Value, shorten},
     value::Dialect,
 };
 use crate::spec::validate::MAX_DURATION;
@@ -71,7 +71,7 @@ pub(super) fn apply_to_runtime(
         };
         let mut node = Node::new(Value::Text(value.to_owned()), None);
         // `true` and numbers are strings here, as after `${NAME}` in a file.
-        node.expanded.push(variable.clone());
+        node.expanded.push(ExpandedVariable { name: variable.clone(), is_default: false });
         let origin = Origin::Environment(variable.clone().into());
         match apply(&key.kind, &node, Dialect::Flag, &origin, &Arc::from(""), draft) {
             Ok(_) => {

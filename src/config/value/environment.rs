@@ -1,7 +1,7 @@
 //! Environment variables.
 
 use super::{
-    super::tree::{Node, Position, Value, shorten},
+    super::tree::{ExpandedVariable, Node, Position, Value, shorten},
     dialect::{Complaint, Decoded, must_be},
     strings::scalar_text,
 };
@@ -11,7 +11,7 @@ pub(in crate::config) struct Variable {
     pub(in crate::config) name: String,
     pub(in crate::config) value: String,
     pub(in crate::config) at: Option<Position>,
-    pub(in crate::config) expanded: Vec<String>,
+    pub(in crate::config) expanded: Vec<ExpandedVariable>,
 }
 
 /// Decodes a table of environment variables, in their order. Values become strings as in PM2.
