@@ -4,9 +4,19 @@
 
 use std::{fs, path::Path};
 
-/// Text for a table cell.
+/// Text for a table cell. Outside of code spans, a name such as `<NAME>` would be read as HTML and not be shown.
 pub(crate) fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
+    let mut is_code = false;
+    let mut cell = String::with_capacity(text.len());
+    for c in text.chars() {
+        is_code ^= c == '`';
+        match c {
+            '|' => cell.push_str("\\|"),
+            '<' if !is_code => cell.push_str("&lt;"),
+            c => cell.push(c),
+        }
+    }
+    cell
 }
 
 /// Compares the page with the file, or writes the file.
