@@ -285,7 +285,7 @@ message=$work/message
 got=0; podman run --rm --volume "$message:/dev/termination-log" localhost/small \
     procrun -n app --no-autorestart /bin/sh -- -c 'echo the last line >&2; exit 7' >"$work/out" 2>&1 || got=$?
 expect "exit code" 7 "$got"
-grep -q '^app (0) ended: exit 7, up .*; procrun ends with code 7$' "$message" || fail "no reason in the termination log: $(cat "$message")"
+grep -q '^app (0) exited: code 7, up .*; procrun exits with code 7$' "$message" || fail "no reason in the termination log: $(cat "$message")"
 expect "the termination log's last line" "the last line" "$(tail -n 1 "$message")"
 podman run --rm --read-only --volume "$message:/dev/termination-log" localhost/small \
     procrun /no/such/program >"$work/out" 2>&1 || true

@@ -154,7 +154,10 @@ fn the_reference_is_complete() {
             page.split_once(&format!("### {}\n", command.name())).expect("each command has a section");
         let section = section.split("\n##").next().unwrap_or(section);
         let arguments = command.arguments.iter().map(|argument| argument.name.to_owned());
-        let options = command.options.iter().flat_map(|option| [cell(&format!("`{}`", option.shown())), cell(option.help)]);
+        let options = command
+            .options
+            .iter()
+            .flat_map(|option| [cell(&format!("`{}`", option.shown())), cell(option.help)]);
         let aliases = command.words[1..].iter().map(|word| format!("`{word}`"));
         let codes = command.exit_codes.iter().map(|(_, meaning)| cell(meaning));
         let examples = command.examples.iter().map(|(line, _)| (*line).to_owned());
@@ -164,7 +167,7 @@ fn the_reference_is_complete() {
     }
     let page = options_page();
     for option in app_options::groups().flat_map(|(_, options)| options) {
-        assert!(page.contains(&format!("`--{}{}`", option.long, cell(&option.value))), "{}", option.long);
+        assert!(page.contains(&cell(&format!("`--{}{}`", option.long, option.value))), "{}", option.long);
         assert!(page.contains(&cell(option.help)), "{}", option.long);
     }
 }

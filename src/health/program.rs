@@ -94,7 +94,7 @@ impl Program {
         child.is_reaped = status.is_some();
         let outcome = match status {
             Some(Status::Exited(0)) => return Ok(()),
-            Some(Status::Exited(code)) => format!("its probe ended with code {code}"),
+            Some(Status::Exited(code)) => format!("its probe exited with code {code}"),
             Some(Status::Signaled { signal, .. }) => match Signal::from_number(signal) {
                 Some(signal) => format!("its probe was ended by {signal}"),
                 None => format!("its probe was ended by signal {signal}"),

@@ -175,24 +175,24 @@ impl Cause {
 struct Failed {
     /// `api (0)`.
     instance: String,
-    /// `errored: exit 1, up 1.2 s`.
+    /// `errored: code 1, up 1.2 s`.
     end: String,
 }
 
 impl Failed {
     fn of(view: &InstanceView<'_>) -> Self {
-        let mut end = String::from(match (view.has_errored, view.past_runs.last()) {
-            (true, _) => "errored",
-            (false, Some(_)) => "ended",
+        let mut end = match view.past_runs.last() {
+            Some(past) => {
+                let prefix = if view.has_errored { "errored: " } else { past.ending.prefix() };
+                let text = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
+                format!("{prefix}{text}")
+            }
+            None if view.has_errored => "errored".to_owned(),
             // Its dependency has failed.
-            (false, None) => "was not started",
-        });
-        if let Some(past) = view.past_runs.last() {
-            let text = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
-            write!(end, ": {text}").expect("writing to a String cannot fail");
-        }
+            None => "was not started".to_owned(),
+        };
         if view.has_errored && view.unstable_runs > 1 {
-            write!(end, ", {} unstable starts in a row", view.unstable_runs)
+            write!(end, ", {} unstable runs in a row", view.unstable_runs)
                 .expect("writing to a String cannot fail");
         }
         Self { instance: view.subject().to_string(), end }
@@ -201,14 +201,14 @@ impl Failed {
 
 /// The whole text, at most [`MAX_BYTES`] bytes. `lines` are those of the first that failed; of them the end is kept.
 fn compose(stop_reason: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) -> String {
-    let ends = format!("procrun ends with code {code}");
+    let ends = format!("procrun exits with code {code}");
     let mut head = match (stop_reason, failed.first()) {
         (Some(reason), None) => format!("{reason}; {ends}\n"),
         (Some(reason), Some(Failed { instance, end })) => {
             format!("{reason}; {ends}\nbefore that {instance} {end}\n")
         }
         (None, Some(Failed { instance, end })) => format!("{instance} {end}; {ends}\n"),
-        (None, None) => format!("every application has ended with success; {ends}\n"),
+        (None, None) => format!("all apps have exited successfully; {ends}\n"),
     };
     if let [_, others @ ..] = failed
         && !others.is_empty()
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     fn failed(names: &[&str]) -> Vec<Failed> {
-        let end = "errored: exit 1, up 1.2 s, 16 unstable starts in a row";
+        let end = "errored: code 1, up 1.2 s, 16 unstable runs in a row";
         names.iter().map(|&instance| Failed { instance: instance.to_owned(), end: end.to_owned() }).collect()
     }
 
@@ -334,7 +334,7 @@ mod tests {
     fn the_failed_app_comes_first_and_then_its_last_lines() {
         assert_eq!(
             compose(None, &failed(&["api (0)"]), 1, "Error: no\n    at x\n"),
-            "api (0) errored: exit 1, up 1.2 s, 16 unstable starts in a row; procrun ends with code 1\n\
+            "api (0) errored: code 1, up 1.2 s, 16 unstable runs in a row; procrun exits with code 1\n\
              last lines of api (0):\nError: no\n    at x\n"
         );
         let text = compose(None, &failed(&["a (0)", "b (1)", "c (2)"]), 1, "");
@@ -344,16 +344,16 @@ mod tests {
     #[test]
     fn a_stop_is_one_line_unless_something_had_failed() {
         let asked = Some("stopped by SIGTERM");
-        assert_eq!(compose(asked, &[], 0, ""), "stopped by SIGTERM; procrun ends with code 0\n");
+        assert_eq!(compose(asked, &[], 0, ""), "stopped by SIGTERM; procrun exits with code 0\n");
         assert_eq!(
             compose(asked, &failed(&["api (0)"]), 0, "gone\n"),
-            "stopped by SIGTERM; procrun ends with code 0\n\
-             before that api (0) errored: exit 1, up 1.2 s, 16 unstable starts in a row\n\
+            "stopped by SIGTERM; procrun exits with code 0\n\
+             before that api (0) errored: code 1, up 1.2 s, 16 unstable runs in a row\n\
              last lines of api (0):\ngone\n"
         );
         assert_eq!(
             compose(None, &[], 0, ""),
-            "every application has ended with success; procrun ends with code 0\n"
+            "all apps have exited successfully; procrun exits with code 0\n"
         );
     }
 

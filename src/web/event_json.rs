@@ -39,7 +39,7 @@ mod tests {
         let sent: Value = serde_json::from_str(&with_text(&EncodedEvent::new(&event))).unwrap();
         assert_eq!(sent["seq"], 1);
         assert_eq!(sent["text"], "api\\u{1b}[2J (3) is not started: db (0) is errored");
-        assert_eq!(sent["hint"], "it starts as soon as that is fixed");
+        assert_eq!(sent["hint"], "fix the dependency; the app then starts");
         assert_eq!(sent["level"], "error");
     }
 }

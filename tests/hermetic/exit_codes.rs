@@ -343,7 +343,7 @@ fn a_job_completes_when_its_main_app_has_ended() {
         let mut run = bed.start_pid1(&["ecosystem.toml"]);
         run.expect_code(code);
         assert_eq!(run.out().lines_with("helper bye").len(), 1, "{keys}: stopped in order{}", run.story());
-        run.wait_for_err(&format!("main (1) ends the container with code {code}"));
+        run.wait_for_err(&format!("main (1) has exited: stopping all apps, exit code {code}"));
     }
 }
 

@@ -277,7 +277,7 @@ fn an_app_that_writes_its_own_files_is_delayed_and_named() {
     bed.file("app.js", "x");
     let said = run.wait_for_err("right after a start");
     assert!(said.contains("main changed: state.txt, 4 times in a row"), "{said}");
-    run.wait_for_err("hint: if the app writes that file itself, name it in `ignore_watch`");
+    run.wait_for_err("hint: if the app writes this file itself, add it to `ignore_watch`");
     run.wait_for_err("8 times in a row");
     run.expect_stop();
     let reports = run.err().lines_with("times in a row");

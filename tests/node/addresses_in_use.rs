@@ -35,8 +35,8 @@ fn a_second_process_in_fork_mode_on_the_same_port_is_errored_and_the_reason_name
         (status == "errored").then_some(listed)
     });
     assert_eq!((others[1 - loser].0.as_str(), others[loser].2.as_str()), ("online", reason.as_str()));
-    run.wait_for_err(&format!("({reason}), errored: 4 unstable starts in a row"));
-    run.wait_for_err("hint: another process listens there; several processes of one app share a port with");
+    run.wait_for_err(&format!("({reason}), errored: 4 unstable runs in a row"));
+    run.wait_for_err("hint: another process listens there (`ss -ltnp` shows it)");
     let mut list = bed.isolated(&["list"]).start();
     list.expect_code(0);
     list.wait_for_line(&format!("web ({loser}): {reason}"));
@@ -132,7 +132,7 @@ fn an_uncaught_failure_to_listen_is_the_reason_of_the_end_although_another_serve
     );
     let mut run = bed.start(&["ecosystem.toml", "--json"]);
     run.expect_code(1);
-    let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) ended")).unwrap();
+    let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) exited")).unwrap();
     assert_eq!(ended["reason"], "address-in-use", "{ended}");
 }
 
@@ -241,7 +241,7 @@ fn only_the_last_lines_of_a_run_that_failed_tell_of_an_address_in_use() {
         run.wait_end();
         let ended: Vec<Value> = run
             .err()
-            .lines_with("main (0) ended")
+            .lines_with("main (0) exited")
             .iter()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
@@ -265,6 +265,6 @@ fn an_error_handler_that_exits_leaves_the_reason_that_it_had() {
     );
     let mut run = bed.start(&["ecosystem.toml", "--json"]);
     run.expect_code(1);
-    let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) ended")).unwrap();
+    let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) exited")).unwrap();
     assert_eq!(ended["reason"], "address-in-use", "{ended}");
 }

@@ -38,7 +38,7 @@ fn both_answer(port: u16) {
 /// No worker was reported for being Bun.
 #[track_caller]
 fn nothing_is_wrong(procrun: &Procrun) {
-    for words in ["ignored", "its channel is closed", "ENOTSUP", "ended: exit 1"] {
+    for words in ["ignored", "its channel is closed", "ENOTSUP", "exited: code 1"] {
         assert!(procrun.err().lines_with(words).is_empty(), "{words}{}", procrun.story());
     }
 }

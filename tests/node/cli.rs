@@ -278,7 +278,7 @@ fn kill_timeout_and_user_flags() {
     let mut run = bed.start(&["stubborn.py", "--kill-timeout", "200"]);
     run.wait_for_line("up");
     run.expect_stop();
-    run.wait_for_err("has not ended after 200 ms");
+    run.wait_for_err("is still running after 200 ms");
 
     bed.script("id.sh", "#!/bin/sh\necho \"id $(id -u) $(id -g)\"\n");
     let shown = said(&bed, &["id.sh", "--no-autorestart", "--uid", "65534", "--gid", "65534"], 0);

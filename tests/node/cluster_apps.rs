@@ -96,7 +96,7 @@ fn websockets_of_another_worker_survive_a_crash() {
         "others 3 of which answer 3\nits own that answer 0\nnew ones that answer 2\n",
         "{said:?}"
     );
-    procrun.wait_for_err_lines("ended: exit 7", 1);
+    procrun.wait_for_err_lines("exited: code 7", 1);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_crash_under_load_costs_only_what_the_worker_held() {
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 crashing.push(stream.local_addr().unwrap().port());
                 assert!(fetch(&mut stream, "/crash").is_err());
-                procrun.wait_for_err_lines("ended: exit 7", count);
+                procrun.wait_for_err_lines("exited: code 7", count);
                 procrun.wait_for_lines("listening on", 2 + count);
             }
         });
@@ -157,7 +157,7 @@ fn a_crash_leaves_the_open_connections_of_others_alone() {
         });
         let (mut first, crashes) = kept.remove(0);
         first.send("/crash", "").unwrap();
-        procrun.wait_for_err_lines("ended: exit 7", 1);
+        procrun.wait_for_err_lines("exited: code 7", 1);
         for (mut client, pid) in kept {
             let answer = client.request("/").ok().map(|answer| answer.body);
             let expected = (pid != crashes).then_some(pid);
@@ -181,7 +181,7 @@ fn the_number_of_workers_changes_under_load_and_nothing_fails() {
                 started += after.saturating_sub(before);
                 ended += before.saturating_sub(after);
                 procrun.wait_for_lines("listening on", started);
-                procrun.wait_for_err_lines("ended: exit 0", ended);
+                procrun.wait_for_err_lines("exited: code 0", ended);
                 requests.wait_for_more(50);
             }
         });

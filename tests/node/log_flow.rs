@@ -161,7 +161,9 @@ fn procruns_own_lines_pass_a_blocked_stdout() {
             run.err().lines_with("crasher").len() > seen.1 + 10
         });
         run.expect_stop();
-        for said in ["received SIGTERM", "all done, ending with code 0", "the output is not read"] {
+        for said in
+            ["received SIGTERM", "all apps have exited, procrun exits with code 0", "the output is not read"]
+        {
             assert_eq!(run.err().lines_with(said).len(), 1, "{said}{}", run.story());
         }
     }

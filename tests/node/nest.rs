@@ -91,7 +91,7 @@ fn two_workers_of_a_cluster_answer_by_round_robin_and_one_continues_alone() {
 
     // The worker that gets the request answers, and ends after that.
     assert_eq!(get(port, "/crash").unwrap(), "crashing\n");
-    run.wait_for_err("ended: exit 1");
+    run.wait_for_err("exited: code 1");
     assert!(answers(port));
     run.wait_for_err_lines("listens on", 3);
     run.expect_stop();

@@ -236,7 +236,7 @@ fn an_error_that_nothing_catches_is_the_reason_of_the_end() {
             bed.file("app.js", script);
             let mut run = bed.start(&["ecosystem.toml", "--json"]);
             run.expect_code(1);
-            let line = run.wait_for_err("app (0) ended");
+            let line = run.wait_for_err("app (0) exited");
             let ended: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(ended["reason"], reason, "{mode} {script} {line}");
             assert!(line.contains(said), "{line}");

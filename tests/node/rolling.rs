@@ -76,7 +76,7 @@ fn the_new_code_is_served_and_each_place_keeps_its_names() {
     let (mut procrun, port) = serve(&bed, keys, 2);
     assert_eq!(get(port, "/").unwrap(), "old");
     change(&bed, &procrun, "new", keys);
-    procrun.wait_for_err("api is reloaded: 2 processes were replaced");
+    procrun.wait_for_err("api is reloaded: 2 processes");
     for _ in 0..10 {
         assert_eq!(get(port, "/").unwrap(), "new");
     }
@@ -103,7 +103,7 @@ fn a_version_that_crashes_is_taken_back() {
     let (mut procrun, port) = serve(&bed, keys, 2);
     let pid = bed.read("app-0.pid");
     change(&bed, &procrun, "crash", keys);
-    procrun.wait_for_err("the reload of api is aborted: the new api (0) ended: exit 7");
+    procrun.wait_for_err("the reload of api is aborted: the new api (0) exited: code 7");
     assert_eq!(get(port, "/").unwrap(), "old");
     assert_eq!(bed.read("app-0.pid"), pid);
     // The other stream may be read a moment later.
@@ -159,7 +159,7 @@ fn a_worker_that_never_listens_is_replaced_after_min_uptime() {
     let mut procrun = bed.start(&["ecosystem.toml"]);
     procrun.wait_for_lines("old works", 2);
     change(&bed, &procrun, "new", keys);
-    procrun.wait_for_err("api is reloaded: 2 processes were replaced");
+    procrun.wait_for_err("api is reloaded: 2 processes");
     procrun.wait_for_line("old bye");
     let lines: Vec<String> = procrun.out().lines_with("");
     let last_new = lines.iter().rposition(|line| line.contains("new works")).unwrap();
@@ -214,7 +214,7 @@ fn a_stop_in_the_middle_of_a_reload_ends_all() {
     procrun.wait_for_line("mute begins");
     procrun.signal(SIGTERM);
     procrun.expect_code(0);
-    let said = procrun.err().lines_with("the reload of api is aborted: everything stops");
+    let said = procrun.err().lines_with("the reload of api is aborted: procrun is stopping");
     assert_eq!(said.len(), 1, "{}", procrun.story());
     assert_eq!(procrun.others(), [0; 0]);
 }
@@ -260,7 +260,7 @@ fn a_version_that_listens_and_does_not_last_is_not_spread() {
     let keys = "instances = 3\nmin_uptime = \"1m\"\nexp_backoff_restart_delay = \"1m\"\n";
     let (mut procrun, port) = serve(&bed, keys, 3);
     change(&bed, &procrun, "brief", keys);
-    let said = procrun.wait_for_err("the reload of api is aborted: api (0) ended: exit 9");
+    let said = procrun.wait_for_err("the reload of api is aborted: api (0) exited: code 9");
     assert!(said.contains("of 3 run the new version, the others keep serving with the old one"), "{said}");
     wait_until("the last one to keep serving", || get(port, "/").is_ok_and(|version| version == "old"));
     assert_eq!(procrun.out().lines_with("of 2/2").len(), 1, "{}", procrun.story());
@@ -273,7 +273,7 @@ fn what_a_version_that_failed_listened_on_is_closed() {
     let keys = "instances = 1\nwait_ready = true\n";
     let (mut procrun, port) = serve(&bed, keys, 1);
     change(&bed, &procrun, "elsewhere", keys);
-    procrun.wait_for_err("the reload of api is aborted: the new api (0) ended: exit 8");
+    procrun.wait_for_err("the reload of api is aborted: the new api (0) exited: code 8");
     wait_until("its socket to be gone", || !bed.exists("elsewhere.sock"));
     assert_eq!(get(port, "/").unwrap(), "old");
     procrun.expect_stop();
@@ -401,7 +401,7 @@ fn a_readiness_probe_in_a_reload_is_answered_by_the_new_worker() {
         procrun.wait_for_lines("new is probed", 3);
         assert!(procrun.err().lines_with("api is reloaded").is_empty(), "{}", procrun.story());
         bed.file("new-ready", "");
-        procrun.wait_for_err("api is reloaded: 1 process was replaced");
+        procrun.wait_for_err("api is reloaded: 1 process");
         procrun.expect_stop();
     }
 }

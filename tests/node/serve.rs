@@ -246,7 +246,7 @@ fn a_request_that_is_under_way_is_answered_at_a_stop() {
     stream.read_to_end(&mut rest).unwrap();
     assert!(first.len() + rest.len() > size, "the whole file came: {}", rest.len());
     assert_eq!(run.wait_end(), End::Code(0), "{}", run.story());
-    run.wait_for_err("site (0) ended: exit 0");
+    run.wait_for_err("site (0) exited: code 0");
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Block {
             "ini" => Kind::Unit,
             "text" if self.text.starts_with("error: ") => Kind::Complaint,
             "text" if self.text.starts_with("procrun ") => Kind::Demo,
-            "text" if self.text.contains("; procrun ends with code ") => Kind::TerminationMessage,
+            "text" if self.text.contains("; procrun exits with code ") => Kind::TerminationMessage,
             "" | "text" if self.text.contains(['▶', '▼', '│', '─']) => Kind::Diagram,
             other => panic!("{}: no test runs a block of `{other}` like this one", self.place),
         }
@@ -455,8 +455,8 @@ impl Shell {
         let mut run = self.start(line, &[]);
         wait_for_all(&mut run, |run| {
             // A task (`oneshot`) ends, and well.
-            let mut ended = run.err().lines_with(" ended: ");
-            ended.retain(|line| !(line.contains(" ended: exit 0, ") && line.ends_with(", done")));
+            let mut ended = run.err().lines_with(" exited: ");
+            ended.retain(|line| !(line.contains(" exited: code 0, ") && line.ends_with(", completed")));
             assert_eq!(ended, [""; 0], "{line}{}", run.story());
             let said = run.err().lines();
             // `launching` with `wait_ready`, else `online`.

@@ -158,7 +158,7 @@ fn a_program_that_fails_is_believed_and_runs_as_the_app_does() {
     assert!(!seen.contains("NODE_CHANNEL_FD") && !seen.contains("NOTIFY_SOCKET"), "{seen}");
     bed.file("sick", "");
     let said = procrun.wait_for_err("api (0) failed 2 health probes in a row");
-    assert!(said.ends_with("its probe ended with code 7: bad blood"), "{said}");
+    assert!(said.ends_with("its probe exited with code 7: bad blood"), "{said}");
     fs::remove_file(bed.path("sick")).unwrap();
     procrun.wait_for_err_lines("is healthy", 2);
     procrun.expect_stop();
@@ -214,7 +214,7 @@ fn a_program_runs_as_the_user_of_the_app() {
     shell(&bed, keys, "exec = \"echo $(id -un) $(umask); false\"\nstart_period = 0");
     let mut procrun = start(&bed);
     let said = procrun.wait_for_err("main (0) failed 2 health probes in a row");
-    assert!(said.ends_with("its probe ended with code 1: nobody 0027"), "{said}");
+    assert!(said.ends_with("its probe exited with code 1: nobody 0027"), "{said}");
     procrun.expect_stop();
 }
 
@@ -244,7 +244,7 @@ fn an_instance_without_a_passed_check_is_shown_so_and_its_limit_is_a_number() {
         assert!(page.contains(line), "{line}{page}");
     }
     let CommandOutput { code, err, .. } = bed.command(&["healthcheck"]);
-    assert!(code == 1 && err.contains("main (0) is online, not healthy yet: its probe ended"), "{err}");
+    assert!(code == 1 && err.contains("main (0) is online, not healthy yet: its probe exited"), "{err}");
     let jlist = bed.command(&["jlist"]).out;
     let jlist: Value = serde_json::from_str(&jlist).unwrap();
     assert_eq!(jlist[0]["pm2_env"]["max_memory_restart"], 300 << 20);
@@ -326,7 +326,7 @@ fn a_successor_that_never_gets_healthy_is_rolled_back() {
     procrun.signal(SIGHUP);
     let said = procrun.wait_for_err("the reload of api is aborted");
     assert!(
-        said.contains("did not pass its probe within 3.0 s (`listen_timeout`): its probe ended with code 1: bad is asked")
+        said.contains("did not pass its readiness probe within 3.0 s (`listen_timeout`): its probe exited with code 1: bad is asked")
             && said.contains("the old version keeps serving"),
         "{said}"
     );

@@ -312,8 +312,7 @@ fn a_limit_that_is_refused_at_a_start_is_the_reason_of_the_exit() {
     assert!(lowered.status.success(), "{lowered:?}");
     send(run.worker(), SIGKILL);
     assert_eq!(run.wait_end(), End::Code(126), "{}", run.story());
-    let ends =
-        run.err().lines_with("app (0) ended: spawn-failed, the limit `msgqueue` of 1000 is not allowed");
+    let ends = run.err().lines_with("app (0) could not start: the limit `msgqueue` of 1000 is not allowed");
     // The run that was killed was shorter than `min_uptime`, too.
     assert_eq!(ends.len(), 2, "{}", run.story());
     assert!(ends[0].contains("procrun's own hard limit is 10,"), "{ends:?}");
@@ -329,9 +328,9 @@ fn the_error_for_too_many_processes_of_a_user_names_the_limit() {
          max_restarts = 2\ndepends_on = [\"first\"]\n",
     );
     let mut run = bed.launch(&["ecosystem.toml"]).system_path().start();
-    run.wait_for_err("second (1) ended: spawn-failed, ");
+    run.wait_for_err("second (1) could not start: ");
     run.wait_for_err("hint: its user has more processes than the limit `nproc` allows");
-    run.wait_for_err("errored: 2 unstable starts in a row");
+    run.wait_for_err("errored: 2 unstable runs in a row");
     run.expect_stop();
     assert_eq!(run.err().lines_with("is online").len(), 1, "{}", run.story());
 }

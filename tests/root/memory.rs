@@ -66,13 +66,16 @@ fn a_leaking_worker_is_restarted_before_it_is_far_beyond_its_limit() {
     let mut run = start(&bed);
     let small = run.wait_for_line("small ");
     let line = run.wait_for_err("max_memory_restart");
-    assert!(line.contains("leak (0)") && line.contains("120 MB: restarting it"), "{line}");
-    let seen = megabytes(&line, "has");
+    assert!(
+        line.contains("leak (0)") && line.contains("above max_memory_restart (120 MB): restarting it"),
+        "{line}"
+    );
+    let seen = megabytes(&line, "uses");
     // 50 MB/s, less on a busy machine: a look a second would see 170 MB.
     assert!((120..170).contains(&seen), "{line}");
     run.wait_for_lines("up ", 2);
-    let ended = run.wait_for_err("leak (0) ended");
-    assert!(ended.contains("memory: it had") && ended.contains("its limit is 120 MB"), "{ended}");
+    let ended = run.wait_for_err("leak (0) exited");
+    assert!(ended.contains("(memory limit: ") && ended.contains(" used, limit 120 MB)"), "{ended}");
     let detail = &describe(&bed, "leak")[0];
     let ending = &detail["exits"][0];
     assert_eq!(ending["reason"], "memory", "{detail}");
@@ -102,7 +105,7 @@ fn a_cluster_loses_no_request_while_a_leaking_worker_is_replaced() {
             answers
         };
         let clients: Vec<_> = (0..3).map(|_| scope.spawn(client)).collect();
-        let replaced = || run.err().lines_with("api is reloaded: 1 process was replaced").len() >= 2;
+        let replaced = || run.err().lines_with("api is reloaded: 1 process").len() >= 2;
         wait_until_within("two replacements", LONG, || {
             replaced() || clients.iter().any(thread::ScopedJoinHandle::is_finished)
         });
@@ -111,8 +114,8 @@ fn a_cluster_loses_no_request_while_a_leaking_worker_is_replaced() {
     });
     assert!(answers.iter().all(|count| *count > 0), "{answers:?}");
     let why = run.wait_for_err("max_memory_restart");
-    assert!(why.contains("api (0)") && why.contains("replacing it while it serves"), "{why}");
-    assert_eq!(run.err().lines_with("api (1) ended"), [""; 0], "the other one was left alone");
+    assert!(why.contains("api (0)") && why.contains("replacing it without downtime"), "{why}");
+    assert_eq!(run.err().lines_with("api (1) exited"), [""; 0], "the other one was left alone");
     wait_until("its record", || describe(&bed, "0")[0]["exits"][0]["reason"] == "memory");
     run.expect_stop();
 }
@@ -135,7 +138,7 @@ fn a_limit_that_came_with_a_reload_holds() {
     bed.file("ecosystem.toml", file("max_memory_restart = \"150M\"\nargs = [\"new\"]\n"));
     run.signal(SIGHUP);
     run.wait_for_err("api is reloaded");
-    wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart is 150 MB").is_empty());
+    wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart (150 MB)").is_empty());
     run.expect_stop();
 }
 
@@ -150,12 +153,12 @@ fn what_npm_starts_counts_and_ends_with_it() {
     let leaking = support::last_pid(&run.wait_for_lines_within("up ", 1, LONG)[0]);
     let npm = run.children()[0].pid;
     assert_ne!(npm, leaking);
-    wait_until_within("its limit", LONG, || !run.err().lines_with("web (0) has").is_empty());
-    let line = &run.err().lines_with("web (0) has")[0];
-    assert!(megabytes(line, "has") >= 300, "{line}");
+    wait_until_within("its limit", LONG, || !run.err().lines_with("web (0) uses").is_empty());
+    let line = &run.err().lines_with("web (0) uses")[0];
+    assert!(megabytes(line, "uses") >= 300, "{line}");
     run.wait_for_lines_within("up ", 2, LONG);
     assert!(!procfs::alive(leaking), "what leaked is gone before the next one starts{}", run.story());
-    assert!(!run.err().lines_with("(memory: it had").is_empty(), "{}", run.story());
+    assert!(!run.err().lines_with("(memory limit:").is_empty(), "{}", run.story());
     run.expect_stop();
 }
 
@@ -236,8 +239,8 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
     wait_until_within("two of its ends", LONG, || run.err().lines_with("oom_guard").len() >= 2);
     run.wait_for_lines_within("up ", 3, LONG);
     let line = &run.err().lines_with("oom_guard")[0];
-    assert!(line.contains("of its 256 MB") && line.contains("leak (0), the largest"), "{line}");
-    assert!((243..256).contains(&megabytes(line, "the container has")), "{line}");
+    assert!(line.contains("of 256 MB") && line.contains("leak (0), the largest"), "{line}");
+    assert!((243..256).contains(&megabytes(line, "the container uses")), "{line}");
     assert_eq!(group.kills(), 0, "{}", run.story());
     assert_eq!(run.out().lines_with("small "), [small]);
     assert_eq!(describe(&bed, "leak")[0]["exits"][0]["reason"], "memory");
@@ -264,7 +267,7 @@ fn memory_of_other_processes_is_not_blamed_on_a_worker() {
         std::io::Write::write_all(&mut words, b"more\n").expect("it reads");
         !run.err().lines_with("oom_guard").is_empty()
     });
-    run.wait_for_err("hint: all workers together have only ");
+    run.wait_for_err("hint: all apps together use only ");
     drop(words);
     other.wait().expect("it ends");
     assert_eq!(group.kills(), 0, "{}", run.story());
@@ -298,7 +301,7 @@ fn an_end_by_the_kernel_is_named() {
     bed.script("shell.sh", "#!/bin/sh\nnode leak.js\nexit $?\n");
     let mut run = group.start(&bed);
     wait_until_within("the kernel", LONG, || group.kills() > 0);
-    let line = run.wait_for_err("leak (0) ended");
+    let line = run.wait_for_err("leak (0) exited");
     assert!(
         line.contains("signal SIGKILL, the kernel's out-of-memory killer (memory limit 128 MB)"),
         "{line}"
@@ -309,14 +312,14 @@ fn an_end_by_the_kernel_is_named() {
     for words in [["stop", "leak"], ["start", "shell"]] {
         launch(&bed, &words).start().output().ok();
     }
-    wait_until_within("its end", LONG, || !run.err().lines_with("shell (1) ended").is_empty());
-    let line = &run.err().lines_with("shell (1) ended")[0];
-    assert!(line.contains("exit 137, a process of it was killed by the kernel's"), "{line}");
+    wait_until_within("its end", LONG, || !run.err().lines_with("shell (1) exited").is_empty());
+    let line = &run.err().lines_with("shell (1) exited")[0];
+    assert!(line.contains("code 137, the kernel's out-of-memory killer has killed"), "{line}");
     // A SIGKILL from another process is none of the kernel's.
     run.wait_for_lines_within("up ", 3, LONG);
     support::send(run.worker(), support::SIGKILL);
-    wait_until("its end", || run.err().lines_with("shell (1) ended").len() >= 2);
-    let line = &run.err().lines_with("shell (1) ended")[1];
+    wait_until("its end", || run.err().lines_with("shell (1) exited").len() >= 2);
+    let line = &run.err().lines_with("shell (1) exited")[1];
     assert!(line.contains("signal SIGKILL, up"), "{line}");
     run.expect_stop();
     drop(run);
@@ -329,7 +332,7 @@ fn a_share_is_one_of_the_containers_limit() {
     let mut run = group.start(&bed);
     wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart").is_empty());
     let line = run.wait_for_err("max_memory_restart");
-    assert!(line.contains("is 120 MB: restarting it"), "{line}");
+    assert!(line.contains("max_memory_restart (120 MB): restarting it"), "{line}");
     run.expect_stop();
     drop(run);
 }

@@ -68,7 +68,7 @@ fn a_panic_of_the_supervisor_stops_its_workers_and_is_reported() {
     run.expect_code(70);
     client.wait_end();
     let why = bed.read("why.txt");
-    assert!(why.contains("panicked at src/") && why.contains("procrun ends with code 70"), "{why}");
+    assert!(why.contains("panicked at src/") && why.contains("procrun exits with code 70"), "{why}");
 }
 
 #[test]

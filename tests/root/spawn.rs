@@ -69,11 +69,11 @@ fn a_bundler_that_watches_runs_as_long_as_its_stdin_is_open() {
     let mut run = bed.start(&["ecosystem.toml"]);
     let bundled = |text: &str| wait_until(text, || bed.exists("out.js") && bed.read("out.js").contains(text));
     bundled("first");
-    run.wait_for_err("ends (1) ended: exit 0");
+    run.wait_for_err("ends (1) exited: code 0");
     bed.file("in.js", "console.log('second');\n");
     bundled("second");
     run.expect_stop();
-    assert!(run.err().lines_with("watch (0) ended: exit 0").is_empty(), "{}", run.story());
+    assert!(run.err().lines_with("watch (0) exited: code 0").is_empty(), "{}", run.story());
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn a_child_that_is_stopped_before_it_runs_freezes_nothing() {
         // The start ends by its timeout, is tried again, and the supervisor goes on meanwhile.
         run.wait_for_err(NOT_EXECUTED);
         run.signal(SIGHUP);
-        run.wait_for_err("no application has changed");
+        run.wait_for_err("no app has changed");
         run.wait_for_err_lines(NOT_EXECUTED, 2);
         run.expect_stop();
     }
@@ -65,7 +65,7 @@ fn a_signal_for_an_app_that_is_being_started_reaches_it() {
     assert!(run.err().lines_with("is online").is_empty(), "the process was there before{}", run.story());
     run.wait_for_err("app (0) is online");
     // `sleep` has no handler for it.
-    run.wait_for_err("app (0) ended: signal SIGUSR1");
+    run.wait_for_err("app (0) exited: signal SIGUSR1");
     run.expect_stop();
 }
 
@@ -138,7 +138,7 @@ fn a_worker_that_stops_all_others_does_not_freeze_the_supervisor() {
     // From outside of the namespace.
     bed.command(&["ping"]).ok();
     run.signal(SIGHUP);
-    run.wait_for_err("no application has changed");
+    run.wait_for_err("no app has changed");
     wait_for_stopped_starts(&run, 2);
     run.expect_stop();
 }

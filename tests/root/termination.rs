@@ -31,8 +31,8 @@ fn the_failed_app_and_its_last_lines_are_in_the_file_that_kubernetes_mounts() {
     run.expect_code(7);
     let said = bed.read("why");
     let (first, lines) = said.split_once('\n').expect("several lines");
-    let how = first.strip_prefix("main (0) errored: exit 7, up ").expect("who failed, and how");
-    assert!(how.ends_with("s, 2 unstable starts in a row; procrun ends with code 7"), "{said}");
+    let how = first.strip_prefix("main (0) errored: code 7, up ").expect("who failed, and how");
+    assert!(how.ends_with("s, 2 unstable runs in a row; procrun exits with code 7"), "{said}");
     // Each stream is in order; but not across streams.
     assert!(lines.starts_with("last lines of main (0):\n"), "{said}");
     for line in ["\nlistening on 3000\n", "\n    at · x\n", "\nError: connect ECONNREFUSED\n"] {
@@ -46,7 +46,7 @@ fn a_stop_is_one_line() {
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
     run.wait_for_line("up");
     run.expect_stop();
-    says(&run, &bed, "stopped by SIGTERM from outside of the container; procrun ends with code 0\n");
+    says(&run, &bed, "stopped by SIGTERM from outside of the container; procrun exits with code 0\n");
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn an_app_that_had_failed_before_the_stop_is_named() {
     );
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
     run.wait_for_line("up");
-    run.wait_for_err("gone (0) ended: exit 3");
+    run.wait_for_err("gone (0) exited: code 3");
     run.expect_stop();
     let said = bed.read("why");
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines[0], "stopped by SIGTERM from outside of the container; procrun ends with code 0");
-    assert!(lines[1].starts_with("before that gone (0) ended: exit 3, up "), "{said}");
+    assert_eq!(lines[0], "stopped by SIGTERM from outside of the container; procrun exits with code 0");
+    assert!(lines[1].starts_with("before that gone (0) exited: code 3, up "), "{said}");
     assert_eq!(lines[2..], ["last lines of gone (0):", "last"]);
 }
 
@@ -75,15 +75,16 @@ fn an_app_that_was_stopped_as_unhealthy_is_named() {
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
     run.expect_code(128 + SIGTERM);
     let said = bed.read("why");
-    let why = "(it failed its health probe: its probe ended with code 3: no database); procrun ends with code 143\n";
-    assert!(said.starts_with("api (0) ended: signal SIGTERM, up ") && said.contains(why), "{said}");
+    let why =
+        "(failed its health probe: its probe exited with code 3: no database); procrun exits with code 143\n";
+    assert!(said.starts_with("api (0) exited: signal SIGTERM, up ") && said.contains(why), "{said}");
 }
 
 #[test]
 fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
     for (apps, code, said) in [
-        ("a:0 b:0", 0, "every application has ended with success; procrun ends with code 0\n"),
-        ("a:0 b:4", 4, "b (1) ended: exit 4, up "),
+        ("a:0 b:0", 0, "all apps have exited successfully; procrun exits with code 0\n"),
+        ("a:0 b:4", 4, "b (1) exited: code 4, up "),
     ] {
         let app = |app: &str| {
             let (name, code) = app.split_once(':').expect("a name and a code");
@@ -100,12 +101,12 @@ fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
          [[apps]]\nname = \"first\"\nscript = \"kill -9 $$$$\"\nautorestart = false\n",
     );
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
-    run.wait_for_err("first (1) ended");
+    run.wait_for_err("first (1) exited");
     bed.file("ended", "");
     run.expect_code(128 + SIGKILL);
     let said = bed.read("why");
-    assert!(said.starts_with("first (1) ended: signal SIGKILL, up "), "{said}");
-    assert!(said.ends_with("; procrun ends with code 137\nalso failed: second (0)\n"), "{said}");
+    assert!(said.starts_with("first (1) exited: signal SIGKILL, up "), "{said}");
+    assert!(said.ends_with("; procrun exits with code 137\nalso failed: second (0)\n"), "{said}");
 }
 
 #[test]
@@ -117,11 +118,11 @@ fn the_app_that_ends_the_container_precedes_earlier_failures() {
          [[apps]]\nname = \"other\"\nscript = \"exec sleep 1000\"\n",
     );
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
-    run.wait_for_err("early (0) ended");
+    run.wait_for_err("early (0) exited");
     bed.file("ended", "");
     run.expect_code(5);
     let said = bed.read("why");
-    assert!(said.starts_with("critical (1) errored: exit 5, up "), "{said}");
+    assert!(said.starts_with("critical (1) errored: code 5, up "), "{said}");
     assert!(
         said.ends_with("code 5\nalso failed: early (0)\nlast lines of critical (1):\nits last\n"),
         "{said}"
@@ -180,7 +181,7 @@ fn long_output_is_kept_from_its_end_and_is_never_too_much() {
         let said =
             String::from_utf8(std::fs::read(bed.path("why")).unwrap()).expect("no half of a character");
         assert!(said.len() <= MOST && said.ends_with(end), "{}: {said:?}", said.len());
-        assert!(said.starts_with("main (0) ended: exit 1, up "), "{said:?}");
+        assert!(said.starts_with("main (0) exited: code 1, up "), "{said:?}");
         assert!(said.contains("\nlast lines of main (0):\n"), "{said:?}");
         assert!(!said.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{said:?}");
     }
@@ -195,7 +196,7 @@ fn another_file_is_made_where_the_configuration_wants_it() {
     let mut run = bed.start(&["ecosystem.toml"]);
     run.expect_code(2);
     assert!(
-        bed.read("why").ends_with("; procrun ends with code 2\nlast lines of main (0):\nout\n"),
+        bed.read("why").ends_with("; procrun exits with code 2\nlast lines of main (0):\nout\n"),
         "{}",
         bed.read("why")
     );
@@ -261,7 +262,7 @@ fn it_is_written_before_output_without_a_reader() {
          autorestart = false\n",
     );
     let mut run = bed.launch(&["ecosystem.toml"]).hold_out().start();
-    wait_until("the last word", || bed.read("why").starts_with("main (0) ended: exit 6, up "));
+    wait_until("the last word", || bed.read("why").starts_with("main (0) exited: code 6, up "));
     assert!(!run.has_ended(), "it waits for its reader");
     run.release_out();
     run.expect_code(6);

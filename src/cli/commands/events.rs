@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(
             text,
             "2026-01-31T14:30:00  instance.blocked          api\\u{1b}[2J (3) is not started: db (0) is errored\n  \
-             hint: it starts as soon as that is fixed"
+             hint: fix the dependency; the app then starts"
         );
         assert!(EventData::KINDS.iter().all(|kind| kind.len() <= KIND_WIDTH + 2));
     }

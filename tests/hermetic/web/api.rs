@@ -145,7 +145,7 @@ fn commands_do_what_they_do_on_the_command_line() {
     web.post("/api/v1/instances/other/start", "").expect(200);
     wait_until("all to be online", || statuses().iter().all(|status| status == "online"));
     web.post("/api/v1/instances/0/signal", r#"{"signal":"SIGKILL"}"#).expect(200);
-    web.run.wait_for_err("main (0) ended: signal SIGKILL");
+    web.run.wait_for_err("main (0) exited: signal SIGKILL");
     let unknown = web.post("/api/v1/instances/nothing/stop", "");
     assert_eq!((unknown.status, unknown.header("content-type")), (409, "application/problem+json"));
     assert_eq!(web.post("/api/v1/apps/other/scale", r#"{"instances":"many"}"#).status, 400);

@@ -32,7 +32,7 @@ fn the_figures_are_those_of_the_apps_and_both_formats_are_valid() {
     ));
     let mut web = Web::with(&bed, &[("PROCRUN_WEB_TOKEN", TOKEN)]);
     web.run.wait_for_err_lines("api (", 2);
-    web.run.wait_for_err("task (0) ended");
+    web.run.wait_for_err("task (0) exited");
     wait_until("both instances to be online", || {
         web.get("/metrics")
             .body

@@ -48,7 +48,7 @@ fn two_applications_may_listen_on_one_port() {
     // One of them goes, and the other has the port for itself.
     bed.file("ecosystem.toml", of("two"));
     procrun.signal(SIGHUP);
-    procrun.wait_for_err_lines("one (0) ended", 1);
+    procrun.wait_for_err_lines("one (0) exited", 1);
     let left: HashSet<String> = (0..4).map(|_| get(port, "/").unwrap()).collect();
     assert_eq!(left.len(), 1);
     assert!(left.iter().all(|pid| answers.contains(pid)));

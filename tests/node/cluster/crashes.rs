@@ -56,7 +56,7 @@ fn connections_survive_a_crash_under_load() {
         refused += clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
     });
     assert_eq!((refused, crashes), (0, 4));
-    procrun.wait_for_err_lines("ended: exit 7", 4);
+    procrun.wait_for_err_lines("exited: code 7", 4);
 }
 
 fn is_refused(error: &io::Error) -> bool {

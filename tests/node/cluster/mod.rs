@@ -66,7 +66,7 @@ fn a_cluster_changes_no_module_of_an_application() {
     procrun.wait_for_lines("module true 2", 1);
     procrun.wait_for_lines("fork true true function", 1);
     // The channel keeps no plain application alive; a cluster worker waits for its primary's word.
-    procrun.wait_for_err_lines("fork (3) ended: exit 0", 1);
+    procrun.wait_for_err_lines("fork (3) exited: code 0", 1);
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn sighup_changes_the_number_of_workers() {
     bed.file("ecosystem.toml", app("instances = 3"));
     procrun.signal(SIGHUP);
     assert_eq!(port_of(&procrun, 3), port);
-    assert!(procrun.err().lines_with("ended").is_empty(), "the first one goes on");
+    assert!(procrun.err().lines_with("exited").is_empty(), "the first one goes on");
 
     bed.file("ecosystem.toml", app("instances = 1"));
     procrun.signal(SIGHUP);
-    procrun.wait_for_err_lines("ended", 2);
+    procrun.wait_for_err_lines("exited", 2);
     assert_eq!(get(port, "/").unwrap(), first.to_string());
 }

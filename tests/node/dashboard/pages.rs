@@ -102,6 +102,6 @@ fn a_crash_appears_with_its_reason() {
     let worker = run.wait_for_err("worker (3) is online, pid");
     crate::support::send(crate::support::last_pid(&worker), crate::support::SIGKILL);
     script.finish();
-    wait_until("the restart", || !run.err().lines_with("worker (3) ended: signal SIGKILL").is_empty());
+    wait_until("the restart", || !run.err().lines_with("worker (3) exited: signal SIGKILL").is_empty());
     run.expect_stop();
 }

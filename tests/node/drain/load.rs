@@ -13,8 +13,8 @@ fn no_request_is_lost(script: &str, keep_alive: bool, balance: &str) {
     let load = under_load(port, "/", keep_alive, |_| {
         for round in 1..=4 {
             scale(&procrun, &bed, 1, &keys);
-            procrun.wait_for_err_lines("has no connections left", round * 2);
-            procrun.wait_for_err_lines("ended", round * 2);
+            procrun.wait_for_err_lines("no connections left", round * 2);
+            procrun.wait_for_err_lines("exited", round * 2);
             scale(&procrun, &bed, 3, &keys);
             procrun.wait_for_err_lines("listens on", 3 + round * 2);
         }
@@ -123,7 +123,7 @@ fn no_request_is_lost_between(server: &str, client: &str) {
         wait_until("the client's first answers", || bed.exists("busy"));
         for round in 1..=3 {
             scale(&procrun, &bed, 1, keys);
-            procrun.wait_for_err_lines("has no connections left", round * 2);
+            procrun.wait_for_err_lines("no connections left", round * 2);
             scale(&procrun, &bed, 3, keys);
             procrun.wait_for_err_lines("listens on", 3 + round * 2);
         }

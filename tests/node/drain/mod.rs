@@ -89,11 +89,11 @@ impl TwoWorkers {
     /// Removes the second worker, and waits until it drains.
     fn drain(&self) {
         scale(&self.procrun, &self.bed, 1, &self.keys);
-        self.procrun.wait_for_err_lines("drains its connections", 1);
+        self.procrun.wait_for_err_lines("draining its connections", 1);
         self.procrun.wait_for_lines("drains", 1);
     }
 
     fn wait_end(&self, how: &str) {
-        self.procrun.wait_for_err_lines(&format!("app (1) ended: {how}"), 1);
+        self.procrun.wait_for_err_lines(&format!("app (1) exited: {how}"), 1);
     }
 }

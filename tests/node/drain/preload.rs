@@ -50,7 +50,7 @@ if (process.argv[2] === 'child') {
     assert_eq!(order, 4);
     port_of(&procrun, 2);
     scale(&procrun, &bed, 1, &keys);
-    procrun.wait_for_err_lines("app (1) ended: exit 0", 1);
+    procrun.wait_for_err_lines("app (1) exited: code 0", 1);
     procrun.wait_for_lines("still true true", 1);
     procrun.wait_for_lines("closed undefined false", 1);
     assert!(procrun.out().lines_with("message {").is_empty());
@@ -71,7 +71,7 @@ fn the_script_exists_as_long_as_procrun_runs() {
     std::fs::remove_file(&script).unwrap();
     scale(&procrun, &bed, 2, "");
     procrun.wait_for_lines("listening on", 2);
-    assert!(procrun.err().lines_with("ended").is_empty());
+    assert!(procrun.err().lines_with("exited").is_empty());
     procrun.expect_stop();
     assert!(!script.exists());
     let left = std::fs::read_dir(script.parent().unwrap()).unwrap();
@@ -93,7 +93,7 @@ fn without_a_directory_for_the_script_workers_get_their_signal_at_once() {
     let said = procrun.wait_for_err_lines("cannot write the script that drains workers", 1);
     assert!(said[0].contains("/dev/shm: Read-only") && said[0].contains("/nowhere: No such"), "{said:?}");
     scale(&procrun, &bed, 1, "");
-    procrun.wait_for_err_lines("app (1) ended: signal SIGINT", 1);
+    procrun.wait_for_err_lines("app (1) exited: signal SIGINT", 1);
     assert_eq!(procrun.err().lines_with("cannot write the script").len(), 1);
     procrun.expect_stop();
 }

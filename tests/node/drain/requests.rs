@@ -54,7 +54,7 @@ fn a_drain_waits_for_a_slow_answer() {
     // A new connection goes to the other worker meanwhile.
     let others = Client::connect(app.port).unwrap().request("/").unwrap().body;
     assert_ne!(others, app.pid.to_string());
-    assert!(app.procrun.err().lines_with("has no connections left").is_empty());
+    assert!(app.procrun.err().lines_with("no connections left").is_empty());
     app.bed.file("go", "");
     let answer = client.receive().unwrap();
     assert_eq!((answer.body, answer.is_last), (app.pid.to_string(), true));
@@ -100,7 +100,7 @@ fn a_request_that_is_still_being_sent_after_its_answer_is_read_to_its_end() {
     client.write(chunk).unwrap();
     client.write(b"0\r\n\r\n").unwrap();
     assert!(client.ends());
-    app.procrun.wait_for_err_lines("app (1) has no connections left", 1);
+    app.procrun.wait_for_err_lines("app (1): no connections left", 1);
     app.wait_end("signal SIGINT");
 }
 
@@ -123,7 +123,7 @@ process.on('internalMessage', ({ act }) => {
     waits.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     app.bed.file("go", "");
     client.receive().unwrap();
-    app.procrun.wait_for_err_lines("app (1) has no connections left", 1);
+    app.procrun.wait_for_err_lines("app (1): no connections left", 1);
     app.wait_end("signal SIGINT");
     // The connection waits for the next worker.
     waits.set_nonblocking(true).unwrap();
@@ -158,7 +158,7 @@ fn an_upgraded_connection_lives_until_the_deadline() {
     });
     assert!(client.ends());
     assert!(begun.elapsed() >= Duration::from_secs(3));
-    app.procrun.wait_for_err_lines("app (1) has not finished its connections", 1);
+    app.procrun.wait_for_err_lines("app (1): connections still open", 1);
     app.wait_end("signal SIGINT");
 }
 
@@ -170,7 +170,7 @@ fn a_drain_waits_for_the_end_of_an_upgraded_connection() {
     client.receive().unwrap();
     app.drain();
     drop(client);
-    app.procrun.wait_for_err_lines("app (1) has no connections left", 1);
+    app.procrun.wait_for_err_lines("app (1): no connections left", 1);
     app.wait_end("signal SIGINT");
 }
 
@@ -183,7 +183,7 @@ fn drain_can_be_off() {
     scale(&app.procrun, &app.bed, 1, &app.keys);
     assert!(client.ends());
     app.wait_end("signal SIGINT");
-    assert!(app.procrun.err().lines_with("drains its connections").is_empty());
+    assert!(app.procrun.err().lines_with("draining its connections").is_empty());
 }
 
 #[test]
@@ -209,7 +209,7 @@ server.listen(0, () => console.log('listening on', server.address().port));
     line.clear();
     client.stream.read_line(&mut line).unwrap();
     assert_eq!(line, "still there\n");
-    assert!(app.procrun.err().lines_with("has no connections left").is_empty());
+    assert!(app.procrun.err().lines_with("no connections left").is_empty());
     drop(client);
     app.wait_end("signal SIGINT");
 }
@@ -224,5 +224,5 @@ fn an_application_that_closes_its_server_during_a_drain_exits_by_itself() {
     send(app.pid, SIGINT);
     app.bed.file("go", "");
     assert_eq!(client.receive().unwrap().body, app.pid.to_string());
-    app.wait_end("exit 0");
+    app.wait_end("code 0");
 }

@@ -20,7 +20,7 @@ fn an_app_of_another_user_that_cannot_start_is_reported() {
     );
     fs::set_permissions(bed.script("app", "#!/bin/sh\n"), fs::Permissions::from_mode(0o700)).unwrap();
     let mut run = start(&bed);
-    run.wait_for_err("app (0) ended: spawn-failed");
+    run.wait_for_err("app (0) could not start");
     assert!(run.err().lines().iter().any(|line| line.contains("Permission denied")), "{}", run.story());
     run.expect_code(126);
 }
@@ -33,11 +33,11 @@ fn a_stop_before_anything_has_started_leaves_no_file() {
     bed.file("ecosystem.toml", format!("start_delay = \"1h\"\n{}", app(&keys)));
     bed.file("app.py", SERVER);
     let mut run = start(&bed);
-    run.wait_for_err("waiting for 1 h 0 min before anything starts");
+    run.wait_for_err("waiting for 1 h 0 min before the first start");
     // Connections may come already, and another look at the file does not close the door.
     UnixStream::connect(&path).unwrap();
     run.signal(SIGHUP);
-    run.wait_for_err("no application has changed");
+    run.wait_for_err("no app has changed");
     UnixStream::connect(&path).unwrap();
     run.expect_stop();
     assert!(!path.exists());

@@ -107,7 +107,7 @@ fn an_address_of_a_failed_version_is_free_again() {
     run.wait_for_err("app (0) is ready");
     bed.file("ecosystem.toml", ecosystem("bad", &[one, two]));
     run.signal(SIGHUP);
-    run.wait_for_err("the reload of app is aborted: the new app (0) ended: exit 7");
+    run.wait_for_err("the reload of app is aborted: the new app (0) exited: code 7");
     bed.file("ecosystem.toml", ecosystem("new", &[one, two]));
     run.signal(SIGHUP);
     run.wait_for_err("app is reloaded");

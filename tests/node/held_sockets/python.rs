@@ -62,7 +62,7 @@ fn serves_and_survives(program: &str, args: &str, both: bool) {
         let killed = run.worker();
         // And its own workers: one that is left would answer.
         send(-killed, SIGKILL);
-        run.wait_for_err_lines("app (0) ended: signal SIGKILL", round);
+        run.wait_for_err_lines("app (0) exited: signal SIGKILL", round);
         // No worker accepts it.
         let served = get(at, "/").unwrap_or_else(|error| panic!("{error}{}", run.story()));
         assert_eq!(served, run.worker().to_string());

@@ -18,7 +18,7 @@ fn a_crash_keeps_the_port_and_waiting_clients_are_served_by_the_next_run() {
     // Also before it is up: an early client waits.
     let first = get(at, "/").unwrap();
     assert!(get(at, "/crash").is_err());
-    run.wait_for_err("app (0) ended: exit 7");
+    run.wait_for_err("app (0) exited: code 7");
     let mut waiting: Vec<TcpStream> = (0..10).map(|_| connect(at).unwrap()).collect();
     for stream in &mut waiting {
         request(stream, "/").unwrap();
@@ -92,7 +92,7 @@ fn an_app_that_does_not_restart_closes_its_port() {
     let mut run = start(&bed);
     let at = address(&run);
     assert!(get(at, "/crash").is_err());
-    run.wait_for_err("app (0) ended: exit 7");
+    run.wait_for_err("app (0) exited: code 7");
     wait_until("the port to be closed", || connect(at).is_err());
     run.expect_stop();
 }

@@ -109,10 +109,10 @@ fn no_file_is_read_again_during_a_stop() {
     let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("api up");
     run.signal(SIGTERM);
-    run.wait_for_err("everything keeps serving for 10 min");
+    run.wait_for_err("they keep serving for 10 min");
     bed.file("ecosystem.toml", PAIR.replace("\"api\"", "\"new\""));
     run.signal(SIGHUP);
-    run.wait_for_err("everything is being stopped, nothing is read again");
+    run.wait_for_err("procrun is stopping, the ecosystem file is not read again");
     let asked = now();
     wait_until("a second wish to be another one", || asked.elapsed() > Duration::from_millis(600));
     bed.command(&["kill"]).exits(0);
@@ -137,6 +137,6 @@ fn a_file_cannot_drop_what_a_command_has_made_others_need() {
     // What a command deletes keeps no file from being read.
     bed.command(&["delete", "db", "--socket", "here"]).exits(0);
     run.signal(SIGHUP);
-    run.wait_for_err("no application has changed");
+    run.wait_for_err("no app has changed");
     run.expect_stop();
 }

@@ -101,7 +101,7 @@ fn a_migration_that_fails_ends_the_container_with_its_code() {
     );
     let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.expect_code(3);
-    run.wait_for_err("migrate (1) ends the container with code");
+    run.wait_for_err("migrate (1) has exited: stopping all apps, exit code");
     assert_eq!(run.out().lines_with("api up").len(), 0, "{}", run.story());
     assert_eq!(run.out().lines_with("db bye").len(), 1, "stopped in order{}", run.story());
 }
@@ -234,7 +234,7 @@ fn the_last_stage_gets_its_signal_within_the_grace_time() {
     // Half of the 9 s are left for the last one, which needs none of them.
     assert!(took > Duration::from_secs(4), "the stubborn one had its part{}", run.story());
     assert!(at(&run, "api bye TERM") < at(&run, "got 15") && at(&run, "got 15") < at(&run, "db bye TERM"));
-    run.wait_for_err("cache (1) has not ended after 4.");
+    run.wait_for_err("cache (1) is still running after 4.");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn before_a_stop_everything_serves_on_and_nothing_is_ready() {
     bed.command(&["healthcheck"]).exits(0);
     assert!(!bed.command(&["list"]).exits(0).contains("no app is ready"));
     run.signal(SIGTERM);
-    run.wait_for_err("everything keeps serving for 4 min");
+    run.wait_for_err("they keep serving for 4 min");
     let asked = now();
     let said = bed.command(&["healthcheck"]).exits(1);
     assert!(said.contains("no app is ready"), "{said}");

@@ -65,7 +65,7 @@ fn a_real_time_signal_before_the_first_start_neither_ends_procrun_nor_is_lost() 
     for pid1 in [true, false] {
         let bed = Bed::with("start_delay = \"1h\"\n[[apps]]\nname = \"app\"\nscript = \"true\"\n");
         let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).start();
-        run.wait_for_err("before anything starts");
+        run.wait_for_err("before the first start");
         run.signal(37);
         run.wait_for_err("SIGRTMIN+3");
         run.expect_stop();

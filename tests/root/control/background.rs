@@ -131,7 +131,7 @@ fn of_two_starts_at_once_one_brings_up_the_supervisor() {
     let expected: Vec<String> = (0..8).map(|number| format!("app{number} online")).collect();
     assert_eq!(names, expected);
     let log = bed.read("home/procrun.log");
-    assert_eq!(log.matches("command: add").count(), 8, "{log}");
+    assert_eq!(log.matches("command: start").count(), 8, "{log}");
 }
 
 #[test]
@@ -372,11 +372,11 @@ fn an_app_that_is_added_to_a_foreground_survives_reading_its_file_again() {
     let _added = start(&bed, &["./app.sh", "--name", "added"]);
     run.wait_for_line("1|added | given");
     run.signal(support::SIGHUP);
-    run.wait_for_err("no application has changed");
+    run.wait_for_err("no app has changed");
     assert_eq!(statuses(&bed), ["main online", "added online"]);
     bed.command(&["delete", "added"]).ok();
     run.signal(support::SIGHUP);
-    run.wait_for_err_lines("no application has changed", 2);
+    run.wait_for_err_lines("no app has changed", 2);
     assert_eq!(statuses(&bed), ["main online"]);
 }
 
@@ -396,7 +396,7 @@ fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
     wait_until("the other app to leave", || statuses(&bed) == ["main online"]);
     assert!(bed.command(&["env", "main"]).ok().contains("GIVEN=second\n"));
     run.signal(support::SIGHUP);
-    run.wait_for_err("no application has changed");
+    run.wait_for_err("no app has changed");
 }
 
 #[test]

@@ -123,11 +123,7 @@ fn a_task_is_left_alone_by_what_does_not_name_it() {
         assert_eq!((runs(&bed), pid(&bed, "slow")), (1, slow.clone()), "{args:?}: {said}");
         assert_eq!(pid(&bed, "api") == before, args[0] == "start" && args[1] != "all", "{args:?}: {said}");
     }
-    assert!(
-        bed.command(&["restart", "all"])
-            .ok()
-            .contains("migrate (0) is a task that has completed: left alone")
-    );
+    assert!(bed.command(&["restart", "all"]).ok().contains("migrate (0) is a completed task: not restarted"));
     for (times, args) in [["restart", "migrate"], ["reload", "migrate"], ["restart", "0"]].iter().enumerate()
     {
         bed.command(args).ok();
@@ -338,7 +334,7 @@ fn a_second_reload_of_an_app_waits_for_the_first() {
     let said = bed.command(&["reload", "api"]).ok();
     first.expect_code(0);
     assert_eq!(first.out().lines_with("api is reloaded").len(), 1, "{}", first.story());
-    assert!(said.contains("api is being reloaded, another reload comes after that"), "{said}");
+    assert!(said.contains("api is being reloaded, another reload follows after that"), "{said}");
     assert_ne!(pid(&bed, "api"), during);
     run.wait_for_err_lines("api is reloaded", 2);
 }

@@ -25,8 +25,7 @@ fn the_daily_commands_do_what_they_say_as_pid_1_and_elsewhere() {
         assert_eq!(statuses(&bed), ["api stopped", "api online", "worker online"]);
         let said = bed.command(&["restart", "all"]).ok();
         assert!(
-            said.contains("worker (2) is restarted, sending SIGTERM")
-                && said.contains("worker (2) is online"),
+            said.contains("worker (2): restarting, sending SIGTERM") && said.contains("worker (2) is online"),
             "{said}"
         );
         assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);

@@ -47,7 +47,7 @@ fn a_restart_arrives_in_order_once_and_at_a_follower() {
     let follower = bed.isolated(&["events", "worker", "--json"]).start();
     follower.wait_for_line("instance.online");
     let told = bed.command(&["restart", "worker"]).ok();
-    assert!(told.contains("worker (2) is restarted, sending SIGTERM\n"), "{told}");
+    assert!(told.contains("worker (2): restarting, sending SIGTERM\n"), "{told}");
     assert!(told.contains("worker (2) is online, pid "), "{told}");
 
     let kept = events(&bed, &["worker"]);
@@ -76,7 +76,7 @@ fn a_follower_hears_of_the_end() {
     // It follows when it has seen this.
     wait_until("the follower", || {
         bed.command(&["signal", "CONT", "api"]).ok();
-        !follower.out().lines_with("command: send").is_empty()
+        !follower.out().lines_with("command: signal").is_empty()
     });
     run.expect_stop();
     for follower in [follower, other] {
@@ -94,9 +94,9 @@ fn an_aborted_reload_reports_its_reason() {
     run.wait_for_line("intact");
     bed.file("broken", "");
     let reload = bed.command(&["reload", "main"]);
-    assert!(reload.out.contains("the reload of main is aborted: main (0) ended: exit 7"), "{reload:?}");
+    assert!(reload.out.contains("the reload of main is aborted: main (0) exited: code 7"), "{reload:?}");
     assert!(reload.out.contains("\n  hint: "), "{reload:?}");
-    reload.fails(1, "the reload of main is aborted: main (0) ended: exit 7");
+    reload.fails(1, "the reload of main is aborted: main (0) exited: code 7");
     let kept = wait_for_kind(&bed, "reload.aborted");
     let of_reload: Vec<&str> =
         kinds(&kept).into_iter().skip_while(|kind| *kind != "reload.started").collect();
@@ -107,7 +107,7 @@ fn an_aborted_reload_reports_its_reason() {
     assert_eq!(aborted["subject"]["app"], "main");
     let failure = &aborted["data"]["reason"]["not-ready"]["failure"]["ended"];
     assert_eq!((&failure["ending"], &failure["code"]), (&"exit".into(), &7.into()), "{aborted}");
-    run.wait_for_err("error: the reload of main is aborted: main (0) ended: exit 7");
+    run.wait_for_err("error: the reload of main is aborted: main (0) exited: code 7");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn an_app_that_is_errored_and_deleted_still_has_its_events() {
     let stays = "[[apps]]\nname = \"stays\"\nscript = \"exec sleep 1000\"\n";
     bed.file("ecosystem.toml", bed.read("ecosystem.toml") + stays);
     let run = bed.isolated(&["ecosystem.toml"]).start();
-    run.wait_for_err("errored: 2 unstable starts in a row");
+    run.wait_for_err("errored: 2 unstable runs in a row");
     bed.command(&["delete", "main"]).ok();
     let kept = events(&bed, &["main"]);
     let ends: Vec<&Value> =
@@ -129,8 +129,8 @@ fn an_app_that_is_errored_and_deleted_still_has_its_events() {
 
     // As text: a line each, with the level's hint below.
     let text = bed.command(&["events", "main", "--nostream", "--lines", "2"]).ok();
-    assert_eq!(text.lines().count(), 2, "{text}");
-    assert!(text.contains("  instance.exited           main (0) ended: exit 7"), "{text}");
+    assert_eq!(text.lines().count(), 3, "two events and a hint: {text}");
+    assert!(text.contains("  instance.exited           main (0) exited: code 7"), "{text}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn every_end_shows_its_reason() {
     run.wait_for_err_lines("is online, pid", 4);
     let pid = || bed.command(&["pid", "api"]).ok().trim().parse::<i32>().unwrap();
 
-    ended(&bed, "code", "exit 3", "exit", "exit 3");
+    ended(&bed, "code", "exit 3", "exit", "code 3");
     ended(&bed, "timed", "cron", "cron", "cron_restart");
     bed.file("watched/file.js", "2");
     ended(&bed, "api", "watch", "watch", "(watch: watched/file.js changed)");
@@ -86,17 +86,19 @@ fn every_end_shows_its_reason() {
         run.err().lines().iter().any(|line| {
             let record: Value = serde_json::from_str(line).unwrap_or_default();
             let message = record["message"].as_str().unwrap_or_default();
-            record["reason"] == *reason && message.contains("ended: ") && message.contains(text)
+            record["reason"] == *reason
+                && (message.contains("exited: ") || message.contains("could not start: "))
+                && message.contains(text)
         })
     };
     for (reason, text) in [
-        ("exit", "code (1) ended: exit 3"),
-        ("cron", "timed (3) ended: "),
+        ("exit", "code (1) exited: code 3"),
+        ("cron", "timed (3) exited: "),
         ("watch", "(watch: watched/file.js changed)"),
         ("command", "(command: restart)"),
         ("command", "(command: stop)"),
         ("signal", "signal SIGKILL"),
-        ("spawn-failed", "broken (2) ended: "),
+        ("spawn-failed", "broken (2) could not start: "),
         ("config", "(changed configuration)"),
     ] {
         assert!(has(reason, text), "no {reason} with {text}{}", run.story());

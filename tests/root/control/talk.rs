@@ -94,14 +94,14 @@ fn lines_of_the_supervisor_are_with_those_that_they_are_about() {
     follower.wait_for_line("1|side  | side up");
     bed.command(&["restart", "2"]).ok();
     bed.command(&["restart", "main"]).ok();
-    follower.wait_for_line("side (2) ended: signal");
+    follower.wait_for_line("side (2) exited: signal");
     let about = |target: &str, text: &str| {
         let said = bed.command(&["logs", target, "--nostream", "--err"]).ok();
         said.lines().filter(|line| line.contains(text)).count()
     };
-    assert_eq!((about("side", "is online"), about("side", "restarted")), (3, 1));
-    assert_eq!((about("1", "is online"), about("1", "restarted")), (1, 0));
-    assert_eq!((about("2", "is online"), about("2", "restarted")), (2, 1));
+    assert_eq!((about("side", "is online"), about("side", "restarting, sending")), (3, 1));
+    assert_eq!((about("1", "is online"), about("1", "restarting, sending")), (1, 0));
+    assert_eq!((about("2", "is online"), about("2", "restarting, sending")), (2, 1));
     assert_eq!((about("main", "is online"), about("main", "side")), (2, 0));
     let json = bed.command(&["logs", "main", "--nostream", "--err", "--json", "--lines", "1"]).ok();
     assert!(json.contains("\"app_name\":\"procrun\"") && json.contains("main (0) is online"), "{json}");

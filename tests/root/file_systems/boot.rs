@@ -19,7 +19,7 @@ fn a_boot_starts_what_can_start_and_the_rest_when_its_file_system_answers() {
         bed.script("mnt/long.sh", LONG);
         let mut run = start_with_a_hung_file_system(&bed);
         run.wait_for_line("fine up");
-        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
+        let failure = run.wait_for_err("hung (0) could not start: its start hangs");
         assert!(failure.contains(step), "{failure}");
         command(&bed, &["restart", "fine"]).expect_code(0);
         bed.file("heal", "");
@@ -66,7 +66,7 @@ fn a_file_system_that_fails_during_a_first_start_does_not_count_against_the_app(
         // Its start has begun then, too, and has not timed out.
         run.wait_for_line("fine up");
         bed.file("heal", "");
-        run.wait_for_err("hung (0) ended: spawn-failed");
+        run.wait_for_err("hung (0) could not start");
         run.wait_for_line("hung up");
         run.expect_stop();
     }

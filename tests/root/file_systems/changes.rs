@@ -27,15 +27,15 @@ fn an_app_whose_files_do_not_answer_stays_as_it_is_while_others_change() {
         file.push_str("env = { NEW = \"2\" }\n");
         bed.file("ecosystem.toml", &file);
         run.signal(SIGHUP);
-        let said = run.wait_for_err("app `hung` stays as it is");
+        let said = run.wait_for_err("app `hung` is unchanged");
         assert!(said.contains(what), "{said}");
         run.wait_for_lines("fine up", 2);
         bed.file("ecosystem.toml", file.replace("\"2\"", "\"3\""));
         let mut apply = command(&bed, &["apply"]);
         apply.expect_code(0);
-        apply.wait_for_line("app `hung` stays as it is");
+        apply.wait_for_line("app `hung` is unchanged");
         run.wait_for_lines("fine up", 3);
-        assert!(run.err().lines_with("hung (0) ended").is_empty(), "it runs on{}", run.story());
+        assert!(run.err().lines_with("hung (0) exited").is_empty(), "it runs on{}", run.story());
         run.expect_stop();
     }
 }
@@ -52,7 +52,7 @@ fn a_command_that_would_replace_an_app_whose_files_do_not_answer_is_refused() {
         assert_ne!(restart.wait_end(), End::Code(0), "{args:?}");
         restart.wait_for_err("app `hung`: looking up its script `./mnt/long.sh`");
     }
-    assert!(run.err().lines_with("hung (0) ended").is_empty(), "it runs on{}", run.story());
+    assert!(run.err().lines_with("hung (0) exited").is_empty(), "it runs on{}", run.story());
     run.expect_stop();
 }
 
@@ -99,7 +99,7 @@ fn a_schedule_begins_when_its_time_zone_can_be_read() {
         let notice = run.wait_for_err("looking up its time zone /etc/localtime");
         assert!(notice.contains(why), "{notice}");
         run.wait_for_line("app up");
-        run.wait_for_err("app `app`: its time zone is known");
+        run.wait_for_err("app `app`: time zone found");
         run.wait_for_line("app bye TERM");
         run.expect_stop();
     }
@@ -117,12 +117,12 @@ fn a_shortage_in_the_preflight_replaces_no_app_that_runs() {
         let inject = ["-e", "inject=statx,newfstatat:error=ENFILE", "-P", &path];
         let _tracer = Tracer::of_all(run.pid(), &inject);
         run.signal(SIGHUP);
-        let notice = run.wait_for_err("app `app` stays as it is");
+        let notice = run.wait_for_err("app `app` is unchanged");
         assert!(notice.contains("Too many open files in system") && notice.contains("try again"), "{notice}");
         let mut restart = command(&bed, &["restart", "app", "--update-env"]);
         restart.wait_for_err("Too many open files in system");
         assert_ne!(restart.wait_end(), End::Code(0));
-        assert!(run.err().lines_with("app (0) ended").is_empty(), "it runs on{}", run.story());
+        assert!(run.err().lines_with("app (0) exited").is_empty(), "it runs on{}", run.story());
     }
     command(&bed, &["apply"]).expect_code(0);
     run.wait_for_line("app up 1");

@@ -63,9 +63,9 @@ fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other
         let mut run = start_with_a_file_system(&bed);
         run.wait_for_err("hung (0) is online");
         hang(&bed);
-        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
+        let failure = run.wait_for_err("hung (0) could not start: its start hangs");
         assert!(failure.contains(step), "{failure}");
-        run.wait_for_err("hung (0) ended: spawn-failed, its last start still hangs");
+        run.wait_for_err("hung (0) could not start: its last start still hangs");
         // The supervisor answers, starts other applications, and stops all in order.
         bed.command(&["restart", "fine"]).ok();
         run.wait_for_lines("fine up", 2);
@@ -112,7 +112,7 @@ fn a_main_file_that_cannot_be_looked_up_does_not_count_against_the_app() {
     bed.file("ecosystem.toml", "[[apps]]\nname = \"web\"\nscript = \"./mnt/web\"\nmax_restarts = 1\n");
     let mut run = start_with_a_failing_file_system(&bed, &["ecosystem.toml"], "package.json");
     // More often than `max_restarts` allows.
-    for failure in run.wait_for_err_lines("web (0) ended: spawn-failed", 3) {
+    for failure in run.wait_for_err_lines("web (0) could not start", 3) {
         assert!(failure.contains("Input/output error"), "{failure}");
     }
     bed.file("heal", "");
@@ -127,7 +127,7 @@ fn a_target_that_cannot_be_looked_up_is_started_when_it_can() {
     {
         let bed = with_three_programs();
         let mut run = start_with_a_failing_file_system(&bed, &[target], name);
-        run.wait_for_err("ended: spawn-failed");
+        run.wait_for_err("could not start");
         bed.file("heal", "");
         run.wait_for_line("web up");
         run.expect_stop();

@@ -85,6 +85,14 @@ impl Ending {
         }
     }
 
+    /// The words between an instance and this ending in a message. A failed start is a clause of its own.
+    pub fn prefix(&self) -> &'static str {
+        match self {
+            Self::SpawnFailed(_) => "",
+            Self::Exited(_) | Self::Signaled { .. } | Self::OutOfMemory { .. } => "exited: ",
+        }
+    }
+
     /// The stable word for it; users filter logs by it.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -99,7 +107,7 @@ impl Ending {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited(code) => write!(f, "exit {code}"),
+            Self::Exited(code) => write!(f, "code {code}"),
             Self::Signaled { signal, core_dumped: false } => write!(f, "signal {signal}"),
             Self::Signaled { signal, core_dumped: true } => write!(f, "signal {signal} (core dumped)"),
             Self::OutOfMemory { exited, limit } => {
@@ -108,7 +116,7 @@ impl fmt::Display for Ending {
                     Some(code) => {
                         write!(
                             f,
-                            "exit {code}, a process of it was killed by the kernel's out-of-memory killer"
+                            "code {code}, the kernel's out-of-memory killer has killed one of its processes"
                         )?;
                     }
                 }
@@ -117,7 +125,7 @@ impl fmt::Display for Ending {
                     None => f.write_str(" (the machine's memory)"),
                 }
             }
-            Self::SpawnFailed(failure) => write!(f, "spawn-failed, {}", failure.message),
+            Self::SpawnFailed(failure) => write!(f, "could not start: {}", failure.message),
         }
     }
 }

@@ -41,11 +41,11 @@ impl fmt::Display for MemoryExcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OverLimit { used, limit } => {
-                write!(f, "memory: it had {}, its limit is {}", ByteSize(*used), ByteSize(*limit))
+                write!(f, "memory limit: {} used, limit {}", ByteSize(*used), ByteSize(*limit))
             }
             Self::ContainerShort { size, used, limit } => write!(
                 f,
-                "memory: it had {} when the container had {} of {}",
+                "memory of the container: {} used when the container used {} of {}",
                 ByteSize(*size),
                 ByteSize(*used),
                 ByteSize(*limit)

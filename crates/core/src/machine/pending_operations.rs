@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     effect::Effect,
+    ending::Ending,
     events::{EventData, Notice},
     ids::{InstanceId, Run},
     instance::{Instance, Status},
@@ -62,9 +63,15 @@ impl Awaited {
             (Self::Start(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
                 (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.message)),
                 (Status::Stopped | Status::Errored | Status::BackingOff, None) => {
-                    let ending = instance.history.record.past_runs.last().map(|past| past.ending.to_string());
-                    let ending = ending.unwrap_or_else(|| "it was stopped before".to_owned());
-                    fail(instance, &format!("did not start: {ending}"))
+                    let past = instance.history.record.past_runs.last();
+                    fail(
+                        instance,
+                        &match past.map(|past| &past.ending) {
+                            Some(ending @ Ending::SpawnFailed(_)) => ending.to_string(),
+                            Some(ending) => format!("did not start: exited with {ending}"),
+                            None => "did not start: it was stopped before".to_owned(),
+                        },
+                    )
                 }
                 (
                     Status::WaitingForDependencies | Status::Launching | Status::Online | Status::Stopping,

@@ -163,10 +163,10 @@ pub enum ReadinessFailure {
 impl fmt::Display for ReadinessFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended { ending: ending @ Ending::SpawnFailed(_), uptime: _ } => {
-                write!(f, "ended: {ending}")
+            Self::Ended { ending: ending @ Ending::SpawnFailed(_), uptime: _ } => ending.fmt(f),
+            Self::Ended { ending, uptime } => {
+                write!(f, "exited: {ending}, up {}", HumanDuration(*uptime))
             }
-            Self::Ended { ending, uptime } => write!(f, "ended: {ending}, up {}", HumanDuration(*uptime)),
             Self::TimedOut { source: ReadinessSource::Listening, waited } => {
                 write!(f, "did not listen within {} (`listen_timeout`)", HumanDuration(*waited))
             }
@@ -175,12 +175,16 @@ impl fmt::Display for ReadinessFailure {
             }
             Self::WaitsForDependencies => f.write_str("did not start: it waits for its dependencies"),
             Self::TimedOut { source: ReadinessSource::Probe, waited } => {
-                write!(f, "did not pass its probe within {} (`listen_timeout`)", HumanDuration(*waited))
+                write!(
+                    f,
+                    "did not pass its readiness probe within {} (`listen_timeout`)",
+                    HumanDuration(*waited)
+                )
             }
             Self::ProbeFailed { waited, output } => {
                 write!(
                     f,
-                    "did not pass its probe within {} (`listen_timeout`): {output}",
+                    "did not pass its readiness probe within {} (`listen_timeout`): {output}",
                     HumanDuration(*waited)
                 )
             }

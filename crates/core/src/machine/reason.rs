@@ -139,22 +139,22 @@ impl StopKind {
     }
 }
 
-/// `is restarted`, after the name of the instance.
+/// `restarting`, after the name of the instance and a colon.
 impl Display for StopKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Shutdown => "is stopped with everything",
-            Self::Removed | Self::ScaledDown | Self::Deleted => "is removed",
-            Self::Schedule => "is restarted by its schedule",
-            Self::Memory(_) => "exceeds its memory limit",
-            Self::Changed => "has changed",
-            Self::Stopped => "is stopped",
-            Self::Restarted | Self::Reloaded | Self::FilesChanged => "is restarted",
-            Self::Unhealthy => "is unhealthy",
-            Self::Replaced => "is replaced",
-            Self::ReloadAborted => "is part of an aborted reload",
-            Self::Drained => "has no connections left",
-            Self::NotDrained => "has not finished its connections",
+            Self::Shutdown => "stopping with procrun",
+            Self::Removed | Self::ScaledDown | Self::Deleted => "removing",
+            Self::Schedule => "restarting on schedule",
+            Self::Memory(_) => "memory limit exceeded",
+            Self::Changed => "configuration changed",
+            Self::Stopped => "stopping",
+            Self::Restarted | Self::Reloaded | Self::FilesChanged => "restarting",
+            Self::Unhealthy => "unhealthy",
+            Self::Replaced => "replaced",
+            Self::ReloadAborted => "reload aborted",
+            Self::Drained => "no connections left",
+            Self::NotDrained => "connections still open",
         })
     }
 }
@@ -185,9 +185,9 @@ impl Display for ReloadAbortReason {
         match self {
             Self::NotReady { instance, failure } => write!(f, "{instance} {failure}"),
             Self::MemoryShort => f.write_str("the container's memory is short"),
-            Self::Stopped => f.write_str("it was stopped"),
-            Self::Removed => f.write_str("it is no longer in the file"),
-            Self::Shutdown => f.write_str("everything stops"),
+            Self::Stopped => f.write_str("the app was stopped"),
+            Self::Removed => f.write_str("the app is no longer in the file"),
+            Self::Shutdown => f.write_str("procrun is stopping"),
         }
     }
 }
@@ -271,7 +271,7 @@ impl Display for ExitReason {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(excess) => excess.fmt(f),
-            Self::Unhealthy(failure) => write!(f, "it {failure}"),
+            Self::Unhealthy(failure) => failure.fmt(f),
             Self::Command(command) => write!(f, "command: {command}"),
             Self::FilesChanged(path) => write!(f, "watch: {path} changed"),
             Self::Schedule => f.write_str("cron_restart"),

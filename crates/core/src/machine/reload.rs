@@ -419,7 +419,11 @@ impl Machine {
         }
         for (app, jobs) in std::mem::take(&mut self.reloads.queued) {
             for ticket in jobs.iter().flat_map(Job::tickets) {
-                self.pending_operations.finish_job(*ticket, &app, Some(format!("{app}: everything stops")));
+                self.pending_operations.finish_job(
+                    *ticket,
+                    &app,
+                    Some(format!("{app}: procrun is stopping")),
+                );
             }
         }
     }

@@ -219,16 +219,16 @@ fn an_event_in_json_is_flat_and_names_its_units() {
 #[test]
 fn each_fact_has_one_wording() {
     let ended = |next| words(exited(Ending::Exited(3), None, next));
-    assert_eq!(ended(FollowUp::Restart(MS(1500))), "api (3) ended: exit 3, up 1.2 s, restarting in 1.5 s");
-    assert_eq!(ended(FollowUp::Restart(MS(0))), "api (3) ended: exit 3, up 1.2 s, restarting now");
-    assert_eq!(ended(FollowUp::Final), "api (3) ended: exit 3, up 1.2 s, not restarting it");
+    assert_eq!(ended(FollowUp::Restart(MS(1500))), "api (3) exited: code 3, up 1.2 s, restarting in 1.5 s");
+    assert_eq!(ended(FollowUp::Restart(MS(0))), "api (3) exited: code 3, up 1.2 s, restarting now");
+    assert_eq!(ended(FollowUp::Final), "api (3) exited: code 3, up 1.2 s, not restarting it");
     assert_eq!(
         ended(FollowUp::Errored { unstable_runs: 16 }),
-        "api (3) ended: exit 3, up 1.2 s, errored: 16 unstable starts in a row"
+        "api (3) exited: code 3, up 1.2 s, errored: 16 unstable runs in a row"
     );
     assert_eq!(
         words(aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) })),
-        "the reload of api (3) is aborted: the new api (3) ended: exit 7, up 30 ms; 1 of 4 run the new version, the \
+        "the reload of api (3) is aborted: the new api (3) exited: code 7, up 30 ms; 1 of 4 run the new version, the \
          others keep serving with the old one"
     );
     let failed = |part, retry| EventData::Outage { part, error: "no memory".to_owned(), retry };
@@ -247,7 +247,7 @@ fn each_fact_has_one_wording() {
     let sent = StopMethod::Signal(Signal::TERM);
     assert_eq!(
         words(EventData::Stopping { stop: StopKind::Restarted, request: sent }),
-        "api (3) is restarted, sending SIGTERM"
+        "api (3): restarting, sending SIGTERM"
     );
 }
 

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::{ConfigChange, EventData, Notice, RuntimePart, SignalUse, TaskState};
+use super::{ConfigChange, EventData, EventSubject, Notice, RuntimePart, SignalUse, TaskState};
 use crate::{
     machine::{
         ending::{Ending, FollowUp},
         health::{HealthFailure, ProbeKind},
         memory::MemoryAction,
         readiness::{ReadinessFailure, ReadinessSource},
-        reason::{ExitReason, ReloadAbortReason, StopKind},
+        reason::{ExitReason, ReloadAbortReason},
     },
     spec::{ByteSize, HumanDuration},
 };
@@ -62,38 +62,39 @@ impl Display for Notice {
             EventData::NotReady { failure } => write!(f, "{subject} {failure}"),
             EventData::Draining { stop, timeout } => {
                 let timeout = HumanDuration(*timeout);
-                write!(f, "{subject} {stop} and drains its connections, for at most {timeout}")
-            }
-            EventData::Stopping { stop: StopKind::Shutdown, request } => {
-                write!(f, "{subject}: sending {request}")
+                write!(f, "{subject}: {stop}, draining its connections for at most {timeout}")
             }
             EventData::Stopping { stop, request } => {
-                write!(f, "{subject} {stop}, sending {request}")
+                write!(f, "{subject}: {stop}, sending {request}")
             }
             EventData::Exited { ending, cause, uptime, next, .. } => {
                 let end = EndText { ending, uptime: *uptime, cause: cause.as_ref() };
-                write!(f, "{subject} ended: {end}")?;
+                write!(f, "{subject} {}{end}", ending.prefix())?;
                 follow_up(ending, *next, f)
             }
-            EventData::Leftovers {} => write!(f, "{subject}: waiting for the processes that it left behind"),
+            EventData::Leftovers {} => write!(f, "{subject}: waiting for its remaining processes to exit"),
             EventData::Killing { waited } => {
-                write!(f, "{subject} has not ended after {}, killing its whole tree", HumanDuration(*waited))
+                write!(
+                    f,
+                    "{subject} is still running after {}, sending SIGKILL to its process tree",
+                    HumanDuration(*waited)
+                )
             }
-            EventData::Unkillable {} => write!(f, "not even SIGKILL ended {subject}, giving up on it"),
+            EventData::Unkillable {} => write!(f, "{subject} is still running after SIGKILL, not waiting for it any longer"),
             EventData::SignalsLost { signals } => {
                 let names: Vec<String> = signals.iter().map(ToString::to_string).collect();
                 write!(f, "{subject} did not get {}: it could not be started", names.join(" and "))
             }
             EventData::RerunPending {} => {
-                write!(f, "{subject} is a task: it finishes, then runs again with the new configuration")
+                write!(f, "{subject} is a running task: after it completes, it runs again with the new configuration")
             }
             EventData::Skipped { state: TaskState::Completed } => {
-                write!(f, "{subject} is a task that has completed: left alone")
+                write!(f, "{subject} is a completed task: not restarted")
             }
             EventData::Skipped { state: TaskState::Running } => {
-                write!(f, "{subject} is a task that runs: left alone")
+                write!(f, "{subject} is a running task: not restarted")
             }
-            EventData::EndedContainer { code } => write!(f, "{subject} ends the container with code {code}"),
+            EventData::EndedContainer { code } => write!(f, "{subject} has exited: stopping all apps, exit code {code}"),
             EventData::ListenFailed { failure } => write!(f, "{subject} {failure}"),
             EventData::PortShared { address, other } => {
                 write!(
@@ -118,26 +119,21 @@ impl Display for Notice {
                 write!(f, "cannot write the pid file {path} of {subject}: {error}")
             }
             EventData::ReloadStarted { total, rolling } => {
+                let order = if *total > 1 { ", one after the other" } else { "" };
                 let gap = if *rolling { ", without downtime" } else { "" };
-                write!(f, "reloading {subject}: {}, one after the other{gap}", Processes(*total))
+                write!(f, "reloading {subject}: {}{order}{gap}", Processes(*total))
             }
             EventData::ReloadCompleted { total, took } => {
-                let were = if *total == 1 { "was" } else { "were" };
-                write!(
-                    f,
-                    "{subject} is reloaded: {} {were} replaced in {}",
-                    Processes(*total),
-                    HumanDuration(*took)
-                )
+                write!(f, "{subject} is reloaded: {} in {}", Processes(*total), HumanDuration(*took))
             }
             EventData::ReloadAborted { reason, replaced, total, rolling } => {
                 write!(f, "the reload of {subject} is aborted: {reason}")?;
-                aborted(reason, *replaced, *total, *rolling, f)
+                aborted(subject, reason, *replaced, *total, *rolling, f)
             }
             EventData::ReloadQueued { job } => {
-                write!(f, "{subject} is being reloaded, {job} comes after that")
+                write!(f, "{subject} is being reloaded, {job} follows after that")
             }
-            EventData::ReloadUnderWay {} => write!(f, "{subject} is being reloaded to that already"),
+            EventData::ReloadUnderWay {} => write!(f, "{subject} is already being reloaded with this change"),
             EventData::SocketOpened { address } => write!(f, "{subject} listens on {address}"),
             EventData::AcceptFailed { error } => {
                 write!(f, "cannot accept connections to {subject}: {error}; they wait")
@@ -162,27 +158,27 @@ impl Display for Notice {
             }
             EventData::MemoryExceeded { used, limit, action } => {
                 let (used, limit) = (ByteSize(*used), ByteSize(*limit));
-                write!(f, "{subject} has {used} of memory, its max_memory_restart is {limit}: {action}")
+                write!(f, "{subject} uses {used} of memory, above max_memory_restart ({limit}){action}")
             }
             EventData::OomGuardStop { size, used, limit, times, wait, .. } => {
                 let (size, used, limit) = (ByteSize(*size), ByteSize(*used), ByteSize(*limit));
                 write!(
                     f,
-                    "the container has {used} of its {limit} of memory (oom_guard): {subject}, the largest with {size}, \
-                     ends before the kernel kills, and starts again "
+                    "the container uses {used} of {limit} of memory (oom_guard): restarting {subject}, the largest with \
+                     {size}, before the kernel kills a process"
                 )?;
                 match *wait {
-                    Duration::ZERO => f.write_str("when it is gone")?,
-                    wait => write!(f, "{} after that", HumanDuration(wait))?,
+                    Duration::ZERO => {}
+                    wait => write!(f, ", after a backoff of {}", HumanDuration(wait))?,
                 }
-                if *times == 1 { Ok(()) } else { write!(f, " ({times} times in a row by now)") }
+                if *times == 1 { Ok(()) } else { write!(f, " ({times} times in a row)") }
             }
             EventData::MemoryElsewhere { used, limit, instances } => {
                 let (used, limit, instances) = (ByteSize(*used), ByteSize(*limit), ByteSize(*instances));
                 write!(
                     f,
-                    "the container has {used} of its {limit} of memory, but all workers together have {instances}: it \
-                     would not help to end one"
+                    "the container uses {used} of {limit} of memory, but all apps together use {instances}: a restart \
+                     would not free enough"
                 )
             }
             EventData::CommandReceived { command } => write!(f, "command: {command}"),
@@ -191,11 +187,11 @@ impl Display for Notice {
             EventData::AppChanged { change: ConfigChange::Changed, keys } => {
                 write!(f, "{subject}: changed {}", keys.join(", "))
             }
-            EventData::AppKept { reason } => write!(f, "app `{subject}` stays as it is: {reason}"),
-            EventData::ConfigApplied { changes: 0 } => f.write_str("no application has changed"),
-            EventData::ConfigApplied { changes: 1 } => f.write_str("applying the change of 1 application"),
+            EventData::AppKept { reason } => write!(f, "app `{subject}` is unchanged: {reason}"),
+            EventData::ConfigApplied { changes: 0 } => f.write_str("no app has changed"),
+            EventData::ConfigApplied { changes: 1 } => f.write_str("applying the change of 1 app"),
             EventData::ConfigApplied { changes } => {
-                write!(f, "applying the changes of {changes} applications")
+                write!(f, "applying the changes of {changes} apps")
             }
             EventData::ConfigRejected { problems } => {
                 problems.iter().try_for_each(|problem| writeln!(f, "{problem}"))?;
@@ -203,7 +199,7 @@ impl Display for Notice {
             }
             EventData::ConfigWarning { message } => f.write_str(message),
             EventData::RestartRequired {} => {
-                f.write_str("the new format of log lines or address of the HTTP server applies when procrun is started again")
+                f.write_str("the new format of log lines or address of the HTTP server applies after a restart of procrun")
             }
             EventData::ClockSet { by } => {
                 let direction = if *by < 0 { "back" } else { "forward" };
@@ -211,10 +207,10 @@ impl Display for Notice {
                 write!(f, "the clock was set {direction} by {by}: schedules follow the new time")
             }
             EventData::ZoneFound { app } => {
-                write!(f, "app `{app}`: its time zone is known, its schedule begins")
+                write!(f, "app `{app}`: time zone found, its schedule begins")
             }
             EventData::StartDelayed { delay } => {
-                write!(f, "waiting for {} before anything starts", HumanDuration(*delay))
+                write!(f, "waiting for {} before the first start (start_delay)", HumanDuration(*delay))
             }
             EventData::WebListening { url } => write!(f, "serving probes, metrics and the API at {url}"),
             EventData::Outage { part, error, retry } => {
@@ -228,18 +224,18 @@ impl Display for Notice {
                     SignalUse::Stop => f.write_str(", stopping"),
                     SignalUse::StopWithoutTerminal => f.write_str(": the terminal is gone, stopping"),
                     SignalUse::ReadConfig(file) => write!(f, ", reading {file} again"),
-                    SignalUse::Ignore => f.write_str(": everything is being stopped, nothing is read again"),
+                    SignalUse::Ignore => f.write_str(": procrun is stopping, the ecosystem file is not read again"),
                     SignalUse::Forward => f.write_str(", forwarding it"),
                 }
             }
             EventData::Closing { delay } => {
                 let delay = HumanDuration(*delay);
-                write!(f, "nothing is ready any more; everything keeps serving for {delay} and then stops")
+                write!(f, "all apps report not ready; they keep serving for {delay} and then stop (pre_stop_delay)")
             }
             EventData::ShuttingDown { processes: 1 } => f.write_str("stopping 1 process"),
             EventData::ShuttingDown { processes } => write!(f, "stopping {processes} processes"),
-            EventData::KillingAll {} => f.write_str("second request to stop, killing everything"),
-            EventData::Exiting { code } => write!(f, "all done, ending with code {code}"),
+            EventData::KillingAll {} => f.write_str("second stop request, sending SIGKILL to all processes"),
+            EventData::Exiting { code } => write!(f, "all apps have exited, procrun exits with code {code}"),
         }
     }
 }
@@ -254,7 +250,7 @@ impl Display for RuntimePart {
             Self::NotifySockets => "read the notification sockets of workers",
             Self::ControlSocket => "serve the control socket",
             Self::Schedules => "set the timer of `cron_restart`",
-            Self::Watching => "watch any files",
+            Self::Watching => "watch files",
             Self::DrainScript => "write the script that drains workers",
             Self::HeartbeatScript => "write the script that sends heartbeats",
             Self::RunCgroups => "create a cgroup for each run",
@@ -265,6 +261,7 @@ impl Display for RuntimePart {
 
 /// The state after a reload was aborted.
 fn aborted(
+    subject: &EventSubject,
     reason: &ReloadAbortReason,
     replaced: u32,
     total: u32,
@@ -279,7 +276,7 @@ fn aborted(
     }
     match (rolling, replaced) {
         (true, 0) => f.write_str("; the old version keeps serving"),
-        (false, 0) if total == 1 => f.write_str("; its restart policy applies, as after any other exit"),
+        (false, 0) if total == 1 => write!(f, "; the restart policy of {subject} applies"),
         (false, 0) => {
             write!(f, "; none of the {total} was restarted before it, the others keep running unchanged")
         }
@@ -295,20 +292,20 @@ fn aborted(
 impl Display for MemoryAction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Replace => f.write_str("replacing it while it serves"),
-            Self::Restart => f.write_str("restarting it"),
+            Self::Replace => f.write_str(": replacing it without downtime"),
+            Self::Restart => f.write_str(": restarting it"),
             Self::Postpone { times, wait } => {
                 let wait = HumanDuration(*wait);
                 write!(
                     f,
-                    "{times} times in a row in a short time: it keeps serving for {wait} unless it grows much"
+                    ", {times} times in a row: restart delayed by {wait} (backoff), earlier if memory grows"
                 )
             }
             Self::RestartLater { times, wait } => {
                 let wait = HumanDuration(*wait);
                 write!(
                     f,
-                    "{times} times in a row in a short time, and it grows: stopping it, it starts again {wait} after its end"
+                    ", {times} times in a row and still growing: restarting it after a backoff of {wait}"
                 )
             }
         }
@@ -322,7 +319,7 @@ fn passed(probe: ProbeKind) -> &'static str {
     }
 }
 
-/// How a run ended: `exit 1, up 1.2 s (memory: ...)`.
+/// How a run ended: `code 1, up 1.2 s (memory limit: ...)`.
 #[derive(Debug, Clone, Copy)]
 pub struct EndText<'a> {
     /// How it ended.
@@ -352,13 +349,11 @@ fn follow_up(ending: &Ending, next: FollowUp, f: &mut Formatter<'_>) -> fmt::Res
         FollowUp::Restart(Duration::ZERO) => f.write_str(", restarting now"),
         FollowUp::Restart(wait) => write!(f, ", restarting in {}", HumanDuration(wait)),
         FollowUp::Stopped => Ok(()),
-        FollowUp::Final if ending.code() == 0 => f.write_str(", done"),
+        FollowUp::Final if ending.code() == 0 => f.write_str(", completed"),
         FollowUp::Final => f.write_str(", not restarting it"),
-        FollowUp::Errored { unstable_runs } => {
-            let starts = if unstable_runs == 1 { "start" } else { "starts in a row" };
-            write!(f, ", errored: {unstable_runs} unstable {starts}")
-        }
-        FollowUp::Leftovers => f.write_str(", but some of its processes still run"),
+        FollowUp::Errored { unstable_runs: 1 } => f.write_str(", errored"),
+        FollowUp::Errored { unstable_runs } => write!(f, ", errored: {unstable_runs} unstable runs in a row"),
+        FollowUp::Leftovers => f.write_str(", but some of its processes are still running"),
     }
 }
 
@@ -389,13 +384,13 @@ impl Notice {
     /// The next step for the user, if there is one.
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match &self.data {
-            EventData::Exited { cause, next, .. } => {
-                return exit_hint(cause.as_ref(), *next).map(Cow::Borrowed);
+            EventData::Exited { ending, cause, next, .. } => {
+                return exit_hint(self.app_name(), ending, cause.as_ref(), *next);
             }
             EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { failure, .. }, .. } => {
-                reload_hint(failure)
+                return Some(reload_hint(self.app_name(), failure));
             }
-            EventData::Blocked { .. } => "it starts as soon as that is fixed",
+            EventData::Blocked { .. } => "fix the dependency; the app then starts",
             EventData::PortShared { .. } => "give one of them another port, unless this is intended",
             EventData::SocketRefused {} => {
                 "set `reusePort: true`, so that each instance opens its own socket"
@@ -407,89 +402,103 @@ impl Notice {
                 "`heartbeat` gets nothing from Node workers; mount a tmpfs on /dev/shm"
             }
             EventData::Outage { part: RuntimePart::ControlSocket, retry: None, .. } => {
-                "commands cannot reach this procrun; select another place with --socket FILE or PROCRUN_HOME"
+                "commands cannot reach this procrun; choose another path with --socket FILE or PROCRUN_HOME"
             }
             EventData::Outage { part: RuntimePart::RunCgroups, .. } => {
-                "with `cgroup = \"auto\"` runs get a cgroup only where that is possible"
+                "with `cgroup = \"auto\"` runs get a cgroup only if the system permits it"
             }
             EventData::Unhealthy { failure: HealthFailure::NoHeartbeat(_) } => {
-                "what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
+                "a worker that is not started as `node` must send WATCHDOG=1 to NOTIFY_SOCKET; otherwise unset `heartbeat`"
             }
             EventData::ChangesThrottled { .. } => {
-                "if the app writes that file itself, name it in `ignore_watch`"
+                "if the app writes this file itself, add it to `ignore_watch`"
             }
             EventData::MemoryExceeded {
                 action: MemoryAction::Postpone { .. } | MemoryAction::RestartLater { .. },
                 ..
-            } => "it leaks fast, or needs a higher limit",
+            } => {
+                let app = self.app_name();
+                return Some(Cow::Owned(format!(
+                    "look for a memory leak in {app}, or raise its max_memory_restart"
+                )));
+            }
             EventData::OomGuardStop { used, instances, .. } if *instances < used / 2 => {
                 return Some(Cow::Owned(format!(
-                    "all workers together have only {}: check what else is in the container (what `exec` has \
-                     started in it, files in /dev/shm and in a tmpfs)",
+                    "all apps together use only {}: check the rest of the container (processes that `docker exec` has \
+                     started, files in /dev/shm and in a tmpfs)",
                     ByteSize(*instances)
                 )));
             }
-            EventData::OomGuardStop { .. } => "set max_memory_restart for what leaks, or give it more memory",
-            EventData::MemoryElsewhere { .. } => "files in /dev/shm and in a tmpfs are memory, too",
+            EventData::OomGuardStop { .. } => {
+                "set max_memory_restart for the app that leaks, or raise the memory limit of the container"
+            }
+            EventData::MemoryElsewhere { .. } => {
+                "check the rest of the container: processes that `docker exec` has started, and files in /dev/shm \
+                 and in a tmpfs, which are memory too"
+            }
             _ => return None,
         };
         Some(Cow::Borrowed(hint))
     }
+
+    /// The name of the app, for commands in hints.
+    fn app_name(&self) -> &str {
+        self.subject.app.as_deref().unwrap_or("all")
+    }
 }
 
 /// The next step after an exit, by its reason.
-fn exit_hint(reason: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
-    match (reason?, next) {
-        (ExitReason::UnhandledRejection, _) => Some(
+fn exit_hint(
+    app: &str,
+    ending: &Ending,
+    reason: Option<&ExitReason>,
+    next: FollowUp,
+) -> Option<Cow<'static, str>> {
+    match (reason, next) {
+        (Some(ExitReason::UnhandledRejection), _) => Some(Cow::Borrowed(
             "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and continues, \
              as under PM2",
-        ),
-        (ExitReason::CannotListen(failure), FollowUp::Errored { .. } | FollowUp::Final)
+        )),
+        (Some(ExitReason::CannotListen(failure)), FollowUp::Errored { .. } | FollowUp::Final)
             if failure.is_in_use =>
         {
-            Some(
-                "another process listens there; several processes of one app share a port with \
-             exec_mode = \"cluster\", or each needs its own port",
-            )
+            Some(Cow::Borrowed(
+                "another process listens there (`ss -ltnp` shows it); several processes of one app need \
+                 exec_mode = \"cluster\" or a port each",
+            ))
         }
-        (
-            ExitReason::CannotListen(_)
-            | ExitReason::UncaughtException
-            | ExitReason::Memory(_)
-            | ExitReason::Unhealthy(_)
-            | ExitReason::Command(_)
-            | ExitReason::FilesChanged(_)
-            | ExitReason::Schedule
-            | ExitReason::Configuration
-            | ExitReason::ReloadAborted,
-            _,
-        ) => None,
+        (_, FollowUp::Errored { .. }) => Some(Cow::Owned(match ending {
+            Ending::SpawnFailed(_) => format!("after the fix, `procrun restart {app}` starts it again"),
+            Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => format!(
+                "`procrun logs {app} --err` shows its output; after the fix, `procrun restart {app}` starts it again"
+            ),
+        })),
+        (_, FollowUp::Restart(_) | FollowUp::Stopped | FollowUp::Final | FollowUp::Leftovers) => None,
     }
 }
 
-fn reload_hint(failure: &ReadinessFailure) -> &'static str {
-    match failure {
+fn reload_hint(app: &str, failure: &ReadinessFailure) -> Cow<'static, str> {
+    Cow::Borrowed(match failure {
         ReadinessFailure::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
-        ReadinessFailure::Ended { .. } => "its own log lines before this show why; fix it and reload again",
+        ReadinessFailure::Ended { .. } | ReadinessFailure::Unhealthy(_) => {
+            return Cow::Owned(format!("`procrun logs {app}` shows why; fix the app and reload again"));
+        }
         ReadinessFailure::TimedOut { source: ReadinessSource::Listening, .. } => {
-            "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
+            "the app must listen as its old version does; raise listen_timeout if it needs more time, then reload again"
         }
         ReadinessFailure::TimedOut { source: ReadinessSource::Message, .. } => {
-            "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with \
-             listen_timeout; then reload again"
+            "the app must call process.send('ready') or send READY=1 to NOTIFY_SOCKET; raise listen_timeout if it \
+             needs more time, then reload again"
         }
         ReadinessFailure::WaitsForDependencies => {
-            "check what it waits for (`procrun describe`), then reload again"
+            "check its dependencies with `procrun describe`, then reload again"
         }
         ReadinessFailure::ProbeFailed { .. }
         | ReadinessFailure::TimedOut { source: ReadinessSource::Probe, .. } => {
-            "fix what its probe requests, or give it more time with listen_timeout; then reload again"
-        }
-        ReadinessFailure::Unhealthy(_) => {
-            "its own log lines before this may show why; fix it and reload again"
+            "make its probe pass, or raise listen_timeout, then reload again"
         }
         ReadinessFailure::PredecessorAlive => {
-            "check what the old process waits for (its state in /proc), then reload again"
+            "check the state of the old process (/proc/PID/status), then reload again"
         }
-    }
+    })
 }

@@ -367,7 +367,7 @@ fn a_successor_that_never_passes_its_probe_aborts_the_reload() {
     });
     let failed = failed.expect("the reload is aborted");
     assert!(
-        failed.contains("did not pass its probe within 20.0 s (`listen_timeout`): no database"),
+        failed.contains("did not pass its readiness probe within 20.0 s (`listen_timeout`): no database"),
         "{failed}"
     );
 }
@@ -400,6 +400,6 @@ fn without_overlap_a_successor_must_pass_its_probe_too() {
     assert_eq!(world.status(1), Status::Stopping, "the next one");
     world.exit_ok(1);
     world.pass(S(61));
-    assert!(world.failure(ticket).contains("did not pass its probe"), "{}", world.failure(ticket));
+    assert!(world.failure(ticket).contains("did not pass its readiness probe"), "{}", world.failure(ticket));
     assert_eq!(world.status(1), Status::Online, "it continues all the same");
 }

@@ -69,7 +69,7 @@ fn an_operation_waits_for_the_ready_message() {
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.answer(crash), None, "it is tried again at once");
     world.exit(world.run(0), FAILED, false);
-    assert!(world.failure(crash).contains("did not start: exit"), "{}", world.failure(crash));
+    assert!(world.failure(crash).contains("did not start: exited with code 3"), "{}", world.failure(crash));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_failed_reload_is_reported_and_nothing_is_errored() {
     world.listen(1);
     let reload = world.request(Operation::Act(Action::Reload, ids([0, 1])));
     world.exit(world.run(3), FAILED, false);
-    assert!(world.failure(reload).contains("exit 3"), "{}", world.failure(reload));
+    assert!(world.failure(reload).contains("code 3"), "{}", world.failure(reload));
     assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
 }
 
@@ -182,7 +182,7 @@ fn a_stop_aborts_a_reload() {
     assert!(world.is_done(stop));
     assert_eq!(world.answer(reload), None, "its successor still ends");
     world.exit_ok(2);
-    assert!(world.failure(reload).contains("it was stopped"));
+    assert!(world.failure(reload).contains("the app was stopped"));
     assert_eq!((list(&world), world.status(0)), (vec![0], Status::Stopped));
 }
 
@@ -221,10 +221,7 @@ fn a_single_fork_instance_that_fails_its_reload_is_not_counted() {
     world.exit_ok(0);
     world.exit(world.run(0), FAILED, false);
     let why = world.failure(reload);
-    assert!(
-        why.ends_with("a (0) ended: exit 3, up 0 ms; its restart policy applies, as after any other exit"),
-        "{why}"
-    );
+    assert!(why.ends_with("a (0) exited: code 3, up 0 ms; the restart policy of a applies"), "{why}");
 }
 
 #[test]
@@ -413,8 +410,8 @@ fn a_shutdown_answers_every_operation() {
     world.stop(Signal::TERM);
     let late = world.request(Operation::Act(Action::Start, ids([0])));
     assert!(world.failure(late).contains("being stopped"));
-    assert!(world.failure(reload).contains("everything stops"));
-    assert!(world.failure(scale).contains("everything stops"));
+    assert!(world.failure(reload).contains("procrun is stopping"));
+    assert!(world.failure(scale).contains("procrun is stopping"));
     for run in world.alive.clone() {
         world.exit(run, OK, false);
     }

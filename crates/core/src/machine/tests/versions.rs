@@ -295,5 +295,5 @@ fn the_reload_of_a_task_is_complete_when_the_task_has_completed() {
     assert!(world.is_done(ticket), "{:?}", world.replies);
     let failed = world.request(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.exit(world.run(0), FAILED, false);
-    assert!(world.failure(failed).contains("exit 3"), "{:?}", world.replies);
+    assert!(world.failure(failed).contains("code 3"), "{:?}", world.replies);
 }
