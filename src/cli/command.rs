@@ -87,7 +87,7 @@ impl Command {
 /// The heading of a command in `procrun --help` and in the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
-    /// Applications in the foreground.
+    /// Applications in the foreground, and the check of an ecosystem file.
     Foreground,
     Control,
     Inspect,
@@ -104,7 +104,7 @@ impl Group {
 
     pub(super) fn heading(self) -> &'static str {
         match self {
-            Self::Foreground => "Run in the foreground",
+            Self::Foreground => "Run and check",
             Self::Control => "Control apps",
             Self::Inspect => "Inspect apps",
             Self::Output => "Logs, events and input",

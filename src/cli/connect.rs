@@ -210,13 +210,13 @@ fn may_be_script(word: &str) -> bool {
 fn unreachable(error: &NoSupervisor) -> Failure {
     match error {
         NoSupervisor::NotRunning(searched) => {
-            let mut message = "no supervisor is running; searched in".to_owned();
+            let mut message = "no supervisor is running".to_owned();
             for (path, finding) in searched {
                 write!(message, "\n  {}: {finding}", path.display())
                     .expect("writing to a String cannot fail");
             }
             let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` in\n\
-                        the background. --socket FILE selects a supervisor with another socket";
+                        the background. --socket FILE selects another socket";
             Failure::new(NO_SUPERVISOR, message).hint(hint)
         }
         NoSupervisor::Ambiguous(paths) => {

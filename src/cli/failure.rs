@@ -5,6 +5,8 @@ use std::{
     os::fd::AsFd as _,
 };
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use super::wrap::folded;
 use crate::{control::RequestError, shown::printable_lines, spec::ExitCode, sys::terminal};
 
@@ -84,6 +86,15 @@ const HINT: &str = "  hint: ";
 
 /// The message of an error of the argument parser, without its usage text, and with the quotes of all messages.
 pub(super) fn usage_message(error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match (error.kind(), context(ContextKind::InvalidArg), context(ContextKind::InvalidValue)) {
+        (ErrorKind::UnknownArgument, Some(option), _) => return format!("unknown option `{option}`"),
+        (ErrorKind::InvalidValue, Some(option), Some("")) => return format!("`{option}` needs a value"),
+        _ => {}
+    }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).replace('\'', "`")

@@ -44,7 +44,7 @@ Exit codes:
   64   usage error
   69   no running procrun for the command
   78   configuration error; nothing was started
-  126  a program is not executable, or a limit or socket is not available
+  126  a program cannot run: its file, user, directory, limit or socket
   127  a program was not found
 
 Examples:

@@ -51,7 +51,7 @@ fn rows(text: &mut String, processes: &[ProcessInfo]) {
     if processes.is_empty() {
         return;
     }
-    writeln!(text, "  {:>7}  {:>6}  {:>8}  {:11}  COMMAND", "PID", "UPTIME", "MEMORY", "BELONGS BY")
+    writeln!(text, "  {:>7}  {:>6}  {:>8}  {:11}  COMMAND", "PID", "UPTIME", "MEMORY", "FOUND BY")
         .expect("writing to a String cannot fail");
     for row in processes.iter().zip(depths(processes)) {
         writeln!(text, "  {}", line(row)).expect("writing to a String cannot fail");
@@ -125,12 +125,12 @@ mod tests {
         let unowned = vec![process(99, 1, "sleep 5", None)];
         let expected = "\
 api (0), online, 3 processes, 9.0mb, treekill off
-      PID  UPTIME    MEMORY  BELONGS BY   COMMAND
+      PID  UPTIME    MEMORY  FOUND BY     COMMAND
        10      1m     3.0mb  main         sh start.sh
        11      1m     3.0mb  parent         node\\u{1b} app.js
        12      1m     3.0mb  limit        nginx: master process
 adopted processes of no app
-      PID  UPTIME    MEMORY  BELONGS BY   COMMAND
+      PID  UPTIME    MEMORY  FOUND BY     COMMAND
        99      1m     3.0mb  -            sleep 5
 ";
         assert_eq!(shown(&ProcessTrees { instances: vec![instance], unowned }), expected);

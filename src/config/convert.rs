@@ -333,7 +333,7 @@ impl Converter<'_> {
                 self.notes.add(format!("{place}: `{}`{inside} {how}", entry.key));
             }
             Outcome::Unsupported => {
-                self.left_out(entry, "", "it is a service of PM2 itself");
+                self.left_out(entry, "", "procrun does not have this feature of PM2");
                 return None;
             }
             Outcome::Noted(why) => {
@@ -355,8 +355,8 @@ impl Converter<'_> {
             self.loaded.plan.apps.iter().filter(is_affected).map(|app| app.name.as_str()).collect();
         if !names.is_empty() {
             self.notes.add(format!(
-                "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
-                 node_args = \"{OPTION}=warn\" keeps it running: {}",
+                "Node exits on an unhandled promise rejection, and PM2 prevents that; node_args = \"{OPTION}=warn\" \
+                 keeps these apps running: {}",
                 names.join(", ")
             ));
         }

@@ -128,9 +128,9 @@ impl Decoder<'_> {
                 let effect = if key == "deploy" && !deploy.is_empty() {
                     "only the variables in `deploy.<name>.env` are used here, with `--env <name>`"
                 } else {
-                    "it has no effect here"
+                    "it has no effect"
                 };
-                self.notices.once(key, || format!("{place}: `{key}` belongs to other tools: {effect}"));
+                self.notices.once(key, || format!("{place}: `{key}` is a key of another tool: {effect}"));
             } else if key == SCHEMA || self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
                 // Editors read it; YAML files keep anchors in `x-` keys.
             } else if !is_single_app {

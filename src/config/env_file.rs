@@ -66,7 +66,7 @@ fn env_file(node: &Node, at: Option<Position>) -> Decoded<EnvFile> {
             "path" => path = Some(value::full_text(&entry.node).map_err(within)?),
             "required" => required = value::switch(&entry.node, Dialect::Toml).map_err(within)?,
             other => {
-                let message = format!("has no `{}`; it has `path` and `required`", shorten(other));
+                let message = format!("has no key `{}`; the keys are `path` and `required`", shorten(other));
                 return Err(vec![Complaint { message, at: entry.at }]);
             }
         }
@@ -140,7 +140,7 @@ pub(super) fn read(
             let message = format!("the `env_file` {} {}", path.display(), unreadable.why);
             let problem = Problem { place, message, hint: unreadable.hint.map(str::to_owned) };
             if is_strict {
-                let hint = "`{ path = PATH, required = false }` is a file that may be missing";
+                let hint = "create the file, or write `env_file = { path = PATH, required = false }`";
                 let missing = unreadable.why == file::MISSING && !is_flag;
                 output.problems.push(if missing { problem.hint(hint) } else { problem });
             } else {
@@ -157,7 +157,7 @@ pub(super) fn read(
     for line in skipped {
         // Reported once, even if several apps read the file.
         let topic = format!("{}:{line}", path.display());
-        output.notices.once(&topic, || format!("{written}:{line}: sets no variable and is skipped"));
+        output.notices.once(&topic, || format!("{written}:{line}: not NAME=VALUE, line skipped"));
     }
     variables.extend(found.into_iter().map(|variable| EnvVar {
         name: variable.name,
@@ -187,7 +187,9 @@ mod tests {
         assert_eq!(parsed(r#"["a", {"path": "b"}]"#), Ok(vec![file("a", true), file("b", true)]));
         assert_eq!(parsed("[]"), Ok(vec![]));
         assert!(parsed("3").unwrap_err().contains("must be a path"));
-        assert!(parsed(r#"[{"path": "a", "optional": true}]"#).unwrap_err().contains("has no `optional`"));
+        assert!(
+            parsed(r#"[{"path": "a", "optional": true}]"#).unwrap_err().contains("has no key `optional`")
+        );
         assert!(parsed(r#"[{"required": true}]"#).unwrap_err().contains("without a `path`"));
         assert!(parsed(r#"{"path": "a", "required": 1}"#).unwrap_err().contains("has `required`, which"));
     }

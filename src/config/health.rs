@@ -36,7 +36,7 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
         let means = |name: &&&str| **name == entry.key || is_camel_case(name, &entry.key);
         let Some(name) = KNOWN.iter().find(means) else {
             complaints.push(Complaint {
-                message: format!("has no `{}`; it has {}", shorten(&entry.key), KNOWN.join(", ")),
+                message: format!("has no key `{}`; the keys are {}", shorten(&entry.key), KNOWN.join(", ")),
                 at: entry.at,
             });
             continue;
@@ -109,7 +109,7 @@ fn http(node: &Node) -> Decoded<ProbeTarget> {
             if text.starts_with("https://") {
                 format!("is `{shown}`, but probes use plain HTTP only")
             } else {
-                format!("is `{shown}`, which is neither a URL nor a path")
+                format!("must be an http:// URL or a path, not `{shown}`")
             },
             "write `http://127.0.0.1:3000/healthz`, or `/healthz` for the port in the app's PORT; \
              for HTTPS let `exec` run a client",
@@ -289,7 +289,7 @@ mod tests {
             (vec![], "needs `http`, `tcp` or `exec`"),
             (vec![("http", text("/a")), ("tcp", text("1"))], "both `http` and `tcp`"),
             (vec![("http", text("https://127.0.0.1/"))], "plain HTTP only"),
-            (vec![("http", text("healthz"))], "neither a URL nor a path"),
+            (vec![("http", text("healthz"))], "an http:// URL or a path"),
             (vec![("http", text("http://db:80/"))], "names are not resolved"),
             (vec![("http", text("http://a@127.0.0.1/"))], "sends no credentials"),
             (vec![("http", text("/a b"))], "not allowed in a path"),
@@ -301,7 +301,10 @@ mod tests {
             (vec![("exec", Node::new(Value::List(vec![]), None))], "a program and its arguments"),
             (vec![("tcp", text("1")), ("retries", text("0"))], "from 1 to 1000"),
             (vec![("tcp", text("1")), ("timeout", text("0"))], "at least 1 ms"),
-            (vec![("tcp", text("1")), ("intervall", text("1s"))], "has no `intervall`; it has http"),
+            (
+                vec![("tcp", text("1")), ("intervall", text("1s"))],
+                "has no key `intervall`; the keys are http",
+            ),
         ] {
             let message = read(&entries).unwrap_err();
             assert!(message.contains(why), "{entries:?}: {message}");

@@ -1,6 +1,7 @@
 //! The key table: every key of an ecosystem file, one row each. A row has the names of the key, its documentation,
-//! how its value is decoded and shown, and what a change of it does. `check`, `describe`, the reference pages and
-//! the JSON Schema are made from it.
+//! how its value is decoded and shown, and what a change of it does. `check`, `describe`, the options of the command
+//! line, the reference pages and the JSON Schema are made from it. A new key is a field in the spec and in `Draft`, a
+//! line in `build`, and a row here; if `Kind` has no such type, also a variant there and its decoder in `apply`.
 //!
 //! It decodes no value itself: `apply` does, by the kind of the key.
 

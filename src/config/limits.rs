@@ -41,8 +41,8 @@ fn unknown(key: &str) -> String {
     let key = shorten(key);
     let names = Resource::ALL.map(Resource::name);
     match suggest::nearest(&key, names) {
-        Some(name) => format!("has no `{key}`; did you mean `{name}`?"),
-        None => format!("has no `{key}`; it has {}", names.join(", ")),
+        Some(name) => format!("has no limit `{key}`; did you mean `{name}`?"),
+        None => format!("has no limit `{key}`; the limits are {}", names.join(", ")),
     }
 }
 

@@ -9,8 +9,8 @@
 //!
 //! A file may include others, each with a format of its own; their drafts are combined in one plan.
 //!
-//! It reads files and nothing else: it starts no process, opens no socket, changes nothing, and searches for no
-//! program except the target. It collects all errors instead of stopping at the first.
+//! This module reads files: it starts no process, opens no socket and changes nothing. To decide `exec_mode` it looks
+//! up the program of an app. It collects all errors instead of stopping at the first.
 
 mod apply;
 mod arguments;

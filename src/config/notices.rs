@@ -73,11 +73,11 @@ impl Notices {
         if let Some((place, keys)) = self.of_pm2.take() {
             self.add(match keys.split_last() {
                 Some((last, [])) => {
-                    format!("{place}: {last} is a service of PM2 itself and has no effect here")
+                    format!("{place}: {last} has no effect: procrun does not have this feature of PM2")
                 }
                 Some((last, others)) => {
                     let others = others.join(", ");
-                    format!("{place}: {others} and {last} are services of PM2 itself and have no effect here")
+                    format!("{place}: {others} and {last} have no effect: procrun does not have these features of PM2")
                 }
                 None => unreachable!("a place comes with a key"),
             });

@@ -63,7 +63,7 @@ fn wanted(node: &Node, at: Option<Position>) -> Decoded<WrittenDependency> {
             "app" => app = Some(value::label(&entry.node)?),
             "condition" => condition = Some(one_condition(&entry.node)?),
             other => {
-                let message = format!("has no `{}`; it has `app` and `condition`", shorten(other));
+                let message = format!("has no key `{}`; the keys are `app` and `condition`", shorten(other));
                 return Err(vec![Complaint { message, at: entry.at }]);
             }
         }

@@ -177,7 +177,7 @@ impl Source {
         let problem = match unreadable.hint {
             Some(hint) => problem.hint(hint),
             None if unreadable.why == file::MISSING && !self.0.name.starts_with('/') => {
-                problem.hint(format!("searched in {}", self.0.cwd.display()))
+                problem.hint(format!("check the path, which is relative to {}", self.0.cwd.display()))
             }
             None => problem,
         };

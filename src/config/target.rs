@@ -231,7 +231,7 @@ pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String
     }
     Err(SearchError::NotFound(match forbidden {
         Some(candidate) => cannot_run(&candidate.to_string_lossy(), "is not executable"),
-        None => not_found(name, "no such file here, and no such program in PATH"),
+        None => not_found(name, "no such file in the working directory, and no such program in PATH"),
     }))
 }
 

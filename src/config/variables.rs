@@ -47,7 +47,7 @@ const OTHER_VARIABLES: [(&str, &str); 4] = [
     (WEB_TOKEN, "the token that permits changes by HTTP"),
     ("PROCRUN_HOME", "directory of the socket, saved lists and logs"),
     (GRACE, "grace time of the container engine, in seconds"),
-    ("PROCRUN_RUN", "set by procrun in every process that a run starts"),
+    ("PROCRUN_RUN", "set by procrun to find the processes of an app"),
 ];
 
 /// Variables that Kubernetes sets in all containers for a service named `procrun`, without the prefix.

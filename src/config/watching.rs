@@ -119,7 +119,7 @@ pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option
                 ignored.push(format!("`{}`", entry.key));
             }
             Ok(false) => complaints.push(Complaint {
-                message: format!("has no `{}`; it has {}", entry.key, KNOWN.join(", ")),
+                message: format!("has no key `{}`; the keys are {}", entry.key, KNOWN.join(", ")),
                 at: entry.at,
             }),
             Err(more) => complaints.extend(more.into_iter().map(|complaint| Complaint {

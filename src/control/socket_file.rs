@@ -52,7 +52,7 @@ impl fmt::Display for SocketError {
         match self {
             Self::Taken(path) => write!(f, "another supervisor uses the control socket {}", path.display()),
             Self::NoDirectory(tried) => {
-                f.write_str("no directory for a control socket is available")?;
+                f.write_str("no directory can hold the control socket")?;
                 for (number, (path, error)) in tried.iter().enumerate() {
                     let separator = if number == 0 { ": " } else { "; " };
                     write!(f, "{separator}{}: {error}", path.display())?;

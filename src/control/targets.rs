@@ -150,8 +150,8 @@ fn matching(word: &str, pattern: &Pattern, of: &[Candidate<'_>]) -> Result<Vec<u
     let mut is_match = |name| *known.entry(name).or_insert_with_key(|name| pattern.matches(name));
     let ids: Vec<u32> = of.iter().filter(|one| is_match(one.name)).map(|one| one.id).collect();
     if ids.is_empty() {
-        let message = format!("no application matches the pattern `{word}`");
-        let hint = (!of.is_empty()).then(|| format!("there is {}", names(of)));
+        let message = format!("no app matches the pattern `{word}`");
+        let hint = (!of.is_empty()).then(|| format!("the apps are {}", names(of)));
         return Err(RequestError { message, hint });
     }
     Ok(ids)
@@ -170,33 +170,30 @@ fn invalid_pattern(word: &str, why: &str) -> RequestError {
 
 fn unknown(word: &str, of: &[Candidate<'_>]) -> RequestError {
     let refused = |hint: &str| RequestError {
-        message: format!("there is no application or namespace `{word}`"),
+        message: format!("no app, id or namespace `{word}`"),
         hint: Some(hint.to_owned()),
     };
     if word == "-" {
         return refused("an ecosystem file on stdin is for start, restart, reload, stop and delete");
     }
     if Path::new(word).is_absolute() {
-        let message = format!("no application runs the script `{word}`");
+        let message = format!("no app runs the script `{word}`");
         return RequestError { message, hint: Some(format!("`procrun start {word}` adds one")) };
     }
     if of.is_empty() {
-        return RequestError {
-            message: format!("no application matches `{word}`: the list is empty"),
-            hint: None,
-        };
+        return RequestError { message: format!("no app matches `{word}`: the list is empty"), hint: None };
     }
     if word.parse::<u32>().is_ok() {
         let ids: Vec<u32> = of.iter().map(|one| one.id).collect();
-        let message = format!("there is no application or id `{word}`");
-        return RequestError { message, hint: Some(format!("there is {}", ranges(&ids))) };
+        let message = format!("no app or id `{word}`");
+        return RequestError { message, hint: Some(format!("the ids are {}", ranges(&ids))) };
     }
     let known = of.iter().map(|one| one.name).chain(of.iter().map(|one| one.namespace)).chain(["all"]);
     let hint = match nearest(word, known) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there is {}", names(of)),
+        None => format!("the apps are {}", names(of)),
     };
-    RequestError { message: format!("there is no application or namespace `{word}`"), hint: Some(hint) }
+    RequestError { message: format!("no app, id or namespace `{word}`"), hint: Some(hint) }
 }
 
 /// The first names in the list.
@@ -290,7 +287,7 @@ mod tests {
         assert_eq!(ids("j"), Ok(vec![2]));
         assert!(ids("./i").is_err(), "relative paths need a base");
         let unknown = ids("/srv/k").unwrap_err();
-        assert_eq!(unknown.message, "no application runs the script `/srv/k`");
+        assert_eq!(unknown.message, "no app runs the script `/srv/k`");
         assert_eq!(unknown.hint.unwrap(), "`procrun start /srv/k` adds one");
         assert!(list[0].is_named_by("/srv/i") && list[0].is_named_by("0") && !list[0].is_named_by("a"));
     }
@@ -299,11 +296,11 @@ mod tests {
     fn an_unknown_word_selects_nothing_and_has_a_hint() {
         let hint = |words| ids(words).unwrap_err().hint.unwrap();
         assert_eq!(hint("api wroker"), "did you mean `worker`?");
-        assert_eq!(hint("9"), "there is 0-3, 7");
-        assert_eq!(hint("completely-else"), "there is `api`, `worker`, `1`, `jobs`");
+        assert_eq!(hint("9"), "the ids are 0-3, 7");
+        assert_eq!(hint("completely-else"), "the apps are `api`, `worker`, `1`, `jobs`");
         assert!(hint("-").contains("stdin"));
-        assert_eq!(hint("/api-.*/"), "there is `api`, `worker`, `1`, `jobs`");
-        assert_eq!(ids("/api-.*/").unwrap_err().message, "no application matches the pattern `/api-.*/`");
+        assert_eq!(hint("/api-.*/"), "the apps are `api`, `worker`, `1`, `jobs`");
+        assert_eq!(ids("/api-.*/").unwrap_err().message, "no app matches the pattern `/api-.*/`");
         assert!(ids("/^(?!api)/").unwrap_err().message.contains("look-around"));
         assert!(hint("/(/").contains("quote it for the shell"));
         assert!(ids("-1").is_err());

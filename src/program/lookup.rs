@@ -77,7 +77,7 @@ impl Lookup<'_> {
             Found::NotExecutable(found) => Err(not_executable_error(&found)),
             Found::Missing => {
                 let message =
-                    format!("`{script}` is neither a file in {} nor a command in PATH", cwd.display());
+                    format!("`{script}`: no such file in {}, and no such program in PATH", cwd.display());
                 Err(Failure::new(NOT_FOUND, message))
             }
             Found::Unknown(file, errno) => Err(Failure::unknown(&file, errno)),

@@ -251,7 +251,7 @@ fn failure(address: &ListenAddress, error: &io::Error) -> SpawnFailure {
         io::ErrorKind::AddrInUse => match address {
             ListenAddress::Unix(_) => "\n  hint: another program listens there, or the file is no socket",
             _ => {
-                "\n  hint: another program listens there, or procrun itself for another address of that port"
+                "\n  hint: another program listens there (`ss -ltnp` shows it), or another `listen` of this file covers it"
             }
         },
         io::ErrorKind::NotFound => "\n  hint: create its directory: procrun does not",

@@ -23,7 +23,7 @@ const KEYS: [(&str, &str); 16] = [
     ("↑ ↓ PgUp PgDn", "select or scroll"),
     ("Home End", "go to the first or last"),
     ("Tab", "switch processes and log"),
-    ("← →", "shift the log sideways"),
+    ("← →", "scroll the log left or right"),
     ("/", "search the log"),
     ("n N", "previous or next match"),
     ("f", "filter the log lines"),

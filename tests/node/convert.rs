@@ -175,13 +175,13 @@ FROM_FILE = "x"
         notices,
         [
             "ecosystem.config.js: `deploy` is left out: procrun does not use it",
-            "ecosystem.config.js: `pmx` is left out: it is a service of PM2 itself",
+            "ecosystem.config.js: `pmx` is left out: procrun does not have this feature of PM2",
             "ecosystem.config.js: `unkown` in app `api` is left out: unknown key",
             "ecosystem.config.js: the variables that it sets in `process.env` are now in `env`",
             "app `api`: the value of OTHER_TOKEN is in plain text; \"${OTHER_TOKEN}\" reads it from the environment",
             "ecosystem.config.js: the second app `api` is now `api-1`",
-            "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
-             node_args = \"--unhandled-rejections=warn\" keeps it running: api",
+            "Node exits on an unhandled promise rejection, and PM2 prevents that; \
+             node_args = \"--unhandled-rejections=warn\" keeps these apps running: api",
             "ecosystem.config.js: functions are left out: `onExit`",
         ]
     );

@@ -68,12 +68,12 @@ fn every_key_of_pm2_has_its_effect() {
     let (bed, mut run, port) = start();
 
     // What has no meaning here is said once, in one line.
-    let line = run.wait_for_err("services of PM2 itself and have no effect here");
+    let line = run.wait_for_err("have no effect: procrun does not have these features of PM2");
     for key in SERVICES {
         assert!(line.contains(&format!("`{key}`")), "{line}");
     }
     assert_eq!(run.err().lines_with("of PM2 itself").len(), 1, "{}", run.story());
-    run.wait_for_err("`deploy` belongs to other tools");
+    run.wait_for_err("`deploy` is a key of another tool");
 
     // script, args, node_args, source_map_support, cwd, env, env_production, filter_env, instance_var, increment_var.
     for number in [0, 1] {

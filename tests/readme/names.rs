@@ -197,7 +197,7 @@ fn the_reference_lists_exactly_the_commands() {
     let commands = commands(&Pages::for_users());
     let help = help();
     // The commands stand between the usage and the options, by groups.
-    let listed = help.lines().skip_while(|line| *line != "Run in the foreground:");
+    let listed = help.lines().skip_while(|line| *line != "Run and check:");
     let in_help: BTreeSet<&str> = listed
         .take_while(|line| *line != "What to run:")
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())

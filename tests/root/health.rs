@@ -378,7 +378,7 @@ fn an_impossible_check_starts_nothing() {
         ),
         (
             "tcp = 80\nretry = 2",
-            "ecosystem.toml:6:1: `health` in app `main` has no `retry`; it has http, tcp, exec",
+            "ecosystem.toml:6:1: `health` in app `main` has no key `retry`; the keys are http, tcp, exec",
         ),
         ("interval = 5", "has no target: it needs `http`, `tcp` or `exec`"),
     ] {

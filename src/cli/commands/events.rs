@@ -29,7 +29,7 @@ pub(super) static EVENTS: Command = Command {
     group: Group::Output,
     arguments: OPTIONAL_TARGETS,
     options: &[
-        OptionSpec::with_value("lines", "N", "Show the last N events (15), or all"),
+        OptionSpec::with_value("lines", "N", "Show the last N events, or all [default: 15]"),
         OptionSpec::with_value("since", "TIME", "Show events since 5m, 14:30, 2026-01-31T14:30:00"),
         OptionSpec::switch("nostream", "Do not follow new events"),
         JSON_LINES,

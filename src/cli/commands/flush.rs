@@ -18,8 +18,8 @@ pub(super) static FLUSH: Command = Command {
     arguments: OPTIONAL_TARGETS,
     summary: "Empty log files",
     description: "Empty the log files of all processes, or of some, and discard their recent lines\n\
-                  in memory. Rotated files stay. Fails after 5 s if the reader of procrun's output\n\
-                  does not read.",
+                  in memory. Rotated files stay. Fails after 5 s if the consumer of procrun's\n\
+                  stdout is blocked.",
     examples: &[("procrun flush api", "the log files of the app api")],
     run: Run::Function(flush),
     ..Command::DEFAULT

@@ -26,7 +26,7 @@ pub(super) static LOGS: Command = Command {
     group: Group::Output,
     arguments: OPTIONAL_TARGETS,
     options: &[
-        OptionSpec::with_value("lines", "N", "Show the last N lines of each (15), or all"),
+        OptionSpec::with_value("lines", "N", "Last N lines of each, or all [default: 15]"),
         OptionSpec::with_value("tail", "N", "Alias of --lines").short('n'),
         OptionSpec::with_value("since", "TIME", "Show lines since 5m, 14:30, 2026-01-31T14:30:00"),
         OptionSpec::switch("nostream", "Do not follow new lines"),

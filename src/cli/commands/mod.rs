@@ -1,7 +1,8 @@
 //! The commands, one file each: definition, function and, where no other command needs it, output.
 //!
 //! A new command is a file here and a row in [`COMMANDS`]. Parser, help, completions and reference follow from
-//! its definition.
+//! its definition. A command for the supervisor sends a `control::Request`; a new request is a variant there and an
+//! arm in `supervisor::actor::requests`.
 
 mod apply;
 mod attach;

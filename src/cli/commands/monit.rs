@@ -69,7 +69,7 @@ type InputSender = SyncSender<LoopInput>;
 fn monit(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     if !stdout().is_terminal() || !stdin().is_terminal() {
         let failure = Failure::new(EX_USAGE, "`monit` needs a terminal");
-        return Err(failure.hint("`procrun list` shows the same once; use `docker exec -it`"));
+        return Err(failure.hint("use `docker exec -it`, or `procrun list` for one snapshot"));
     }
     if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
         let failure =

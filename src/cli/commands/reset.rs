@@ -17,7 +17,7 @@ pub(super) static RESET: Command = Command {
     arguments: TARGETS,
     options: &[JSON],
     summary: "Reset the restart count to 0",
-    description: "Reset the restart count of processes to 0, and their backoff.",
+    description: "Reset the restart count and backoff of processes.",
     examples: &[("procrun reset all", "every process")],
     run: Run::Function(reset),
     ..Command::DEFAULT

@@ -21,7 +21,7 @@ pub(super) static SCALE: Command = Command {
     examples: &[
         ("procrun scale api 4", "4 processes"),
         ("procrun scale api +2", "2 more processes"),
-        ("procrun scale api -1", "1 process less"),
+        ("procrun scale api -1", "1 process fewer"),
     ],
     run: Run::Function(scale),
     ..Command::DEFAULT

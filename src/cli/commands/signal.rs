@@ -23,7 +23,7 @@ pub(super) static SIGNAL: Command = Command {
     summary: "Send a signal to processes",
     description: "Send a signal to the main processes of apps. SIGNAL is a name (HUP, SIGUSR2) or\n\
                   a number.",
-    examples: &[("procrun signal HUP nginx", "let the app nginx read its configuration again")],
+    examples: &[("procrun signal HUP nginx", "tell nginx to reload its configuration")],
     run: Run::Function(signal),
     ..Command::DEFAULT
 };

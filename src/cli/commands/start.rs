@@ -212,7 +212,7 @@ fn unknown_target(word: &str, words: &[String], unknown: Option<RequestError>) -
     match unknown {
         Some(error) if is_first || !Path::new(&words[0]).exists() => error.into(),
         Some(_) | None => {
-            let message = format!("`{word}` is neither a file nor in the list");
+            let message = format!("`{word}`: no such file, and no such app in the list");
             Failure::new(EX_USAGE, message).hint(format!(
                 "write arguments for the app after `--`: `-- {word}`;\nstart one program \
                  per command; write paths to watch as `--watch=src`"

@@ -20,8 +20,7 @@ pub(super) static TREE: Command = Command {
     options: &[JSON],
     summary: "Show the process tree of each app",
     description: "Show the process tree of all apps, or of some: each process with its memory and\n\
-                  why it belongs to the app. Memory limits count these processes, and a stop\n\
-                  ends them.",
+                  how procrun found it. Memory limits count these processes, and a stop ends them.",
     examples: &[("procrun tree api", "the app api")],
     run: Run::Function(tree),
     ..Command::DEFAULT

@@ -38,13 +38,13 @@ const ROOT: Key<RuntimeDraft, Runtime> = Key {
 static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
     Key {
         name: "auto_exit",
-        meaning: "end when every app has ended",
+        meaning: "exit when all apps have exited",
         default: "true",
         example: "false",
         kind: Kind::Boolean(|draft, on| draft.runtime.auto_exit = on),
         show: |runtime| shown(runtime.auto_exit),
         options: &[
-            option("--no-auto-exit", Switch, OptionGroup::App, "Keep running when all apps have ended")
+            option("--no-auto-exit", Switch, OptionGroup::App, "Keep running when all apps have exited")
                 .sets(Sets::False),
             hidden("--auto-exit", Switch),
         ],
@@ -52,7 +52,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
     },
     Key {
         name: "start_delay",
-        meaning: "time before anything starts",
+        meaning: "time before the first start",
         default: "0",
         example: "'2s'",
         kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, ZeroMeans::Counts),
@@ -75,7 +75,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
     },
     Key {
         name: "pre_stop_delay",
-        meaning: "time before the stop in which nothing is ready any more",
+        meaning: "time between a stop request and the stop, in which all apps serve and report not ready",
         default: "0",
         example: "'5s'",
         kind: Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, ZeroMeans::Counts),
@@ -141,7 +141,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
             "--web",
             AfterEquals("ADDR:PORT"),
             OptionGroup::App,
-            "HTTP server: probes, metrics, API (9615)",
+            "HTTP server: probes, metrics, API [port: 9615]",
         )],
         ..ROOT
     },
@@ -165,7 +165,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
             })
         },
         options: &[
-            option("--formatted", Switch, OptionGroup::Output, "Print id|name before each line (default)")
+            option("--formatted", Switch, OptionGroup::Output, "Print id|name before each line [default]")
                 .sets(Sets::Word("prefix")),
             option("--raw", Switch, OptionGroup::Output, "Print lines as the apps wrote them")
                 .sets(Sets::Word("raw")),
@@ -241,7 +241,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
                 "--log-level",
                 Required("LEVEL"),
                 OptionGroup::Output,
-                "procrun's log: off, error, warn, info, debug",
+                "Level: off, error, warn, info, debug or trace",
             ),
             hidden("--silent", Switch).short('s').sets(Sets::Word("off")),
         ],

@@ -216,9 +216,9 @@ impl Supervisor<'_> {
 
 fn name_taken(name: &str) -> RequestError {
     RequestError {
-        message: format!("there is an application `{name}` already"),
+        message: format!("app `{name}` already exists"),
         hint: Some(format!(
-            "`procrun restart {name}` starts it again; another one needs another --name, or --force"
+            "`procrun restart {name}` restarts it; a second app needs another --name, or --force"
         )),
     }
 }

@@ -132,7 +132,7 @@ impl Supervisor<'_> {
         }
         match self.machine.rename_obstacle(to) {
             Some(RenameObstacle::NameTaken) => {
-                let error = RequestError::new(format!("there is an application `{to}` already"));
+                let error = RequestError::new(format!("app `{to}` already exists"));
                 return Err(error.hint("choose a name that is not in use"));
             }
             Some(RenameObstacle::Reload) => {

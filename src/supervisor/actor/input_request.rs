@@ -33,9 +33,9 @@ impl Supervisor<'_> {
             Ok(input) => input,
             Err(NoInput::NoProcess) => {
                 return Err(RequestError {
-                    message: format!("{instance} has no process that could read its standard input"),
+                    message: format!("{instance} is not running, nothing was sent to its stdin"),
                     hint: Some(format!(
-                        "`procrun start {pm_id}` starts it, `procrun describe {pm_id}` says why it ended"
+                        "`procrun start {pm_id}` starts it, `procrun describe {pm_id}` shows its last exits"
                     )),
                 });
             }

@@ -66,7 +66,7 @@ fn start_brings_up_a_supervisor_that_stays() {
     let _more = start(&bed, &["./app.sh", "--name", "more"]);
     assert_eq!(supervisor_pid(&bed), pid);
     assert_eq!(statuses(&bed), ["app online", "app online", "more online"]);
-    bed.command(&["start", "./app.sh", "--name", "more"]).fails(1, "there is an application `more` already");
+    bed.command(&["start", "./app.sh", "--name", "more"]).fails(1, "app `more` already exists");
     let _again = start(&bed, &["./app.sh", "--name", "more", "--force"]);
     assert_eq!(statuses(&bed).last().map(String::as_str), Some("more-1 online"));
     bed.command(&["delete", "more", "more-1"]).ok();

@@ -81,7 +81,7 @@ fn a_target_is_a_name_an_id_a_namespace_or_all_and_nothing_else() {
 
     let before = statuses(&bed);
     bed.command(&["stop", "worker", "aip"]).fails(1, "did you mean `api`?");
-    bed.command(&["restart", "7"]).fails(1, "there is 0-2");
+    bed.command(&["restart", "7"]).fails(1, "the ids are 0-2");
     bed.command(&["scale", "api", "many"]).fails(1, "not a number of instances");
     bed.command(&["scale", "api", "1001"]).fails(1, "instances");
     bed.command(&["env", "nobody"]).fails(1, "nobody");
@@ -127,7 +127,7 @@ fn a_mistyped_command_is_answered_with_the_right_one() {
     bed.command(&["resart", "api"]).fails(64, "did you mean `procrun restart`?");
     bed.command(&["other", "api"]).fails(64, "`-- api`");
     bed.command(&["start", "api.sh", "ecosystem.toml"])
-        .fails(64, "`api.sh` is neither a file nor in the list");
+        .fails(64, "`api.sh`: no such file, and no such app in the list");
     assert!(bed.command(&["help", "ls"]).ok().contains("Usage: procrun list [OPTIONS]"));
     let _run = supervisor(&bed, false, 3);
     bed.script("api.sh", "#!/bin/sh");
@@ -160,8 +160,8 @@ fn a_pattern_names_the_apps_that_match() {
     // A directory that is there is no pattern to `start`.
     bed.command(&["start", "/-2/"]).ok();
     assert_eq!(statuses(&bed)[1], "api-2 online");
-    bed.command(&["start", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
-    bed.command(&["stop", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
+    bed.command(&["start", "/^x/"]).fails(1, "no app matches the pattern `/^x/`");
+    bed.command(&["stop", "/^x/"]).fails(1, "no app matches the pattern `/^x/`");
     bed.command(&["stop", "/^(?!web)/"]).fails(1, "look-around");
     bed.command(&["stop", "/(a{500}){500}/"]).fails(1, "size limit");
     bed.command(&["delete", "/./"]).ok();
@@ -450,7 +450,7 @@ fn a_failed_operation_is_reported() {
     std::fs::remove_file(bed.path("main.sh")).unwrap();
     bed.command(&["restart", "main"]).fails(1, "main.sh does not exist");
     assert!(!procfs::alive(pid.trim().parse().unwrap()));
-    bed.command(&["signal", "USR1", "main"]).fails(1, "no process");
+    bed.command(&["signal", "USR1", "main"]).fails(1, "is not running");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn an_app_without_open_input_is_an_error() {
     let err = bed.command(&["attach", "two"]).fails(1, "`two` selects 2 processes");
     assert!(err.contains("by its id: 1, 2"), "{err}");
     bed.command(&["send", "2", "x"]).ok();
-    bed.command(&["send", "resting", "x"]).fails(1, "resting (3) has no process");
+    bed.command(&["send", "resting", "x"]).fails(1, "resting (3) is not running");
     bed.command(&["send", "nothing", "x"]).fails(1, "`nothing`");
     wait_until("the process to have no pipe", || {
         let said = bed.command(&["send", "shut", "x"]);

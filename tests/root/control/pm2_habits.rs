@@ -82,8 +82,8 @@ fn an_app_can_be_named_by_its_script() {
     bed.command(&["delete", "./idle.sh"]).ok();
     assert_eq!(ids(&bed), [1, 3]);
     let gone = bed.path("gone.sh").display().to_string();
-    bed.command(&["stop", "./gone.sh"]).fails(1, &format!("no application runs the script `{gone}`"));
-    bed.command(&["stop", "gone.sh"]).fails(1, "there is no application or namespace `gone.sh`");
+    bed.command(&["stop", "./gone.sh"]).fails(1, &format!("no app runs the script `{gone}`"));
+    bed.command(&["stop", "gone.sh"]).fails(1, "no app, id or namespace `gone.sh`");
     bed.command(&["kill"]).ok();
 }
 
@@ -158,7 +158,7 @@ fn a_restart_with_a_name_renames_the_app() {
     );
     let _run = done(&bed, &["start", "ecosystem.toml"]);
     let before = bed.command(&["pid", "api"]).ok();
-    bed.command(&["restart", "db", "--name", "api"]).fails(1, "there is an application `api` already");
+    bed.command(&["restart", "db", "--name", "api"]).fails(1, "app `api` already exists");
     bed.command(&["restart", "all", "--name", "x"]).fails(1, "`--name` is for one application, not for 2");
     bed.command(&["restart", "db", "--name", ""]).fails(64, "name");
     assert_eq!(restarts(&bed), [0, 0, 0]);
@@ -200,7 +200,7 @@ fn the_commands_of_pm2s_tutorial_do_what_they_do_there() {
     let _cluster = done(&bed, &["start", "app.js", "--name", "web", "-i", "4"]);
     assert!(bed.command(&["list"]).ok().contains("worker"));
     assert_eq!(ids(&bed), [0, 1, 2, 3, 4, 5]);
-    bed.command(&["start", "app.js"]).fails(1, "there is an application `app` already");
+    bed.command(&["start", "app.js"]).fails(1, "app `app` already exists");
     let _forced = done(&bed, &["start", "app.js", "-f"]);
     assert_eq!(statuses(&bed).last().unwrap(), "app-1 online");
     bed.command(&["stop", "app.js"]).ok();

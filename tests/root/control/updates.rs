@@ -198,13 +198,13 @@ fn several_targets_and_a_script_that_has_ended_can_be_started() {
     bed.script("more.sh", APP);
     let _run = start(&bed, &["./app.sh", "more.sh"]);
     assert_eq!(statuses(&bed), ["app online", "more online"]);
-    bed.command(&["start", "app.sh"]).fails(1, "there is an application `app` already");
+    bed.command(&["start", "app.sh"]).fails(1, "app `app` already exists");
     bed.command(&["stop", "app"]).ok();
     let _again = start(&bed, &["app.sh", "more"]);
     assert_eq!(statuses(&bed), ["app online", "more online"]);
     bed.command(&["stop", "app"]).ok();
     bed.script("other/app.sh", APP);
-    bed.command(&["start", "other/app.sh"]).fails(1, "there is an application `app` already");
+    bed.command(&["start", "other/app.sh"]).fails(1, "app `app` already exists");
     bed.command(&["start", "more.sh", "8080"]).fails(64, "write arguments for the app after `--`");
     bed.command(&["start", "more", "nobody"]).fails(1, "nobody");
     assert_eq!(statuses(&bed), ["app stopped", "more online"]);

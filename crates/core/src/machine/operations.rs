@@ -101,7 +101,7 @@ impl Machine {
             Operation::Act(Action::Signal(signal), ids) => self.for_each(ticket, &ids, |machine, id| {
                 let Some(instance) = machine.instances.get_mut(&id) else { return };
                 if !instance.forward(signal, out) {
-                    let error = format!("{} has no process that could get {signal}", instance.subject());
+                    let error = format!("{} is not running, {signal} was not sent", instance.subject());
                     machine.pending_operations.fail(ticket, error);
                 }
             }),
@@ -231,7 +231,7 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let Some(file) = self.planned(app) else {
-            self.pending_operations.fail(ticket, format!("there is no application `{app}`"));
+            self.pending_operations.fail(ticket, format!("no app `{app}`"));
             return;
         };
         let before = self.staying(app);

@@ -80,7 +80,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
     },
     Key {
         name: "umask",
-        meaning: "permissions that new files do not get",
+        meaning: "file mode creation mask",
         default: "procrun's own",
         example: "'027'",
         kind: Kind::Umask(|app, umask| app.limits.umask = Some(umask)),
@@ -90,7 +90,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
     },
     Key {
         name: "no_new_privileges",
-        meaning: "no program gives the app more rights",
+        meaning: "the app cannot gain privileges (`no_new_privs`)",
         default: "procrun's own",
         example: "true",
         kind: Kind::Boolean(|app, on| app.limits.no_new_privileges = on),

@@ -52,7 +52,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             "--listen-timeout",
             Required("TIME"),
             OptionGroup::Restart,
-            "Time to become ready (60s)",
+            "Time to become ready [default: 60s]",
         )],
         part: field!(reload.listen_timeout),
         patch: KeyPatch::Copy,

@@ -22,10 +22,15 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
     Key {
         name: "kill_signal",
         meaning: "[stop signal](signals.md#stop-signal)",
-        default: "the signal that procrun got",
+        default: "SIGINT for Node, SIGTERM for other programs; in a shutdown, the signal that procrun receives",
         example: "'SIGTERM'",
         kind: Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)),
-        show: |app| app.stop.kill_signal.map_or_else(|| shown("the signal that procrun gets"), shown),
+        show: |app| {
+            app.stop.kill_signal.map_or_else(
+                || shown("SIGINT for Node, else SIGTERM; in a shutdown, the signal that procrun receives"),
+                shown,
+            )
+        },
         options: &[option(
             "--kill-signal",
             Required("SIGNAL"),
@@ -38,7 +43,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
     },
     Key {
         name: "stop_signal_scope",
-        meaning: "[processes that get it](signals.md#stop-signal): `auto`, `main`, `group` or `tree`",
+        meaning: "[processes that receive the stop signal](signals.md#stop-signal): `auto`, `main`, `group` or `tree`",
         default: "`auto`",
         example: "'tree'",
         kind: Kind::Choice(&[

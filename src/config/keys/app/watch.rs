@@ -49,8 +49,8 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
     },
     Key {
         name: "ignore_watch",
-        meaning: "files that do not count",
-        default: "[see there](../how-to/watch-files.md#what-is-ignored)",
+        meaning: "paths to ignore",
+        default: "[ignored paths](../how-to/watch-files.md#what-is-ignored)",
         example: "['logs', '*.tmp']",
         kind: Kind::Patterns(|app, patterns| app.watching.ignore = patterns),
         show: |app| app.watch.as_ref().and_then(|watch| quoted(&watch.ignore)),

@@ -395,7 +395,7 @@ fn a_signal_needs_a_process() {
     world.exit_ok(0);
     assert!(world.is_done(stop));
     let lost = world.request(Operation::Act(Action::Signal(Signal::USR2), ids([0])));
-    assert!(world.failure(lost).contains("no process"));
+    assert!(world.failure(lost).contains("is not running"));
     let missing = world.request(Operation::Act(Action::Signal(Signal::USR2), ids([77])));
     assert!(world.failure(missing).contains("left the list"));
 }
