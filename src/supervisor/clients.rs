@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    future::{Future, pending},
+    future::{Future, pending, ready},
     io,
     os::{fd::OwnedFd, unix::net::UnixListener},
     time::Duration,
@@ -176,9 +176,10 @@ impl<'a> Clients<'a> {
         }
         let Some(server) = &mut self.server else { return pending().await };
         self.events.send_new(server);
-        self.followers.send_recent(server);
+        let has_more = self.followers.send_recent(server);
         let completed = tokio::select! {
             result = server.wait() => return result,
+            () = ready(()), if has_more => return Ok(()),
             completed = self.followers.next() => completed,
             link = next(&mut self.links) => return server.adopt_link(link),
         };

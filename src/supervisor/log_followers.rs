@@ -60,12 +60,19 @@ impl Followers {
         self.later.push(Later { client, answer: Box::pin(answer) });
     }
 
-    /// Forgets disconnected clients and sends pending lines to the clients that are ready.
-    pub(super) fn send_recent(&mut self, server: &mut Server) {
+    /// Forgets disconnected clients and sends one batch of recent lines. True: another batch can be sent, after the
+    /// other work of a turn.
+    pub(super) fn send_recent(&mut self, server: &mut Server) -> bool {
         self.later.retain(|later| server.has(later.client));
+        let (mut has_sent, mut has_more) = (false, false);
         self.list.retain_mut(|one| {
             while one.recent && server.is_drained(one.client) {
+                if has_sent {
+                    has_more = true;
+                    break;
+                }
                 let answer = if let Some(batch) = one.follower.recent() {
+                    has_sent = true;
                     lines(&batch)
                 } else {
                     one.recent = false;
@@ -76,6 +83,7 @@ impl Followers {
             one.ready = !one.recent && server.is_drained(one.client);
             server.has(one.client) && (one.recent || one.stream)
         });
+        has_more
     }
 
     /// Waits for the next lines of a client that is ready, and for pending answers. Cancel-safe.

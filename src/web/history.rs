@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     clock::{now, unix_milliseconds},
     link::Connector,
-    queries::{Pace, Queries},
+    queries::{Pace, Queries, Turns, Urgency},
 };
 use crate::control::{Answer, Request, snapshot::Overview};
 
@@ -85,7 +85,7 @@ impl Drop for History {
 }
 
 async fn sample(state: Arc<Mutex<State>>, connector: Connector) {
-    let queries = Queries::new(connector, PACE);
+    let queries = Queries::new(connector, Turns::new(PACE), Urgency::Urgent);
     loop {
         if let Ok(Answer::Overview(overview)) = queries.ask(&Request::Monitor).await {
             lock(&state).points.add(unix_milliseconds(), &overview);

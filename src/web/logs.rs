@@ -1,5 +1,7 @@
 //! `/api/v1/logs`: recent log lines and new ones, with filters.
 
+use std::{collections::VecDeque, io};
+
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,9 +9,9 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     answer::Answer,
-    link::{Connector, Link},
+    link::Link,
     problem::Problem,
-    queries::{refused, within_patience},
+    queries::{Queries, refused},
     query::{Query, bad},
     severity::{self, Severity},
     sse::{self, COMMENT, KEEP_ALIVE, Messages},
@@ -20,6 +22,11 @@ const PARAMETERS: [&str; 8] = ["target", "lines", "since", "level", "text", "str
 /// Recent lines of each instance without another number.
 const LINES: u32 = 100;
 const MAX_LINES: u32 = 10_000;
+/// Maximum bytes of the recent lines that a client gets. The oldest ones beyond it count as missed.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// Lines that are dropped together.
+const PIECE: usize = 100;
 
 /// Which lines a client gets.
 #[derive(Debug)]
@@ -102,11 +109,7 @@ impl Wanted {
             && !line.is_bare_end()
     }
 
-    fn message(&self, missed: u64, lines: &[LogLine]) -> Messages {
-        let mut messages = Messages::default();
-        if missed > 0 {
-            messages.add(None, Some("missed"), &format!("{{\"missed\":{missed}}}"));
-        }
+    fn add_lines(&self, messages: &mut Messages, lines: &[LogLine]) {
         for line in lines.iter().filter(|line| self.takes(line)) {
             let sent = Sent {
                 at: time(line.at),
@@ -119,6 +122,12 @@ impl Wanted {
             };
             messages.add(None, None, &serde_json::to_string(&sent).unwrap_or_default());
         }
+    }
+
+    fn message(&self, missed: u64, lines: &[LogLine]) -> Messages {
+        let mut messages = Messages::default();
+        add_missed(&mut messages, missed);
+        self.add_lines(&mut messages, lines);
         messages
     }
 }
@@ -128,53 +137,116 @@ fn level(line: &LogLine) -> Severity {
     severity::of_line(&line.text, line.err && line.id.is_some())
 }
 
+fn add_missed(messages: &mut Messages, missed: u64) {
+    if missed > 0 {
+        messages.add(None, Some("missed"), &format!("{{\"missed\":{missed}}}"));
+    }
+}
+
+/// The recent lines of a client, the oldest first.
+#[derive(Debug, Default)]
+struct RecentLines {
+    missed: u64,
+    /// Each with the number of its lines.
+    pieces: VecDeque<(u64, Bytes)>,
+    bytes: usize,
+}
+
+impl RecentLines {
+    fn add(&mut self, wanted: &Wanted, missed: u64, lines: &[LogLine]) {
+        self.missed += missed;
+        for lines in lines.chunks(PIECE) {
+            let mut messages = Messages::default();
+            wanted.add_lines(&mut messages, lines);
+            let piece = messages.into_bytes();
+            if piece.is_empty() {
+                continue;
+            }
+            self.bytes += piece.len();
+            self.pieces.push_back((lines.iter().filter(|line| wanted.takes(line)).count() as u64, piece));
+            while self.bytes > MAX_BYTES && self.pieces.len() > 1 {
+                let Some((lines, piece)) = self.pieces.pop_front() else { break };
+                self.bytes -= piece.len();
+                self.missed += lines;
+            }
+        }
+    }
+}
+
 fn time(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
 
 /// Answers a client with the lines that it wants.
 pub(super) async fn follow(
-    connector: &Connector,
+    queries: &Queries,
     query: Option<&str>,
     place: impl Send + 'static,
 ) -> Result<Answer, Problem> {
     let wanted = Wanted::read(query)?;
-    let first = async {
-        let mut link = connector.ask(&wanted.request()).await?;
-        let answer = link.answer().await?;
-        Ok((link, answer))
-    };
-    let (link, first) = within_patience(first).await?;
-    if let control::Answer::Failed(error) = first {
-        return Err(refused(error));
+    // The supervisor prepares the recent lines of one client at a time. New lines have a rate of their own.
+    let (link, (recent, end)) =
+        queries.open(&wanted.request(), async |link| recent_lines(&wanted, link).await).await?;
+    if let control::Answer::Failed(error) = end {
+        return Err(refused(error).of_target());
     }
     let (sender, answer) = sse::stream();
     tokio::spawn(async move {
         let _place = place;
-        pass_on(&wanted, link, first, &sender).await;
+        pass_on(&wanted, link, recent, end, &sender).await;
     });
     Ok(answer)
 }
 
-/// Sends a client its lines until it is gone, or there are no more.
-async fn pass_on(wanted: &Wanted, mut link: Link, first: control::Answer, sender: &mpsc::Sender<Bytes>) {
-    let mut answer = first;
+/// Reads the recent lines of a client, and the answer after them.
+async fn recent_lines(wanted: &Wanted, link: &mut Link) -> io::Result<(RecentLines, control::Answer)> {
+    let mut recent = RecentLines::default();
     loop {
-        let mut messages = match answer {
-            control::Answer::Lines { missed, lines } => wanted.message(missed, &lines),
+        match link.answer().await? {
+            control::Answer::Lines { missed, lines } => recent.add(wanted, missed, &lines),
+            end => return Ok((recent, end)),
+        }
+        // Other requests have their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sends a client its lines until it is gone, or there are no more.
+async fn pass_on(
+    wanted: &Wanted,
+    mut link: Link,
+    recent: RecentLines,
+    end: control::Answer,
+    sender: &mpsc::Sender<Bytes>,
+) {
+    let mut missed = Messages::default();
+    add_missed(&mut missed, recent.missed);
+    if !missed.is_empty() && sender.send(missed.into_bytes()).await.is_err() {
+        return;
+    }
+    for (_, piece) in recent.pieces {
+        if sender.send(piece).await.is_err() {
+            return;
+        }
+    }
+    let mut answer = end;
+    loop {
+        let mut messages = Messages::default();
+        let is_over = match answer {
+            control::Answer::Lines { missed, lines } => {
+                messages = wanted.message(missed, &lines);
+                false
+            }
             control::Answer::Live => {
-                let mut messages = Messages::default();
                 messages.add(None, Some("live"), "{}");
-                messages
+                false
             }
             _ => {
-                let mut messages = Messages::default();
                 messages.add(None, Some("end"), "{}");
-                let _ = sender.send(messages.into_bytes()).await;
-                return;
+                true
             }
         };
-        if !messages.is_empty() && sender.send(std::mem::take(&mut messages).into_bytes()).await.is_err() {
+        if !messages.is_empty() && sender.send(messages.into_bytes()).await.is_err() || is_over {
             return;
         }
         let mut next = std::pin::pin!(link.answer());
@@ -252,5 +324,19 @@ mod tests {
         for wrong in ["since=soon", "level=loud", "stream=both", "lines=x", "follow=x", "tail=1"] {
             assert!(Wanted::read(Some(wrong)).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_recent_lines_of_a_client_are_bounded_in_bytes() {
+        let wanted = Wanted::read(Some("text=kept")).unwrap();
+        let mut recent = RecentLines::default();
+        let text = format!("kept {}", "x".repeat(1000));
+        let lines = [line(&text, false, 0), line("other", false, 0)];
+        for _ in 0..2 * MAX_BYTES / 1000 {
+            recent.add(&wanted, 0, &lines);
+        }
+        let kept: u64 = recent.pieces.iter().map(|(lines, _)| lines).sum();
+        assert!(recent.bytes <= MAX_BYTES && recent.bytes > MAX_BYTES / 2, "{}", recent.bytes);
+        assert_eq!(recent.missed + kept, 2 * MAX_BYTES as u64 / 1000, "each line is sent or counted");
     }
 }

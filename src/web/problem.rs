@@ -36,6 +36,14 @@ impl Problem {
             .header(header::RETRY_AFTER, "1")
     }
 
+    /// The supervisor refuses a request that only reads if its target selects nothing.
+    pub(super) fn of_target(self) -> Self {
+        match self.status {
+            StatusCode::CONFLICT => Self { status: StatusCode::NOT_FOUND, ..self },
+            _ => self,
+        }
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing at this path")
             .hint("GET /api/v1/openapi.json lists the paths")

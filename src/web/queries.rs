@@ -1,14 +1,20 @@
 //! Questions to the supervisor, paced so that no number of HTTP requests takes its time.
 //!
-//! One question is under way at a time. After each one the server rests for a multiple of the time that the answer
-//! took. Requests for the same thing share one answer: a request gets any answer whose question was asked after the
-//! request had arrived.
+//! One question takes a turn at a time. After each one the server rests for a multiple of the time that the answer
+//! took. An urgent question waits for one other question at most. Requests for the same thing share one answer: a
+//! request gets any answer whose question was asked after the request had arrived.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
 
 use hyper::StatusCode;
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, MutexGuard, Semaphore},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -41,26 +47,69 @@ impl Pace {
     }
 }
 
+/// Whether questions of a kind wait for those of other kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// They are asked before all ordinary ones.
+    Urgent,
+    Ordinary,
+}
+
+/// The turns of questions of several kinds.
+#[derive(Debug)]
+pub(super) struct Turns {
+    pace: Pace,
+    /// When the next question may be asked.
+    rested: Mutex<Instant>,
+    /// Of all ordinary questions only one at a time waits for a turn.
+    ordinary: Mutex<()>,
+}
+
+/// The turn of a question. It ends when this is dropped.
+#[derive(Debug)]
+struct Turn<'a> {
+    pace: Pace,
+    began: Instant,
+    rested: MutexGuard<'a, Instant>,
+    _ordinary: Option<MutexGuard<'a, ()>>,
+}
+
+impl Turns {
+    pub(super) fn new(pace: Pace) -> Arc<Self> {
+        Arc::new(Self { pace, rested: Mutex::new(now()), ordinary: Mutex::new(()) })
+    }
+
+    async fn wait(&self, urgency: Urgency) -> Turn<'_> {
+        let ordinary = match urgency {
+            Urgency::Urgent => None,
+            Urgency::Ordinary => Some(self.ordinary.lock().await),
+        };
+        let rested = self.rested.lock().await;
+        sleep_until(*rested).await;
+        Turn { pace: self.pace, began: now(), rested, _ordinary: ordinary }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let now = now();
+        *self.rested = now + self.pace.rest(now - self.began);
+    }
+}
+
 /// Questions of one kind.
 #[derive(Debug)]
 pub(super) struct Queries {
     connector: Connector,
-    pace: Pace,
+    turns: Arc<Turns>,
+    urgency: Urgency,
     places: Semaphore,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    link: Option<Link>,
-    /// When the next question may be asked.
-    rested: Instant,
+    link: Mutex<Option<Link>>,
 }
 
 impl Queries {
-    pub(super) fn new(connector: Connector, pace: Pace) -> Self {
-        let state = State { link: None, rested: now() };
-        Self { connector, pace, places: Semaphore::new(MAX_WAITING), state: Mutex::new(state) }
+    pub(super) fn new(connector: Connector, turns: Arc<Turns>, urgency: Urgency) -> Self {
+        Self { connector, turns, urgency, places: Semaphore::new(MAX_WAITING), link: Mutex::new(None) }
     }
 
     /// Asks the supervisor. An answer that reports a failure is a problem.
@@ -69,20 +118,35 @@ impl Queries {
             return Err(Problem::busy("too many requests wait for the supervisor"));
         };
         let asking = async {
-            let mut state = self.state.lock().await;
-            sleep_until(state.rested).await;
+            let _turn = self.turns.wait(self.urgency).await;
             // A link whose answer is not awaited cannot be used again.
-            let link = state.link.take();
-            let asked = now();
-            let (answer, link) = exchange(&self.connector, link, request).await?;
-            state.rested = now() + self.pace.rest(now() - asked);
-            state.link = Some(link);
+            let mut kept = self.link.lock().await;
+            let (answer, link) = exchange(&self.connector, kept.take(), request).await?;
+            *kept = Some(link);
             Ok(answer)
         };
         within_patience(asking).await.and_then(|answer| match answer {
             Answer::Failed(error) => Err(refused(error)),
             answer => Ok(answer),
         })
+    }
+
+    /// Opens a link for a stream, and reads the first answers. Both are one question.
+    pub(super) async fn open<T>(
+        &self,
+        request: &Request,
+        first: impl AsyncFnOnce(&mut Link) -> io::Result<T>,
+    ) -> Result<(Link, T), Problem> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(Problem::busy("too many requests wait for the supervisor"));
+        };
+        let _turn = within_patience(async { Ok(self.turns.wait(self.urgency).await) }).await?;
+        within_patience(async {
+            let mut link = self.connector.ask(request).await?;
+            let first = first(&mut link).await?;
+            Ok((link, first))
+        })
+        .await
     }
 }
 
@@ -154,7 +218,7 @@ impl<T> Shared<T> {
         ask: impl AsyncFnOnce() -> Result<T, Problem>,
     ) -> Result<Arc<T>, Problem> {
         let arrived = now();
-        let mut last = self.last.lock().await;
+        let mut last = within_patience(async { Ok(self.last.lock().await) }).await?;
         let changes = connector.changes();
         if let Some(kept) = &*last
             && (kept.asked >= arrived || kept.changes == changes && now() < kept.asked + valid)
@@ -168,9 +232,31 @@ impl<T> Shared<T> {
     }
 }
 
+/// Answers that requests for the same targets share while one of them waits.
+#[derive(Debug)]
+pub(super) struct SharedByTarget<T>(std::sync::Mutex<HashMap<String, Weak<Shared<T>>>>);
+
+impl<T> SharedByTarget<T> {
+    pub(super) fn new() -> Self {
+        Self(std::sync::Mutex::default())
+    }
+
+    pub(super) fn of(&self, target: &str) -> Arc<Shared<T>> {
+        // Nothing under the lock leaves it half changed.
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = all.get(target).and_then(Weak::upgrade) {
+            return shared;
+        }
+        all.retain(|_, shared| shared.strong_count() > 0);
+        let shared = Arc::new(Shared::new());
+        all.insert(target.to_owned(), Arc::downgrade(&shared));
+        shared
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     use super::{super::link::connector, *};
 
@@ -180,6 +266,37 @@ mod tests {
         assert_eq!(pace.rest(Duration::from_millis(1)), Duration::from_millis(10));
         assert_eq!(pace.rest(Duration::from_millis(50)), Duration::from_millis(200));
         assert_eq!(pace.rest(Duration::from_secs(60)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_urgent_question_waits_for_one_ordinary_question_at_most() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let turns = Turns::new(Pace { least: Duration::ZERO, times: 0 });
+            let order = RefCell::new(Vec::new());
+            let ask = async |urgency, name| {
+                let _turn = turns.wait(urgency).await;
+                order.borrow_mut().push(name);
+                tokio::task::yield_now().await;
+            };
+            tokio::join!(
+                ask(Urgency::Ordinary, "a"),
+                ask(Urgency::Ordinary, "b"),
+                ask(Urgency::Ordinary, "c"),
+                ask(Urgency::Urgent, "urgent"),
+            );
+            assert_eq!(*order.borrow(), ["a", "urgent", "b", "c"]);
+        });
+    }
+
+    #[test]
+    fn requests_for_the_same_target_share_an_answer_while_they_wait() {
+        let shared = SharedByTarget::<u32>::new();
+        let (first, second) = (shared.of("api"), shared.of("api"));
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &shared.of("web")));
+        drop((first, second));
+        let _third = shared.of("api");
+        assert_eq!(shared.0.lock().unwrap().len(), 1, "nothing is kept without a request");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Bytes, Incoming},
     header::{self, HeaderMap},
 };
 use serde_json::json;
@@ -28,7 +28,7 @@ use super::{
     openapi, pm2,
     probes::{self, Detail, Probe},
     problem::Problem,
-    queries::{Pace, Queries, Shared},
+    queries::{Pace, Queries, Shared, SharedByTarget, Turns, Urgency},
     query::Query,
     route::{Route, route},
 };
@@ -65,8 +65,11 @@ pub(super) struct Site {
     status: Shared<StatusReport>,
     data_queries: Queries,
     overview: Shared<Overview>,
+    details: SharedByTarget<Vec<InstanceDetails>>,
+    metrics_queries: Queries,
     /// The text of each format.
-    metrics: [Shared<String>; 2],
+    metrics: [Shared<Bytes>; 2],
+    log_queries: Queries,
     cgroup: Mutex<Option<Cgroup>>,
     events: Events,
     history: History,
@@ -78,13 +81,18 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(access: Access, connector: Connector) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
+        let (of_status, of_data) = (Turns::new(STATUS_PACE), Turns::new(DATA_PACE));
+        let queries = |turns: &Arc<Turns>, urgency| Queries::new(connector.clone(), turns.clone(), urgency);
         Self {
             access,
-            status_queries: Queries::new(connector.clone(), STATUS_PACE),
+            status_queries: queries(&of_status, Urgency::Urgent),
             status: Shared::new(),
-            data_queries: Queries::new(connector.clone(), DATA_PACE),
+            data_queries: queries(&of_data, Urgency::Ordinary),
             overview: Shared::new(),
+            details: SharedByTarget::new(),
+            metrics_queries: queries(&of_data, Urgency::Urgent),
             metrics: [Shared::new(), Shared::new()],
+            log_queries: queries(&of_data, Urgency::Ordinary),
             cgroup: Mutex::new(None),
             events: Events::default(),
             history: History::default(),
@@ -123,13 +131,13 @@ impl Site {
                 Ok(Answer::json(&*status))
             }
             Route::Instance(target) => {
-                let details = self.details(vec![target]).await?;
+                let details = self.details(Some(target)).await?;
                 let details: Vec<_> = details.iter().map(InstanceDetails::as_json).collect();
                 Ok(Answer::json(&details))
             }
             Route::Logs => {
                 let place = place(&self.log_clients, "too many clients follow log lines")?;
-                logs::follow(&self.connector, query, place).await
+                logs::follow(&self.log_queries, query, place).await
             }
             Route::Events => {
                 let place = place(&self.event_clients, "too many clients follow events")?;
@@ -164,16 +172,16 @@ impl Site {
             .hint("send `Accept: text/plain` or `Accept: application/openmetrics-text`"));
         };
         let (format, _, media_type) = FORMATS[at];
-        let ask = async || match self.data_queries.ask(&control::Request::Metrics).await? {
+        let ask = async || match self.metrics_queries.ask(&control::Request::Metrics).await? {
             control::Answer::Metrics(figures) => {
                 let processes: Vec<Option<i32>> = figures.instances.iter().map(|it| it.brief.pid).collect();
                 let own = Own::read(&self.cgroup, &processes);
-                Ok(metrics::write(Arc::new(*figures), own, format))
+                Ok(metrics::write(Arc::new(*figures), own, format).into())
             }
             other => Err(unexpected(&other)),
         };
         let text = self.metrics[at].get(&self.connector, Duration::ZERO, ask).await?;
-        Ok(Answer::new(StatusCode::OK, media_type, Body::complete(text.as_bytes().to_vec())))
+        Ok(Answer::new(StatusCode::OK, media_type, Body::complete((*text).clone())))
     }
 
     async fn index(&self, headers: &HeaderMap) -> Result<Answer, Problem> {
@@ -183,7 +191,7 @@ impl Site {
         }
         let overview = self.overview().await?;
         let machine = overview.surroundings.as_ref().map(|it| it.machine.clone()).unwrap_or_default();
-        let details = self.details(Vec::new()).await?;
+        let details = self.details(None).await?;
         Ok(Answer::json(&pm2::page(&details, &machine)))
     }
 
@@ -206,16 +214,19 @@ impl Site {
         self.overview.get(&self.connector, Duration::ZERO, ask).await
     }
 
-    async fn details(&self, targets: Vec<String>) -> Result<Vec<InstanceDetails>, Problem> {
-        match self.data_queries.ask(&control::Request::Describe { targets }).await {
-            Ok(control::Answer::Details(details)) => Ok(details),
-            Ok(other) => Err(unexpected(&other)),
-            // The target selects nothing.
-            Err(problem) if problem.status == StatusCode::CONFLICT => {
-                Err(Problem { status: StatusCode::NOT_FOUND, ..problem })
+    /// All details of the instances of a target, or of all.
+    async fn details(&self, target: Option<String>) -> Result<Arc<Vec<InstanceDetails>>, Problem> {
+        // No target is empty.
+        let shared = self.details.of(target.as_deref().unwrap_or_default());
+        let targets = target.into_iter().collect();
+        let ask = async || {
+            let request = control::Request::Describe { targets };
+            match self.data_queries.ask(&request).await.map_err(Problem::of_target)? {
+                control::Answer::Details(details) => Ok(details),
+                other => Err(unexpected(&other)),
             }
-            Err(problem) => Err(problem),
-        }
+        };
+        shared.get(&self.connector, Duration::ZERO, ask).await
     }
 }
 

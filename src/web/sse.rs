@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use super::{answer::Answer, body::Body};
 
 const MEDIA_TYPE: &str = "text/event-stream";
-/// Messages that are sent while the client reads the ones before.
-const QUEUE: usize = 16;
+/// Pieces of a stream that are sent while the client reads the ones before. A piece of log lines may have some
+/// hundred KiB.
+const QUEUE: usize = 2;
 /// A comment after this time without a message keeps the connection open through proxies, and finds a client that
 /// is gone.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);

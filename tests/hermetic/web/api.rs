@@ -92,7 +92,7 @@ fn log_lines_are_streamed_with_filters() {
     let mut ended = web.follow("/api/v1/logs?follow=false&stream=err&target=main&own=false", &[]);
     assert_eq!(ended.next().data["text"], "ERROR broken");
     assert_eq!(ended.next().kind, "end");
-    assert_eq!(web.status("/api/v1/logs?target=nothing"), 409);
+    assert_eq!(web.status("/api/v1/logs?target=nothing"), 404);
     assert_eq!(web.status("/api/v1/logs?level=loud"), 400);
     web.run.expect_stop();
 }

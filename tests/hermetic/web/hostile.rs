@@ -118,3 +118,78 @@ fn a_client_that_does_not_read_its_stream_costs_no_other_client_anything() {
     web.run.wait_end();
     drop(stalled);
 }
+
+#[test]
+fn greedy_readers_leave_metrics_and_probes_their_turn() {
+    let (_bed, mut web) = web();
+    let port = web.port;
+    // More than may wait, and no two ask the same.
+    let readers: Vec<_> = (0..120)
+        .map(|reader| {
+            thread::spawn(move || {
+                let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return };
+                let mut answer = vec![0; 64 * 1024];
+                for round in 0.. {
+                    let request = format!(
+                        "GET /api/v1/instances/none-{reader}-{round} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+                    );
+                    // Until procrun ends.
+                    if stream.write_all(request.as_bytes()).is_err()
+                        || !stream.read(&mut answer).is_ok_and(|it| it > 0)
+                    {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    // The queue of the readers is full.
+    wait_until("a reader to be refused", || web.status("/api/v1/instances/none") == 503);
+    for _ in 0..10 {
+        for path in ["/metrics", "/livez", "/readyz"] {
+            assert_eq!(web.status(path), 200, "{path}");
+        }
+    }
+    web.run.expect_stop();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+}
+
+#[test]
+fn many_readers_of_many_recent_lines_delay_no_restart() {
+    let bed = Bed::with(&format!(
+        "log_history_lines = 10000\n[[apps]]\nname = \"main\"\nautorestart = false\n\
+         script = \"yes 0123456789012345678901234567890123456789 | head -n 9000\"\n{}",
+        sleeper("api", "")
+    ));
+    let mut web = Web::start(&bed);
+    web.run.wait_for_err("main (0) ended");
+    web.run.wait_for_err("api (1) is online, pid");
+    let mut readers: Vec<TcpStream> = (0..64).map(|_| web.connect()).collect();
+    for reader in &mut readers {
+        let _ = reader.write_all(
+            b"GET /api/v1/logs?lines=10000&follow=false HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+        );
+    }
+    assert_eq!(web.get("/livez").expect(200), "ok\n");
+    send(web.run.children()[0].pid, SIGKILL);
+    web.run.wait_for_err_lines("api (1) is online, pid", 2);
+    let (mut complete, mut busy) = (0, 0);
+    for mut reader in readers {
+        let mut answer = String::new();
+        reader.read_to_string(&mut answer).unwrap();
+        if answer.starts_with("HTTP/1.1 503 ") {
+            busy += 1;
+            continue;
+        }
+        assert!(answer.contains("event: end"), "{}", &answer[answer.len().saturating_sub(500)..]);
+        let sent = answer.lines().filter(|line| line.contains("\"text\":\"0123")).count();
+        let missed = answer.lines().find_map(|line| line.strip_prefix("data: {\"missed\":"));
+        let missed: usize = missed.map_or(0, |it| it.trim_end_matches('}').parse().unwrap());
+        assert!(sent > 1000 && sent + missed >= 9000, "{sent} sent, {missed} missed");
+        complete += 1;
+    }
+    assert!(complete > 0, "{complete} complete, {busy} busy");
+    web.run.expect_stop();
+}
