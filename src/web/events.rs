@@ -1,9 +1,11 @@
 //! `/api/v1/events`: one connection to the supervisor for all clients that follow events.
 //!
-//! It exists while there is a client. A client that reads too slowly gets the number of events that it missed.
+//! It exists while there is a client. A client that reads too slowly gets the number of events that it missed. A
+//! client that follows targets has a connection of its own, because only the supervisor resolves them.
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -18,8 +20,9 @@ use tokio::{
 use super::{
     answer::Answer,
     event_json::with_text,
-    link::Connector,
+    link::{Connector, Link},
     problem::Problem,
+    queries::{Queries, refused},
     query::Query,
     sse::{self, COMMENT, KEEP_ALIVE, Messages},
 };
@@ -53,8 +56,6 @@ struct Kept {
 #[derive(Debug)]
 struct Item {
     seq: u64,
-    app: Option<String>,
-    id: Option<u32>,
     kind: String,
     /// As it is sent.
     json: String,
@@ -64,30 +65,20 @@ struct Item {
 #[derive(Deserialize)]
 struct Head {
     seq: u64,
-    subject: HeadSubject,
     kind: String,
-}
-
-#[derive(Deserialize)]
-struct HeadSubject {
-    #[serde(default)]
-    app: Option<String>,
-    #[serde(default)]
-    id: Option<u32>,
 }
 
 impl Item {
     fn new(event: &EncodedEvent) -> Option<Self> {
-        let Head { seq, subject, kind } = serde_json::from_str(event.as_json()).ok()?;
-        let json = with_text(event);
-        Some(Self { seq, app: subject.app, id: subject.id, kind, json })
+        let Head { seq, kind } = serde_json::from_str(event.as_json()).ok()?;
+        Some(Self { seq, kind, json: with_text(event) })
     }
 }
 
 /// Which events a client gets.
 #[derive(Debug)]
 struct Wanted {
-    /// Names of applications and ids of instances; empty: all.
+    /// Selected by the supervisor; empty: all.
     targets: Vec<String>,
     /// Kinds, or their beginnings with a `*`; empty: all.
     kinds: Vec<String>,
@@ -111,19 +102,20 @@ impl Wanted {
     }
 
     fn takes(&self, item: &Item) -> bool {
-        let is_target = |target: &String| {
-            item.app.as_deref() == Some(target) || item.id.is_some_and(|id| id.to_string() == *target)
-        };
         let is_kind = |kind: &String| match kind.strip_suffix('*') {
             Some(beginning) => item.kind.starts_with(beginning),
             None => item.kind == *kind,
         };
-        (self.targets.is_empty() || self.targets.iter().any(is_target))
-            && (self.kinds.is_empty() || self.kinds.iter().any(is_kind))
+        self.kinds.is_empty() || self.kinds.iter().any(is_kind)
     }
 
-    /// The events that a client gets at once, and the number that were lost before them.
-    fn earlier<'a>(&self, kept: impl DoubleEndedIterator<Item = &'a Arc<Item>>) -> (u64, Vec<Arc<Item>>) {
+    /// The events that a client gets at once, and the number that were lost before them. `first` and `last` are the
+    /// numbers of all events that are kept, of which `kept` are selected.
+    fn earlier<'a>(
+        &self,
+        (first, last): (u64, u64),
+        kept: impl DoubleEndedIterator<Item = &'a Arc<Item>>,
+    ) -> (u64, Vec<Arc<Item>>) {
         let items: Vec<&Arc<Item>> = kept.collect();
         let Some(after) = self.after else {
             let latest = items.into_iter().rev().filter(|item| self.takes(item)).take(self.lines);
@@ -131,8 +123,6 @@ impl Wanted {
             latest.reverse();
             return (0, latest);
         };
-        let first = items.first().map_or(0, |item| item.seq);
-        let last = items.last().map_or(0, |item| item.seq);
         // A number that the supervisor has not reached is that of an earlier supervisor.
         let after = if after > last { 0 } else { after };
         let missed = first.saturating_sub(after + 1);
@@ -146,6 +136,7 @@ impl Events {
     pub(super) async fn follow(
         &self,
         connector: &Connector,
+        queries: &Queries,
         query: Option<&str>,
         headers: &HeaderMap,
         place: impl Send + 'static,
@@ -156,20 +147,15 @@ impl Events {
         if timeout(KEEP_ALIVE, is_live.wait_for(|is_live| *is_live)).await.is_err() {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the supervisor sends no events"));
         }
-        let (new, missed, earlier) = {
+        if !wanted.targets.is_empty() {
+            return follow_targets(&feed, wanted, queries, place).await;
+        }
+        let (new, messages) = {
             let kept = lock(&feed.kept);
-            let (missed, earlier) = wanted.earlier(kept.items.iter());
-            (feed.new.subscribe(), missed, earlier)
+            let messages = first_messages(wanted.earlier(kept.range(), kept.items.iter()));
+            (feed.new.subscribe(), messages)
         };
         let (sender, answer) = sse::stream();
-        let mut messages = Messages::default();
-        if missed > 0 {
-            add_missed(&mut messages, missed);
-        }
-        for item in earlier {
-            messages.add(Some(item.seq), None, &item.json);
-        }
-        messages.add(None, Some("live"), "{}");
         tokio::spawn(async move {
             let _place = place;
             if sender.send(messages.into_bytes()).await.is_ok() {
@@ -201,6 +187,94 @@ impl Events {
         *lock(&feed.reader) = Some(reader.abort_handle());
         *current = Arc::downgrade(&feed);
         feed
+    }
+}
+
+impl Kept {
+    /// The numbers of the first and the last event.
+    fn range(&self) -> (u64, u64) {
+        let seq = |item: Option<&Arc<Item>>| item.map_or(0, |item| item.seq);
+        (seq(self.items.front()), seq(self.items.back()))
+    }
+}
+
+/// What a client gets at once.
+fn first_messages((missed, earlier): (u64, Vec<Arc<Item>>)) -> Messages {
+    let mut messages = Messages::default();
+    if missed > 0 {
+        add_missed(&mut messages, missed);
+    }
+    for item in earlier {
+        messages.add(Some(item.seq), None, &item.json);
+    }
+    messages.add(None, Some("live"), "{}");
+    messages
+}
+
+/// Answers a client with the events of its targets. An unknown target is a problem.
+async fn follow_targets(
+    feed: &Feed,
+    wanted: Wanted,
+    queries: &Queries,
+    place: impl Send + 'static,
+) -> Result<Answer, Problem> {
+    let targets = wanted.targets.clone();
+    let request = Request::Events { targets, since: None, lines: u32::MAX, stream: true };
+    let first = async |link: &mut Link| -> io::Result<_> {
+        let mut items = Vec::new();
+        loop {
+            match link.answer().await? {
+                control::Answer::Events { events, .. } => {
+                    items.extend(events.iter().filter_map(Item::new).map(Arc::new));
+                }
+                end => return Ok((items, end)),
+            }
+        }
+    };
+    let (link, (items, end)) = queries.open(&request, first).await?;
+    if let control::Answer::Failed(error) = end {
+        return Err(refused(error).of_target());
+    }
+    let range = lock(&feed.kept).range();
+    let messages = first_messages(wanted.earlier(range, items.iter()));
+    let (sender, answer) = sse::stream();
+    tokio::spawn(async move {
+        let _place = place;
+        if sender.send(messages.into_bytes()).await.is_ok() {
+            pass_on_targets(&wanted, link, &sender).await;
+        }
+    });
+    Ok(answer)
+}
+
+/// Sends a client the new events of its targets until it or the supervisor is gone.
+async fn pass_on_targets(wanted: &Wanted, mut link: Link, sender: &mpsc::Sender<Bytes>) {
+    loop {
+        let mut next = std::pin::pin!(link.answer());
+        let answer = loop {
+            tokio::select! {
+                received = timeout(KEEP_ALIVE, next.as_mut()) => match received {
+                    Ok(answer) => break answer,
+                    Err(_) => {
+                        if sender.send(COMMENT).await.is_err() {
+                            return;
+                        }
+                    }
+                },
+                () = sender.closed() => return,
+            }
+        };
+        let Ok(control::Answer::Events { missed, events }) = answer else { return };
+        let mut messages = Messages::default();
+        if missed > 0 {
+            add_missed(&mut messages, missed);
+        }
+        for item in events.iter().filter_map(Item::new).filter(|item| wanted.takes(item)) {
+            messages.add(Some(item.seq), None, &item.json);
+        }
+        if !messages.is_empty() && sender.send(messages.into_bytes()).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -311,7 +385,8 @@ mod tests {
     }
 
     fn seqs(of: &Wanted, items: &[Arc<Item>]) -> (u64, Vec<u64>) {
-        let (missed, found) = of.earlier(items.iter());
+        let range = items.first().zip(items.last()).map_or((0, 0), |(first, last)| (first.seq, last.seq));
+        let (missed, found) = of.earlier(range, items.iter());
         (missed, found.iter().map(|item| item.seq).collect())
     }
 
@@ -328,21 +403,22 @@ mod tests {
     }
 
     #[test]
-    fn events_are_selected_by_app_id_and_kind() {
+    fn events_are_selected_by_kind() {
         let items = [
             item(1, "api", "instance.online"),
             item(2, "web", "reload.started"),
             item(3, "api", "reload.aborted"),
         ];
         for (query, expected) in [
-            ("lines=9&target=api", &[1, 3][..]),
-            ("lines=9&target=2", &[2]),
+            ("lines=9", &[1, 2, 3][..]),
             ("lines=9&kind=reload.*", &[2, 3]),
-            ("lines=9&kind=reload.*&target=api", &[3]),
             ("lines=9&kind=instance.online&kind=reload.started", &[1, 2]),
-            ("lines=1&target=api", &[3]),
+            ("lines=1&kind=reload.*", &[3]),
         ] {
             assert_eq!(seqs(&wanted(query, None), &items).1, expected, "{query}");
         }
+        // The supervisor has selected the third of the events that it keeps.
+        let (missed, found) = wanted("", Some("1")).earlier((1, 3), items[2..].iter());
+        assert_eq!((missed, found.len()), (0, 1), "events of other targets are not missed");
     }
 }

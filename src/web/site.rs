@@ -49,7 +49,7 @@ const STATUS_VALID: Duration = Duration::from_secs(1);
 const STATUS_PACE: Pace = Pace { least: Duration::from_millis(10), times: 4 };
 /// Figures cost time for each process.
 const DATA_PACE: Pace = Pace { least: Duration::from_millis(20), times: 4 };
-/// Clients that follow events.
+/// Clients that follow events. Those of some targets have a connection to the supervisor each.
 const MAX_EVENT_CLIENTS: usize = 256;
 /// Clients that follow log lines, each with a connection to the supervisor.
 const MAX_LOG_CLIENTS: usize = 64;
@@ -141,7 +141,7 @@ impl Site {
             }
             Route::Events => {
                 let place = place(&self.event_clients, "too many clients follow events")?;
-                self.events.follow(&self.connector, query, request.headers(), place).await
+                self.events.follow(&self.connector, &self.data_queries, query, request.headers(), place).await
             }
             Route::History => {
                 let history = self.history.read(&self.connector);

@@ -122,6 +122,18 @@ fn events_resume_after_the_last_one_that_a_client_has() {
         .collect();
     assert_eq!(kinds.last().map(String::as_str), Some("instance.online"), "{kinds:?}");
     assert!(kinds.iter().any(|kind| kind == "instance.exited"), "{kinds:?}");
+    // Targets are those of `procrun events`.
+    for target in ["/^ma/", "default", "all", "0"] {
+        let mut found = web.follow(&format!("/api/v1/events?lines=1000&target={target}"), &[]);
+        found.wait(|message| message.data["subject"]["app"] == "main");
+        found.wait(|message| message.kind == "live");
+        web.post("/api/v1/instances/main/restart", "").expect(200);
+        let next = found.wait(|message| message.data["kind"] == "instance.online").data;
+        assert_eq!(next["subject"]["app"], "main", "{target}");
+    }
+    let unknown = web.get("/api/v1/events?target=mian");
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+    assert!(unknown.json()["detail"].as_str().unwrap().contains("mian"));
     web.run.expect_stop();
 }
 
