@@ -1,7 +1,7 @@
 //! A request → an answer: the path, access, and the part that answers.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ use super::{
     history::History,
     link::Connector,
     logs,
-    metrics::{self, FORMATS, Own},
+    metrics::{self, CpuTimes, FORMATS, Own},
     openapi, pm2,
     probes::{self, Detail, Probe},
     problem::Problem,
@@ -66,6 +66,7 @@ pub(super) struct Site {
     data_queries: Queries,
     overview: Shared<Overview>,
     details: SharedByTarget<Vec<InstanceDetails>>,
+    cpu_times: Mutex<CpuTimes>,
     metrics_queries: Queries,
     /// The text of each format.
     metrics: [Shared<Bytes>; 2],
@@ -90,6 +91,7 @@ impl Site {
             data_queries: queries(&of_data, Urgency::Ordinary),
             overview: Shared::new(),
             details: SharedByTarget::new(),
+            cpu_times: Mutex::default(),
             metrics_queries: queries(&of_data, Urgency::Urgent),
             metrics: [Shared::new(), Shared::new()],
             log_queries: queries(&of_data, Urgency::Ordinary),
@@ -173,7 +175,8 @@ impl Site {
         };
         let (format, _, media_type) = FORMATS[at];
         let ask = async || match self.metrics_queries.ask(&control::Request::Metrics).await? {
-            control::Answer::Metrics(figures) => {
+            control::Answer::Metrics(mut figures) => {
+                self.cpu_times.lock().unwrap_or_else(PoisonError::into_inner).count(&mut figures.instances);
                 let processes: Vec<Option<i32>> = figures.instances.iter().map(|it| it.brief.pid).collect();
                 let own = Own::read(&self.cgroup, &processes);
                 Ok(metrics::write(Arc::new(*figures), own, format).into())

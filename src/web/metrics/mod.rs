@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `table` | every metric: name, unit, type, labels, meaning |
 //! | `samples` | figures → samples |
+//! | `counters` | sums that may fall → counters |
 //! | `node` | what Node workers measure of themselves → samples |
 //! | `own` | what this thread reads itself: the process of procrun, the container, open files |
 //! | `text` | samples → OpenMetrics or the text format of Prometheus |
 
+mod counters;
 mod node;
 mod own;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod table;
 mod text;
 
 pub(super) use self::{
+    counters::CpuTimes,
     own::Own,
     text::{FORMATS, write},
 };

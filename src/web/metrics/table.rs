@@ -91,7 +91,7 @@ metrics! {
     INSTANCE_START = Gauge, "procrun_instance_start_time", "seconds", INSTANCE, "When the process was started, in seconds since 1970";
     INSTANCE_RESTARTS = Gauge, "procrun_instance_restarts", "", INSTANCE, "Restarts since the last reset (restart_time of PM2)";
     INSTANCE_UNSTABLE = Gauge, "procrun_instance_unstable_restarts", "", INSTANCE, "Unstable runs in a row";
-    INSTANCE_CPU = Counter, "procrun_instance_cpu", "seconds", INSTANCE, "CPU time of the process tree";
+    INSTANCE_CPU = Counter, "procrun_instance_cpu", "seconds", INSTANCE, "CPU time of the process tree of the current run";
     INSTANCE_MEMORY = Gauge, "procrun_instance_resident_memory", "bytes", INSTANCE, "Resident memory of the process tree";
     INSTANCE_PROCESSES = Gauge, "procrun_instance_processes", "", INSTANCE, "Processes of the process tree";
     INSTANCE_THREADS = Gauge, "procrun_instance_threads", "", INSTANCE, "Threads of the process tree";

@@ -231,6 +231,13 @@ pub(super) mod tests {
         (Arc::new(metrics), own)
     }
 
+    /// The figures of an instance with this process and CPU time.
+    pub(in crate::web::metrics) fn instance(pid: Option<i32>, cpu_time: Option<u64>) -> InstanceFigures {
+        let mut it = figures().0.instances[0].clone();
+        it.brief.pid = pid;
+        InstanceFigures { cpu_time, ..it }
+    }
+
     pub(in crate::web::metrics) fn text(format: Format) -> String {
         let (metrics, own) = figures();
         write(metrics, own, format)

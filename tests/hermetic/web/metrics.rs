@@ -68,6 +68,31 @@ fn the_figures_are_those_of_the_apps_and_both_formats_are_valid() {
 }
 
 #[test]
+fn the_cpu_time_of_a_run_does_not_fall_when_an_orphan_ends() {
+    let bed = Bed::with(&sleeper("other", "").replace("exec sleep 1000", "./main.sh"));
+    // The orphan stays in the process tree of the worker, which cannot wait for it.
+    bed.script("main.sh", "#!/bin/sh\n(sh ./burn.sh &)\nexec sleep 1000\n");
+    bed.file(
+        "burn.sh",
+        "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; echo burned; \
+         while ! test -e end; do sleep 0.05; done\n",
+    );
+    let mut web = Web::start(&bed);
+    web.run.wait_for_line("burned");
+    let cpu =
+        || value(&web.get("/metrics").body, "procrun_instance_cpu_seconds_total{app=\"other\",id=\"0\"}");
+    let before = cpu();
+    assert!(before > 0.0);
+    bed.file("end", "");
+    wait_until("the orphan to be gone", || {
+        text_of(&web.get("/metrics").body, "procrun_instance_processes{app=\"other\",id=\"0\"}") == "1"
+    });
+    let after = cpu();
+    assert!(after >= before, "{after} after {before}");
+    web.run.expect_stop();
+}
+
+#[test]
 fn prometheus_scrapes_it() {
     let bed = Bed::with(&sleeper("api", ""));
     let mut web = Web::start(&bed);
