@@ -113,7 +113,8 @@ fn a_server_that_overwrites_its_environment_ends_before_the_next_run_needs_its_p
         run.wait_for_lines("serves", round);
         wait_until("the worker of nginx", || processes(&bed, "web").len() >= 3);
         let tree = processes(&bed, "web");
-        assert_eq!(belongs_by(&tree, "nginx: master process"), Some("limit"), "{tree:?}");
+        // A scan may have seen it below the main process.
+        assert!(matches!(belongs_by(&tree, "nginx: master process"), Some("limit" | "seen")), "{tree:?}");
         assert_eq!(belongs_by(&tree, "nginx: worker process"), Some("parent"), "{tree:?}");
         bed.command(&[if round < 3 { "restart" } else { "stop" }, "web"]).ok();
         assert!(!tree.iter().any(|it| procfs::alive(pid(it))), "{}", run.story());
@@ -144,7 +145,8 @@ fn php_fpm_ends_before_the_next_run_needs_its_port() {
         run.wait_for_lines("serves", round);
         wait_until("the pool of php-fpm", || processes(&bed, "php").len() == 4);
         let tree = processes(&bed, "php");
-        assert_eq!(belongs_by(&tree, "php-fpm: master process"), Some("limit"), "{tree:?}");
+        // A scan may have seen it below the main process.
+        assert!(matches!(belongs_by(&tree, "php-fpm: master process"), Some("limit" | "seen")), "{tree:?}");
         assert_eq!(belongs_by(&tree, "php-fpm: pool www"), Some("parent"), "{tree:?}");
         bed.command(&[if round < 3 { "restart" } else { "stop" }, "php"]).ok();
         assert!(!tree.iter().any(|it| procfs::alive(pid(it))), "{}", run.story());
