@@ -141,7 +141,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
             "--web",
             AfterEquals("ADDR:PORT"),
             OptionGroup::App,
-            "HTTP server: probes, metrics, API [port: 9615]",
+            "Dashboard, probes, metrics, API [port: 9615]",
         )],
         ..ROOT
     },
