@@ -53,7 +53,7 @@ pub(super) fn stop_by(Received { number, sender }: Received) -> Option<Signal> {
 
 /// Reports a signal that asked to stop before anything was supervised. Returns the exit code.
 pub(super) fn stopped_early(signal: Signal) -> ExitCode {
-    print_early(format_args!("received {signal} before anything was started, ending with code 0"));
+    print_early(format_args!("received {signal} before anything was started, procrun exits with code 0"));
     0
 }
 

@@ -1,8 +1,8 @@
 //! The cluster primary: Node's protocol between the process that holds the listening sockets and the workers that
 //! serve on them. Pure.
 //!
-//! [`Primary::step`] takes one [`PrimaryEvent`] and returns [`PrimaryEffect`]s. It has no socket, no descriptor and no process:
-//! sockets and connections are numbers here, which `node` maps to descriptors. One primary serves all
+//! [`Primary::step`] takes one [`PrimaryEvent`] and returns [`PrimaryEffect`]s. It has no socket, no descriptor and no
+//! process: sockets and connections are numbers here, which `node` maps to descriptors. One primary serves all
 //! applications: as under one Node primary, two that listen on the same port share it.
 //!
 //! Node's own primary has one message more, `disconnect`. It is never sent: a worker that receives it calls

@@ -164,7 +164,7 @@ fn many_readers_of_many_recent_lines_delay_no_restart() {
         sleeper("api", "")
     ));
     let mut web = Web::start(&bed);
-    web.run.wait_for_err("main (0) ended");
+    web.run.wait_for_err("main (0) exited");
     web.run.wait_for_err("api (1) is online, pid");
     let mut readers: Vec<TcpStream> = (0..64).map(|_| web.connect()).collect();
     for reader in &mut readers {
