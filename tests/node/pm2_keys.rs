@@ -72,7 +72,7 @@ fn every_key_of_pm2_has_its_effect() {
     for key in SERVICES {
         assert!(line.contains(&format!("`{key}`")), "{line}");
     }
-    assert_eq!(run.err().lines_with("of PM2 itself").len(), 1, "{}", run.story());
+    assert_eq!(run.err().lines_with("does not have these features of PM2").len(), 1, "{}", run.story());
     run.wait_for_err("`deploy` is a key of another tool");
 
     // script, args, node_args, source_map_support, cwd, env, env_production, filter_env, instance_var, increment_var.

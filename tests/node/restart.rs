@@ -185,7 +185,7 @@ fn a_program_that_vanishes_is_spawn_failed_and_counts_as_unstable() {
     let end = run.wait_end();
     assert!(matches!(end, End::Code(code) if code != 0), "{end:?}{}", run.story());
     assert_eq!(starts(&bed).len(), 1);
-    let failed = run.err().lines_with("spawn-failed");
+    let failed = run.err().lines_with("could not start");
     assert!(failed.iter().any(|line| line.contains("main.sh")), "with the path{}", run.story());
     assert!(failed.len() >= 3, "each failed start is said{}", run.story());
 }
@@ -195,7 +195,7 @@ fn a_program_that_exists_again_is_started_again() {
     let bed = app("restart_delay = 50\n", "mv main.sh away; exit 1");
     bed.script("back.sh", "#!/bin/sh\necho back\nexec sleep 1000\n");
     let mut run = bed.start_pid1(&["ecosystem.toml"]);
-    run.wait_for_err("spawn-failed");
+    run.wait_for_err("could not start");
     std::fs::rename(bed.path("back.sh"), bed.path("main.sh")).unwrap();
     run.wait_for_line("back");
     run.expect_stop();

@@ -19,7 +19,7 @@ fn a_lack_of_descriptors_for_a_schedule_ends_no_app() {
         let bed = Bed::with(SCHEDULED);
         let mut run = start_steady(&bed, &format!("ulimit -n {limit}"), &[]);
         run.wait_for_line("app up");
-        run.wait_for_err("spawn-failed");
+        run.wait_for_err("could not start");
         run.expect_stop();
         let count = |what: &str| run.out().lines_with(what).len();
         assert_eq!(count("app up"), count("app bye TERM"), "ulimit -n {limit}{}", run.story());
@@ -118,7 +118,7 @@ fn a_process_whose_channel_cannot_be_watched_ends_with_all_that_it_has_started_a
             let inject = format!("inject=epoll_ctl:error={error}:delay_enter=300ms");
             let _tracer = Tracer::of(run.pid(), &["-e", &inject]);
             send(worker, SIGKILL);
-            run.wait_for_err("spawn-failed, cannot make its IPC channel");
+            run.wait_for_err("could not start: cannot make its IPC channel");
         }
         let daemon = last_pid(&run.wait_for_lines("daemon", 2)[1]);
         assert!(!procfs::alive(daemon), "{error}{}", run.story());

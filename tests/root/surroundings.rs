@@ -78,7 +78,7 @@ fn too_few_descriptors_are_an_error_with_its_cause() {
     bed.script("steady.sh", workers::STEADY);
     let mut run = bed.launch(&["ecosystem.toml"]).pid1().after("ulimit -n 64").start();
     run.wait_for_line("app up");
-    assert!(run.wait_for_err("spawn-failed").contains("open files"), "{}", run.story());
+    assert!(run.wait_for_err("could not start").contains("open files"), "{}", run.story());
     // Those that run go on, and the stop reaches them all.
     run.expect_stop();
     let count = |what: &str| run.out().lines_with(what).len();

@@ -65,7 +65,7 @@ fn a_program_that_cannot_be_executed_by_another_user_is_an_error_of_its_start() 
     bed.script("private/app", "#!/bin/sh\n");
     assert!(support::tool("chmod", &["700", "private"], bed.root()).status.success());
     let mut run = start_steady(&bed, ":", &[]);
-    assert!(run.wait_for_err("spawn-failed").contains("ermission denied"), "{}", run.story());
+    assert!(run.wait_for_err("could not start").contains("ermission denied"), "{}", run.story());
     run.expect_code(126);
 }
 

@@ -71,6 +71,6 @@ process.send('ready');
     procrun.signal(SIGTERM);
     procrun.wait_for_lines("got shutdown", 1);
     assert!(procrun.out().lines_with("got a signal").is_empty());
-    assert_eq!(procrun.err().lines_with("app (0): sending the message `shutdown`").len(), 1);
+    assert_eq!(procrun.err().lines_with("sending the message `shutdown`").len(), 1);
     assert!(procrun.err().lines_with("sending SIG").is_empty());
 }

@@ -104,7 +104,7 @@ fn finishes_its_requests(program: &str, args: &str) {
     run.wait_for_line("asked slowly");
     bed.file("ecosystem.toml", ecosystem("b"));
     run.signal(SIGHUP);
-    run.wait_for_err("the old app (0) is replaced");
+    run.wait_for_err("the old app (0): replaced");
     // Of uvicorn's connections one that it has just accepted may be reset.
     wait_until("the next one's answer", || get(at, "/").is_ok_and(|answer| answer != first));
     bed.file("go", "");

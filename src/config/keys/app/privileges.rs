@@ -90,7 +90,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
     },
     Key {
         name: "no_new_privileges",
-        meaning: "the app cannot gain privileges (`no_new_privs`)",
+        meaning: "the app cannot gain privileges (setuid programs, prctl(2))",
         default: "procrun's own",
         example: "true",
         kind: Kind::Boolean(|app, on| app.limits.no_new_privileges = on),

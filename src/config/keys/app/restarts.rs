@@ -158,7 +158,7 @@ pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
             "--on-errored",
             Required("ACTION"),
             OptionGroup::Restart,
-            "When errored: continue, or exit (stop procrun)",
+            "If errored: continue or exit (stop procrun)",
         )],
         part: field!(restart.on_errored),
         patch: KeyPatch::Copy,
