@@ -89,7 +89,7 @@ pub(super) fn guard(supervise: impl FnOnce() -> io::Result<ExitCode>) -> io::Res
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let why = last.unwrap_or_else(|| "procrun panicked".to_owned());
     let to = TERMINATION_LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    not_started(&to, &format_args!("{why}\nprocrun ends with code {PANICKED}"));
+    not_started(&to, &format_args!("{why}\nprocrun exits with code {PANICKED}"));
     if let Some(logs) = LOGS.get() {
         let mut written = logs.shut();
         wait_until(LOG_FLUSH_TIMEOUT, || written.try_recv().is_ok());

@@ -111,7 +111,7 @@ fn without_a_directory_for_the_socket_it_runs_and_reports_that_once() {
     let bed = Bed::with(APPS);
     bed.file("home", "a file, not a directory");
     let mut run = supervisor(&bed, false, 3);
-    run.wait_for_err("no directory for a control socket is available");
+    run.wait_for_err("no directory can hold the control socket");
     run.expect_stop();
     let said = run.err().lines_with("control socket");
     assert_eq!(said.len(), 1, "{said:?}");
