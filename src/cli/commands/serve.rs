@@ -32,7 +32,7 @@ pub(super) static SERVE: Command = Command {
     arguments: &[Argument::new("DIR", Occurs::Optionally), Argument::new("PORT", Occurs::Optionally)],
     options: &[
         OptionSpec::with_value("port", "PORT", "Listen on this port [default: 8080]"),
-        OptionSpec::with_value("host", "ADDRESS", "Listen on this address [default: 0.0.0.0]"),
+        OptionSpec::with_value("host", "ADDRESS", "Address to listen on [default: 0.0.0.0]"),
         OptionSpec::switch("spa", "Answer unknown paths with index.html"),
         OptionSpec::switch("ftp", "Show directory listings"),
         OptionSpec::with_value("basic-auth-username", "NAME", "User name for basic authentication"),

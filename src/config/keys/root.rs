@@ -241,7 +241,7 @@ static KEYS: &[Key<RuntimeDraft, Runtime>] = &[
                 "--log-level",
                 Required("LEVEL"),
                 OptionGroup::Output,
-                "Level: off, error, warn, info, debug or trace",
+                "off, error, warn, info, debug or trace",
             ),
             hidden("--silent", Switch).short('s').sets(Sets::Word("off")),
         ],
