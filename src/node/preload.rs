@@ -19,7 +19,7 @@ use std::{
 use nix::{fcntl::OFlag, unistd::geteuid};
 
 use crate::{
-    spec::{PACKAGE_RUNNER_PROGRAMS, PACKAGE_RUNNERS},
+    spec::{PACKAGE_RUNNERS, package_runner_programs},
     sys::lock::FileLock,
 };
 
@@ -52,7 +52,7 @@ impl Script {
             Self::Report => concat!(include_str!("faults.cjs"), include_str!("metrics.cjs")).into(),
             Self::Forward => {
                 let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
-                let programs = serde_json::json!(PACKAGE_RUNNER_PROGRAMS).to_string();
+                let programs = serde_json::json!(package_runner_programs().collect::<Vec<_>>()).to_string();
                 let script = include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1);
                 script.replacen("PACKAGE_RUNNER_PROGRAMS", &programs, 1).into()
             }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{command::Command, head};
 use crate::{
-    spec::{PACKAGE_RUNNER_PROGRAMS, ProgramKind},
+    spec::{ProgramKind, package_runner_programs},
     sys::{
         program::{self, Found},
         regular_file,
@@ -62,7 +62,7 @@ fn base(word: &str) -> &str {
 fn is_runner(word: &str) -> bool {
     let name = base(word);
     let name = [".js", ".cjs", ".mjs"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
-    PACKAGE_RUNNER_PROGRAMS.contains(&name)
+    package_runner_programs().any(|program| program == name)
 }
 
 /// Whether a script needs the channel at its usual place: the script uses it, a Node must not read files or gets other

@@ -20,7 +20,7 @@ use super::{
     problem::Problem,
     queries::refused,
     query::bad,
-    sse::{self, COMMENT, KEEP_ALIVE, Messages},
+    sse::{self, Messages},
 };
 use crate::{
     control::{self, Action, Count, EncodedEvent},
@@ -210,20 +210,7 @@ async fn complete(mut link: Link) -> Result<Answer, Problem> {
 /// Sends the events of an operation until it is over or the client is gone; the operation continues without it.
 async fn pass_on(mut link: Link, sender: &mpsc::Sender<Bytes>) {
     loop {
-        let mut next = std::pin::pin!(link.answer());
-        let answer = loop {
-            tokio::select! {
-                received = timeout(KEEP_ALIVE, next.as_mut()) => match received {
-                    Ok(answer) => break answer,
-                    Err(_) => {
-                        if sender.send(COMMENT).await.is_err() {
-                            return;
-                        }
-                    }
-                },
-                () = sender.closed() => return,
-            }
-        };
+        let Some(answer) = sse::next(link.answer(), sender).await else { return };
         let mut messages = Messages::default();
         let is_over = match answer {
             Ok(control::Answer::Step(event)) => {

@@ -250,20 +250,7 @@ async fn follow_targets(
 /// Sends a client the new events of its targets until it or the supervisor is gone.
 async fn pass_on_targets(wanted: &Wanted, mut link: Link, sender: &mpsc::Sender<Bytes>) {
     loop {
-        let mut next = std::pin::pin!(link.answer());
-        let answer = loop {
-            tokio::select! {
-                received = timeout(KEEP_ALIVE, next.as_mut()) => match received {
-                    Ok(answer) => break answer,
-                    Err(_) => {
-                        if sender.send(COMMENT).await.is_err() {
-                            return;
-                        }
-                    }
-                },
-                () = sender.closed() => return,
-            }
-        };
+        let Some(answer) = sse::next(link.answer(), sender).await else { return };
         let Ok(control::Answer::Events { missed, events }) = answer else { return };
         let mut messages = Messages::default();
         if missed > 0 {

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use hyper::{StatusCode, body::Bytes};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{answer::Answer, body::Body};
 
@@ -21,6 +21,20 @@ pub(super) const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 pub(super) fn stream() -> (mpsc::Sender<Bytes>, Answer) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     (sender, Answer::new(StatusCode::OK, MEDIA_TYPE, Body::stream(receiver)))
+}
+
+/// Waits for the next answer of the supervisor, and sends [`COMMENT`] meanwhile. `None`: the client is gone.
+pub(super) async fn next<T>(answer: impl Future<Output = T>, sender: &mpsc::Sender<Bytes>) -> Option<T> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        tokio::select! {
+            received = timeout(KEEP_ALIVE, answer.as_mut()) => match received {
+                Ok(answer) => return Some(answer),
+                Err(_) => sender.send(COMMENT).await.ok()?,
+            },
+            () = sender.closed() => return None,
+        }
+    }
 }
 
 /// One message. Its data is one line of JSON.

@@ -4,8 +4,6 @@ use std::{
     fs::{self, File},
     io::Read,
     path::Path,
-    thread,
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -18,7 +16,7 @@ use procrun::{
 };
 use tokio::sync::oneshot::error::TryRecvError;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) use crate::support::{DEADLINE, wait_for as until};
 
 /// A pipe whose ends are plain files.
 pub(crate) fn pipe(capacity: i32) -> (File, File) {
@@ -66,19 +64,6 @@ pub(crate) fn settle(logs: &Logs) {
         Err(TryRecvError::Empty) => None,
         Err(TryRecvError::Closed) => panic!("the pump is gone"),
     });
-}
-
-/// Waits for a condition.
-#[expect(clippy::disallowed_methods, reason = "a deadline and a pause between two looks")]
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begin.elapsed() < DEADLINE, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Ends the pump and returns all it wrote.

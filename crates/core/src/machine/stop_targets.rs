@@ -14,6 +14,8 @@
 //!
 //! A shell or runner may run another one (`npm start`: npm, sh, npm, sh, node).
 
+use crate::spec::WAITING_RUNNERS;
+
 /// The role of a process at the moment of the stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -173,27 +175,13 @@ fn applet(mut arguments: Vec<String>) -> Role {
     if applet == "busybox" { Role::Application } else { role(&applet, || arguments) }
 }
 
-/// Whether Node runs npm, npx, pnpm, yarn, or several scripts of a package at once (npm-run-all). npm puts its own name in place of its arguments (`npm start`).
+/// Whether Node runs one of [`WAITING_RUNNERS`]. npm puts its own name in place of its arguments (`npm start`).
 fn runs_package_runner(arguments: &[String]) -> bool {
-    const RUNNERS: [&str; 12] = [
-        "npm",
-        "npm-cli",
-        "npx",
-        "npx-cli",
-        "pnpm",
-        "pnpx",
-        "yarn",
-        "yarnpkg",
-        "corepack",
-        "npm-run-all",
-        "run-p",
-        "run-s",
-    ];
     let is_runner = |path: &str| {
         let name = file_name(path);
         let stem = ["js", "cjs", "mjs"].iter().find_map(|it| name.strip_suffix(it)?.strip_suffix('.'));
         // Yarn's releases are kept with the project: `.yarn/releases/yarn-4.5.0.cjs`.
-        RUNNERS.contains(&stem.unwrap_or(name)) || stem.is_some_and(|stem| stem.starts_with("yarn-"))
+        WAITING_RUNNERS.contains(&stem.unwrap_or(name)) || stem.is_some_and(|stem| stem.starts_with("yarn-"))
     };
     let Some((title, rest)) = arguments.split_first() else { return false };
     let title = title.split_ascii_whitespace().next().unwrap_or_default();

@@ -42,7 +42,7 @@ pub use listen::{Listen, ListenAddress};
 pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, NO_FILE, RuntimeLog, Verbosity};
 pub use memory::{MemoryLimit, OomGuard, Share};
 pub use order::{Condition, Dependency, Order};
-pub use program::{PACKAGE_RUNNER_PROGRAMS, PACKAGE_RUNNERS, ProgramKind};
+pub use program::{PACKAGE_RUNNERS, ProgramKind, WAITING_RUNNERS, package_runner_programs};
 pub use quorum::{NotAQuorum, Quorum};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};

@@ -23,8 +23,9 @@ pub const PACKAGE_RUNNERS: [&str; 15] = [
     "npm-run-all2",
 ];
 
-/// The programs of these packages, and others that run the scripts of a package.
-pub const PACKAGE_RUNNER_PROGRAMS: [&str; 25] = [
+/// Programs that run the scripts of a package and get no stop signal, because what they run gets it: they wait for that
+/// and end with it.
+pub const WAITING_RUNNERS: [&str; 12] = [
     "npm",
     "npm-cli",
     "npx",
@@ -34,6 +35,13 @@ pub const PACKAGE_RUNNER_PROGRAMS: [&str; 25] = [
     "yarn",
     "yarnpkg",
     "corepack",
+    "npm-run-all",
+    "run-p",
+    "run-s",
+];
+
+/// Programs that run the application in a child process and get the stop signal themselves.
+const SIGNALLED_RUNNERS: [&str; 13] = [
     "nodemon",
     "babel-node",
     "dotenv",
@@ -43,14 +51,16 @@ pub const PACKAGE_RUNNER_PROGRAMS: [&str; 25] = [
     "env-cmd",
     "concurrently",
     "conc",
-    "npm-run-all",
-    "run-s",
-    "run-p",
     "turbo",
     "nx",
     "lerna",
     "wireit",
 ];
+
+/// The programs of [`PACKAGE_RUNNERS`], and others that run the scripts of a package.
+pub fn package_runner_programs() -> impl Iterator<Item = &'static str> {
+    WAITING_RUNNERS.into_iter().chain(SIGNALLED_RUNNERS)
+}
 
 /// The kind of a program, by its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
